@@ -1,0 +1,290 @@
+//! What to probe, and how: plain values, all given by the caller.
+
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+
+use crate::AddressClass;
+
+/// An endpoint that speaks TLS and, behind it, the Kubernetes API.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Host name or address, without brackets or trailing dot.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path below which the API lives: empty, or `/k8s/clusters/c-1` without trailing slash.
+    pub base_path: String,
+    /// Name for SNI and for the certificate when it differs from `host`.
+    pub server_name: Option<String>,
+    /// What a chain must lead to.
+    pub trust: Trust,
+    /// Addresses known beforehand: dialled as evidence beside those that DNS gives.
+    pub known_addresses: Vec<IpAddr>,
+}
+
+/// What a certificate chain must lead to.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// The cluster's own certificate authorities.
+    ClusterCa(Arc<Vec<CertificateDer<'static>>>),
+    /// The roots of this operating system.
+    SystemRoots,
+}
+
+/// How to probe.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bound of each connect, handshake and first answer.
+    pub connect_timeout: Duration,
+    /// Bound of a whole lookup at one resolver.
+    pub dns_timeout: Duration,
+    /// The resolver that decides: what kubectl would use here.
+    pub system: SystemResolver,
+    /// Other resolvers to ask, by label. Asked at once when `eager`, else only when something is wrong.
+    pub resolvers: Vec<NamedResolver>,
+    /// Local end of every socket.
+    pub source: SourceBinding,
+    /// Which addresses are private beside the registered ones, and which are public all the same.
+    pub classes: AddressClasses,
+    /// Proxy to go through.
+    pub proxy: Option<ProxyTarget>,
+    /// Control targets that show whether the prober itself is online; asked only when nothing of the target answers.
+    pub controls: Vec<Endpoint>,
+    /// Credentials, sent only over a verified connection.
+    pub credentials: Option<Credentials>,
+    /// Requests of the HTTP stage, by path below the base path, the deciding one first.
+    pub requests: Vec<String>,
+    /// Measure beyond the plain stages when one fails: other handshakes, traces, repeats, canaries, controls.
+    pub investigate: bool,
+}
+
+/// A host (name or address) and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A resolver known by a label of the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedResolver {
+    /// `vpc`, `public` or any label.
+    pub label: String,
+    /// Its servers, asked in order until one gives a message.
+    pub servers: Vec<SocketAddr>,
+    /// Ask it in every round, not only when something is wrong.
+    pub eager: bool,
+}
+
+/// The resolver that decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemResolver {
+    /// As this host is configured: nsswitch, hosts file, search domains, name servers.
+    Host,
+    /// These servers instead; no hosts file, no search domains.
+    Servers(Vec<SocketAddr>),
+}
+
+/// The local end of a probe's sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceBinding {
+    /// Source address; an attempt of the other family is a local error.
+    pub address: Option<IpAddr>,
+    /// Interface (`SO_BINDTODEVICE`).
+    pub interface: Option<String>,
+}
+
+/// A proxy to go through.
+#[derive(Clone)]
+pub struct ProxyTarget {
+    /// What it speaks.
+    pub scheme: ProxyScheme,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// User and password; never printed.
+    pub credentials: Option<(String, String)>,
+    /// Roots to verify an `https` proxy with; the system's when absent.
+    pub roots: Option<Arc<Vec<CertificateDer<'static>>>>,
+}
+
+impl ProxyTarget {
+    /// The URL without credentials.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        let endpoint = Endpoint { host: self.host.clone(), port: self.port };
+        format!("{}://{endpoint}", self.scheme.label())
+    }
+}
+
+impl std::fmt::Debug for ProxyTarget {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.redacted())
+    }
+}
+
+/// What a proxy speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyScheme {
+    /// CONNECT over plain TCP.
+    Http,
+    /// CONNECT over TLS.
+    Https,
+    /// SOCKS 5, the name resolved here.
+    Socks5,
+    /// SOCKS 5, the name resolved by the proxy.
+    Socks5h,
+}
+
+impl ProxyScheme {
+    /// The URL's scheme.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks5h => "socks5h",
+        }
+    }
+
+    /// Whether the proxy resolves the target's name, so that no address of it is known here.
+    #[must_use]
+    pub const fn resolves_remotely(self) -> bool {
+        !matches!(self, Self::Socks5)
+    }
+}
+
+/// Credentials for the API server. Never printed.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A bearer token.
+    Bearer(String),
+    /// User name and password.
+    Basic(String, String),
+    /// A client certificate (PEM chain) and its key (PEM).
+    ClientCertificate(Vec<u8>, Vec<u8>),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("(credentials)")
+    }
+}
+
+/// Ranges whose class the user declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressClasses {
+    /// Private beside the registered ranges: the networks of the cluster.
+    pub private: Vec<IpNet>,
+    /// Public although registered as private.
+    pub public: Vec<IpNet>,
+}
+
+impl AddressClasses {
+    /// Class of one address: [`AddressClass::Public`] or [`AddressClass::Private`].
+    ///
+    /// Private are RFC 1918, RFC 6598, unique local, loopback, link-local and unspecified addresses, and the declared
+    /// ranges; the longest declared prefix wins over the registry. An IPv4 address embedded by RFC 6052 or mapped into
+    /// IPv6 has the class of the IPv4 address.
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> AddressClass {
+        let address = embedded_ipv4(address);
+        let longest =
+            |ranges: &[IpNet]| ranges.iter().filter(|range| range.contains(&address)).map(IpNet::prefix_len).max();
+        match (longest(&self.private), longest(&self.public)) {
+            (Some(private), Some(public)) if public > private => AddressClass::Public,
+            (Some(_), _) => AddressClass::Private,
+            (None, Some(_)) => AddressClass::Public,
+            (None, None) if is_registered_private(address) => AddressClass::Private,
+            (None, None) => AddressClass::Public,
+        }
+    }
+
+    /// Class of a set of addresses.
+    #[must_use]
+    pub fn of_all<'a>(&self, addresses: impl IntoIterator<Item = &'a IpAddr>) -> AddressClass {
+        addresses.into_iter().fold(AddressClass::None, |sum, address| match (sum, self.of(*address)) {
+            (AddressClass::None, class) => class,
+            (sum, class) if sum == class => sum,
+            _ => AddressClass::Mixed,
+        })
+    }
+}
+
+fn embedded_ipv4(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return IpAddr::V4(v4);
+    }
+    let octets = v6.octets();
+    if octets[..12] == [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0] {
+        return IpAddr::from([octets[12], octets[13], octets[14], octets[15]]);
+    }
+    address
+}
+
+fn is_registered_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_follow_the_registries_and_the_declared_ranges() {
+        let classes = AddressClasses {
+            private: vec!["198.18.0.0/15".parse().unwrap()],
+            public: vec!["127.20.0.0/16".parse().unwrap()],
+        };
+        let of = |text: &str| classes.of(text.parse().unwrap());
+        for private in [
+            "10.0.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "198.18.0.1",
+            "fd00::1",
+            "fe80::1",
+            "::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+        ] {
+            assert_eq!(of(private), AddressClass::Private, "{private}");
+        }
+        for public in ["9.9.9.9", "172.32.0.1", "100.128.0.1", "127.20.0.1", "2001:db8::1", "::ffff:9.9.9.9"] {
+            assert_eq!(of(public), AddressClass::Public, "{public}");
+        }
+        assert_eq!(classes.of_all(&[]), AddressClass::None);
+        assert_eq!(classes.of_all(&["9.9.9.9".parse().unwrap(), "10.0.0.1".parse().unwrap()]), AddressClass::Mixed);
+    }
+}

@@ -1,0 +1,5 @@
+//! Causes: aks.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

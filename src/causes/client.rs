@@ -1,0 +1,5 @@
+//! Causes: client.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

@@ -1,0 +1,5 @@
+//! Causes: dns.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

@@ -1,0 +1,5 @@
+//! Causes: eks.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

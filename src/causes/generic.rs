@@ -1,0 +1,5 @@
+//! Causes: generic.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

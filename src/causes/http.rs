@@ -1,0 +1,5 @@
+//! Causes: http.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

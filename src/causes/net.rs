@@ -1,0 +1,5 @@
+//! Causes: net.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

@@ -1,0 +1,5 @@
+//! Causes: tls.
+
+use super::Cause;
+
+pub(super) const CAUSES: &[Cause] = &[];

@@ -1,0 +1,16 @@
+//! kubereach: is the API server reachable from where it should be, and only from there?
+//!
+//! Data flows one way: [`scenario`] (what is intended) → [`vantage`] (what happens, by `kubereach-probes`) →
+//! [`verdict`] (the two side by side) → [`causes`] (what it means) → [`report`] (how it looks). [`check`] is the use
+//! case that joins them; [`cli`] is wiring.
+
+pub mod causes;
+pub mod check;
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod input;
+pub mod report;
+pub mod scenario;
+pub mod vantage;
+pub mod verdict;

@@ -1,0 +1,269 @@
+//! The report: the one value that every output format is drawn from.
+
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod sarif;
+pub mod text;
+
+use jiff::Timestamp;
+pub use kubereach_probes::Reachability;
+use kubereach_probes::{Attempt, Connectivity, DnsObservation, ProxyObservation};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Name and version of the JSON form.
+pub const REPORT_SCHEMA: &str = "kubereach.report/v1";
+
+/// What one run found.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Always [`REPORT_SCHEMA`].
+    pub schema: String,
+    /// The worst verdict of the cells.
+    pub verdict: Verdict,
+    /// Begin of the run.
+    pub started_at: Timestamp,
+    /// End of the run.
+    pub finished_at: Timestamp,
+    /// One entry a (cluster, vantage) pair, in the scenario's order.
+    pub cells: Vec<Cell>,
+    /// Each finding once, most probable first, with the cells it stands in.
+    pub findings: Vec<Finding>,
+}
+
+/// One cluster seen from one vantage.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cell {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name of the vantage.
+    pub vantage: String,
+    /// `https://host:port`; null when not known.
+    pub endpoint: Option<String>,
+    /// Who runs the cluster.
+    pub provider: Provider,
+    /// What should be.
+    pub intended: Intended,
+    /// What the provider's configuration allows.
+    pub configured: Reachability,
+    /// What happens.
+    pub observed: Reachability,
+    /// The three side by side.
+    pub verdict: Verdict,
+    /// Class of the addresses that answered; null when none did.
+    pub via: Option<Via>,
+    /// One entry a resolver.
+    pub dns: Vec<DnsObservation>,
+    /// One entry an address.
+    pub attempts: Vec<Attempt>,
+    /// The proxy in between.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub proxy: Option<ProxyObservation>,
+    /// The prober's own network, when it was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connectivity: Option<Connectivity>,
+    /// The path through the configuration, hop by hop; empty without facts.
+    pub path: Vec<Hop>,
+    /// What it means, most probable first.
+    pub findings: Vec<Finding>,
+    /// Milliseconds from the change (or the run's start) to the first of the agreeing rounds; null when nothing converged.
+    pub converged_after_ms: Option<u64>,
+    /// How many rounds were probed.
+    pub rounds: u32,
+    /// One line on what this cell shows, for people.
+    pub summary: String,
+}
+
+/// What should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Intended {
+    /// It should be reachable.
+    Reachable,
+    /// It should not be.
+    Unreachable,
+    /// Nobody said.
+    Unspecified,
+}
+
+impl Intended {
+    /// The stable label of the contract.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reachable => "reachable",
+            Self::Unreachable => "unreachable",
+            Self::Unspecified => "unspecified",
+        }
+    }
+}
+
+/// How the truths compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every known truth agrees.
+    Match,
+    /// They disagree, but a change is younger than the provider's window.
+    Propagating,
+    /// What is needed to decide could not be obtained.
+    Inconclusive,
+    /// They disagree.
+    Mismatch,
+}
+
+impl Verdict {
+    /// The stable label of the contract.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Propagating => "propagating",
+            Self::Inconclusive => "inconclusive",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
+/// Class of the addresses that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// Globally routed ones.
+    Public,
+    /// Private ones.
+    Private,
+    /// Some of each.
+    Mixed,
+}
+
+impl Via {
+    /// The stable label of the contract.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// Who runs the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provider {
+    /// Amazon EKS.
+    Eks,
+    /// Azure AKS.
+    Aks,
+    /// Anybody else.
+    Generic,
+}
+
+impl Provider {
+    /// The stable label of the contract.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Eks => "eks",
+            Self::Aks => "aks",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// One hop of a path through the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hop {
+    /// Id of the object.
+    pub component: String,
+    /// `security-group`, `network-acl`, `route-table` …
+    pub kind: String,
+    /// `allow`, `deny`, `forward`, `drop` or `unknown`.
+    pub decision: String,
+    /// The rule that decided.
+    pub rule: String,
+}
+
+/// One cause that fits, with its evidence and what mends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Stable code.
+    pub code: String,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// In one line.
+    pub title: String,
+    /// Name of the cluster; null where the finding spans several.
+    pub cluster: Option<String>,
+    /// Name of the vantage; null where the finding spans several.
+    pub vantage: Option<String>,
+    /// `cluster/vantage` of every cell it stands in (in the report's list only).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub cells: Vec<String>,
+    /// What was expected and seen, a sentence each, the deciding one first.
+    pub evidence: Vec<String>,
+    /// The one setting to change.
+    pub setting: Option<String>,
+    /// The command that changes it.
+    pub fix: Option<String>,
+    /// Where the rule is documented.
+    pub docs: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// It explains a failure.
+    Error,
+    /// It works, but not as it should, or not for long.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+impl Severity {
+    /// The stable label of the contract.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// The configuration and the probe agree, or the observation admits no other cause.
+    Certain,
+    /// One of the two, and the rivals are ruled out.
+    Likely,
+    /// Rivals remain; the evidence names them and the probe that would decide.
+    Possible,
+}
+
+impl Confidence {
+    /// The stable label of the contract.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Certain => "certain",
+            Self::Likely => "likely",
+            Self::Possible => "possible",
+        }
+    }
+}

@@ -87,7 +87,10 @@ fn poison(value: &mut serde_json::Value, key: &str) {
                 "severity",
                 "confidence",
             ];
-            if !typed.contains(&key) {
+            if key == "fix" {
+                // The line breaks of a command are the cause's own.
+                *text = HOSTILE.replace("\r\n", " ");
+            } else if !typed.contains(&key) {
                 *text = HOSTILE.to_owned();
             } else if key == "kind" && TlsVariantKind::deserialize_label(text).is_none() {
                 *text = HOSTILE.to_owned();
@@ -353,6 +356,7 @@ fn proxy_cells() -> Vec<Cell> {
             });
             if established {
                 cell.observed = Reachability::Reachable;
+                cell.via = Some(Via::Public);
                 let mut through =
                     attempt("192.0.2.9", TcpOutcome::Connected, TlsOutcome::Verified, HttpOutcome::ApiServer);
                 through.address = None;

@@ -208,7 +208,10 @@ fn unreachable_because(cell: &Cell) -> String {
             (outcome, _) => format!("the proxy {} itself: tcp {}", proxy.url, outcome.label()),
         };
     }
-    let deciding: Vec<&Attempt> = cell.attempts.iter().filter(|attempt| attempt.decides).collect();
+    // A skipped address does not count, unless there is no other.
+    let all = || cell.attempts.iter().filter(|attempt| attempt.decides);
+    let dialled: Vec<&Attempt> = all().filter(|attempt| attempt.skipped.is_none()).collect();
+    let deciding = if dialled.is_empty() { all().collect() } else { dialled };
     if deciding.is_empty() {
         return match deciding_resolver(&cell.dns) {
             Some(dns) => format!("no address for {} ({} resolver: {})", dns.name, dns.resolver, dns.outcome.label()),

@@ -66,7 +66,7 @@ impl Default for Settings {
 }
 
 /// Progress, as it happens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A cell's first round begins.
     CellStarted {
@@ -106,7 +106,7 @@ pub enum Event {
         /// Verdict.
         verdict: Verdict,
         /// Milliseconds since its start.
-        ms: u64,
+        ms: f64,
     },
 }
 
@@ -125,16 +125,17 @@ pub async fn run(
 ) -> Result<Report, InputErrors> {
     let started_at = Timestamp::now();
     let targets = targets(plan)?;
-    let context = Arc::new(Context { plan: plan.clone(), settings: settings.clone(), targets, started_at, stop, events });
+    let context =
+        Arc::new(Context { plan: plan.clone(), settings: settings.clone(), targets, started_at, stop, events });
     let permits = Arc::new(Semaphore::new(concurrency()));
-    let others = Arc::new(OtherPaths::default());
+    let others = OtherPaths::default();
     let mut tasks = JoinSet::new();
     for (index, _) in plan.cells.iter().enumerate() {
-        let (context, permits, others) = (Arc::clone(&context), Arc::clone(&permits), Arc::clone(&others));
+        let (context, permits) = (Arc::clone(&context), Arc::clone(&permits));
         tasks.spawn(async move {
             // The semaphore is never closed; without a permit the cell would only start earlier.
             let _permit = permits.acquire().await.ok();
-            (index, Box::pin(probe_cell(&context, index, &others)).await)
+            (index, Box::pin(probe_cell(&context, index)).await)
         });
     }
     let mut probed: HashMap<usize, Probed> = HashMap::new();
@@ -154,7 +155,7 @@ pub async fn run(
         .into_iter()
         .map(|(index, probed_cell)| judge_cell(&context, index, probed_cell, &others, now))
         .collect();
-    Ok(assemble(cells, started_at))
+    Ok(assemble(cells, started_at, settings.client.is_some()))
 }
 
 struct Context {
@@ -243,7 +244,7 @@ impl OtherPaths {
     }
 }
 
-async fn probe_cell(context: &Context, index: usize, _others: &OtherPaths) -> Probed {
+async fn probe_cell(context: &Context, index: usize) -> Probed {
     let (cell, cluster, vantage) = context.cell(index);
     let begun = Instant::now();
     context.tell(|| Event::CellStarted { cluster: cluster.name.clone(), vantage: vantage.name.clone() });
@@ -271,7 +272,8 @@ async fn probe_cell(context: &Context, index: usize, _others: &OtherPaths) -> Pr
             Agreement::Disagrees | Agreement::Unknown => converging_since = None,
         }
         let stopped = *context.stop.borrow();
-        let next = if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
+        let next =
+            if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
         if next != Next::Again {
             let waited = agreements.len() > 1 || convergence.changed_at.is_some();
             let converged = converging_since.filter(|_| waited && next == Next::Judge);
@@ -280,7 +282,7 @@ async fn probe_cell(context: &Context, index: usize, _others: &OtherPaths) -> Pr
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
                 verdict: seen_verdict,
-                ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                ms: begun.elapsed().as_secs_f64() * 1000.0,
             });
             return Probed {
                 observation,
@@ -536,14 +538,14 @@ fn judge_cell(context: &Context, index: usize, probed: Probed, others: &OtherPat
 }
 
 /// Each finding once, in the order of the worst cell first; the report's verdict is that of its worst cell.
-fn assemble(cells: Vec<Cell>, started_at: Timestamp) -> Report {
+fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
     let mut findings: Vec<Finding> = Vec::new();
     for cell in &cells {
         let place = format!("{}/{}", cell.cluster, cell.vantage);
         for finding in &cell.findings {
-            let same = findings
-                .iter_mut()
-                .find(|known| known.code == finding.code && known.fix == finding.fix && known.setting == finding.setting);
+            let same = findings.iter_mut().find(|known| {
+                known.code == finding.code && known.fix == finding.fix && known.setting == finding.setting
+            });
             match same {
                 Some(known) => {
                     known.cells.push(place.clone());
@@ -566,8 +568,9 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp) -> Report {
         }
     }
     findings.sort_by_key(|finding| (finding.severity, finding.confidence));
-    // Unspecified cells never decide: doctor's second path is one.
-    let verdict = cells.iter().map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
+    // Doctor's second path, of which nothing is intended, never decides.
+    let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
+    let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
     let schema = REPORT_SCHEMA.to_owned();
     Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }
 }

@@ -21,8 +21,8 @@ use tokio::{
 
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
-    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathTrace, ProxyObservation, ProxyTarget, Reachability, Repeats,
-    Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
+    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathTrace, ProxyObservation, ProxyTarget,
+    Reachability, Repeats, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
     dns::{self, DnsSettings},
     http::{self, Exchange},
     icmp, path, proxy, route, system,
@@ -107,10 +107,16 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
 /// What a task of the round brings home.
 enum Done {
     System(Vec<DnsObservation>),
-    Resolver { observation: DnsObservation, eager: bool },
+    Resolver {
+        observation: DnsObservation,
+        eager: bool,
+    },
     Canary(DnsObservation),
     Attempt(Box<Attempt>),
-    Proxied { proxy: Box<ProxyObservation>, attempt: Box<Attempt> },
+    Proxied {
+        proxy: Box<ProxyObservation>,
+        attempt: Box<Attempt>,
+    },
     Control(Control),
     Echo(crate::IcmpEcho),
     /// Time has passed without a decision.
@@ -347,7 +353,9 @@ impl Round {
             } else {
                 self.pending.beside += 1;
             }
-            self.tasks.spawn(async move { Done::Attempt(Box::new(attempt(&target, &options, address, label, decides).await)) });
+            self.tasks.spawn(async move {
+                Done::Attempt(Box::new(attempt(&target, &options, address, label, decides).await))
+            });
         }
     }
 
@@ -404,7 +412,12 @@ async fn attempt(target: &Target, options: &Options, address: IpAddr, label: Str
 
 /// TLS and HTTP on a connected stream, with other handshakes beside it when it does not complete.
 /// `peer` is known when further connections can be made to the same address directly, with whether it decides.
-async fn secure<S>(target: &Target, options: &Options, peer: Option<(SocketAddr, bool)>, stream: S) -> (TlsStage, HttpStage)
+async fn secure<S>(
+    target: &Target,
+    options: &Options,
+    peer: Option<(SocketAddr, bool)>,
+    stream: S,
+) -> (TlsStage, HttpStage)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -413,7 +426,8 @@ where
     let direct = peer.map(|(peer, _)| peer);
     let peer = peer.filter(|(_, decides)| options.investigate && *decides).map(|(peer, _)| peer);
     let ((mut stage, stream), variants) =
-        in_the_shadow(shaking, PATIENCE, peer.map(|peer| move || Box::pin(other_handshakes(target, options, peer)))).await;
+        in_the_shadow(shaking, PATIENCE, peer.map(|peer| move || Box::pin(other_handshakes(target, options, peer))))
+            .await;
     let Some(stream) = stream else {
         stage.variants = match (variants, peer) {
             (Some(variants), _) => variants,
@@ -478,8 +492,7 @@ async fn over_http1(target: &Target, options: &Options, peer: SocketAddr) -> Htt
     let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
     let (_, Some(stream)) = tcp::connect(peer, settings).await else { return HttpOutcome::Skipped };
     let name = target.server_name.as_deref().unwrap_or(&target.host);
-    let (_, stream) =
-        tls::handshake(stream, name, &target.trust, Hello::Http1, None, options.connect_timeout).await;
+    let (_, stream) = tls::handshake(stream, name, &target.trust, Hello::Http1, None, options.connect_timeout).await;
     match stream {
         Some(stream) => ask(target, options, stream, false, None).await.outcome,
         None => HttpOutcome::Skipped,

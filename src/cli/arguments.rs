@@ -83,6 +83,9 @@ pub struct DoctorArguments {
     /// Ask with the kubeconfig's credentials; runs its exec plugin. Never sent over a connection that did not verify
     #[arg(long, conflicts_with = "server")]
     pub auth: bool,
+    /// Ask no public resolver and no control target, even when something is wrong
+    #[arg(long)]
+    pub no_controls: bool,
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,

@@ -1,93 +1,91 @@
 //! `kubereach doctor`: why does kubectl hang? The plan is made from kubeconfig and environment; nothing is configured.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver, ProxyTarget};
 
+use super::{arguments::DoctorArguments, run, verify};
 use crate::{
     check::Settings,
     client::{
         ClientEnvironment, ExecPlugin,
-        host::recognise,
+        host::{HostIdentity, recognise},
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
-        proxy::{parse_proxy_url, proxy_for},
+        proxy::proxy_for,
     },
     input::{InputError, InputErrors},
-    report::Intended,
-    scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, Vantage, VantageKind, parse_endpoint},
+    report::{Intended, text::Mode},
+    scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, Vantage, VantageKind},
 };
 
-/// What doctor was asked.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// `--kubeconfig`.
-    pub kubeconfig: Option<PathBuf>,
-    /// `--context`.
-    pub context: Option<String>,
-    /// `--server`.
-    pub server: Option<String>,
-    /// `--ca`.
-    pub ca: Option<PathBuf>,
-    /// `--tls-server-name`.
-    pub tls_server_name: Option<String>,
-    /// `--proxy`.
-    pub proxy: Option<String>,
-    /// `--auth`.
-    pub auth: bool,
-    /// `--no-controls`.
-    pub no_controls: bool,
+pub(super) fn main(
+    arguments: &DoctorArguments,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<ExitCode, InputErrors> {
+    let common = &arguments.common;
+    run::check_files(&common.output)?;
+    let Diagnosis { plan, mut environment, credentials, about } = diagnose(arguments, environment)?;
+    let mut settings = Settings { credentials, ..verify::from_arguments(common) };
+    ask_in_need(&mut settings, arguments.no_controls);
+    let report = run::block_on(async {
+        if let Some(exec) = &mut environment.exec {
+            // Beside nothing else: it takes one round trip, and a slow one must not slow the probes' clocks.
+            check_token_service(exec, common.connect_timeout).await;
+        }
+        settings.client = Some(Arc::new(environment));
+        run::run(&plan, &settings, common.output.verbose, common.timeout).await
+    })??;
+    run::write(&report, &common.output, Mode::Doctor, None, &about)
 }
 
 /// What doctor will do.
 #[derive(Debug)]
-pub struct Diagnosis {
+struct Diagnosis {
     /// One cluster, seen by the path that kubectl takes and, where a proxy is in play, by the other one.
-    pub plan: Plan,
+    plan: Plan,
     /// This host as a client.
-    pub environment: ClientEnvironment,
+    environment: ClientEnvironment,
     /// Credentials, when they were asked for.
-    pub credentials: Option<Credentials>,
+    credentials: Option<Credentials>,
     /// What the host name says about the cluster, for people.
-    pub about: String,
+    about: String,
 }
 
 /// Makes the plan.
 ///
 /// # Errors
 /// When the kubeconfig or an argument cannot be used: nothing is probed then.
-pub fn diagnose(request: &Request, environment: &dyn Fn(&str) -> Option<String>) -> Result<Diagnosis, InputErrors> {
-    let mut cluster = match &request.server {
-        Some(server) => from_server(server, request, environment)?,
+fn diagnose(
+    arguments: &DoctorArguments,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Diagnosis, InputErrors> {
+    let mut cluster = match &arguments.server {
+        Some(server) => from_server(server, arguments, environment)?,
         None => {
-            let selection = KubeconfigSelection::new(request.kubeconfig.clone(), request.context.clone(), environment);
+            let selection =
+                KubeconfigSelection::new(arguments.kubeconfig.clone(), arguments.context.clone(), environment);
             kubeconfig::load(&selection, environment)?
         }
     };
-    if let Some(name) = &request.tls_server_name {
+    if let Some(name) = &arguments.tls_server_name {
         cluster.server_name = Some(name.clone());
     }
-    let forced = request.proxy.as_deref().map(parse_proxy_url).transpose().map_err(|error| {
-        InputError::new(format!("--proxy: {error}")).help("write it as http://host:port or socks5://host:port")
-    })?;
-    let credentials = if request.auth { kubeconfig::credentials(&cluster)? } else { None };
+    let credentials = if arguments.auth { kubeconfig::credentials(&cluster)? } else { None };
     let identity = recognise(&cluster.endpoint.host);
-    let plan = plan(&cluster, forced, &identity);
+    let plan = plan(&cluster, &identity);
     Ok(Diagnosis { plan, environment: cluster.environment, credentials, about: identity.meaning })
 }
 
 fn from_server(
-    server: &str,
-    request: &Request,
+    endpoint: &ClusterEndpoint,
+    arguments: &DoctorArguments,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<KubeCluster, InputErrors> {
-    let endpoint = parse_endpoint(server).map_err(|error| {
-        InputError::new(format!("--server: {error}")).help("write it as https://host[:port], as in a kubeconfig")
-    })?;
-    let ca_pem = request.ca.as_ref().map(|path| kubeconfig::read_ca(path)).transpose()?;
+    let ca_pem = arguments.ca.as_ref().map(|path| kubeconfig::read_ca(path)).transpose()?;
     let proxy = proxy_for(&endpoint.host, endpoint.port, None, environment);
     Ok(KubeCluster {
         name: endpoint.host.clone(),
-        endpoint,
+        endpoint: endpoint.clone(),
         ca_pem,
         server_name: None,
         environment: ClientEnvironment { proxy, ..ClientEnvironment::default() },
@@ -96,16 +94,13 @@ fn from_server(
     })
 }
 
-fn plan(cluster: &KubeCluster, forced: Option<ProxyTarget>, identity: &crate::client::host::HostIdentity) -> Plan {
+fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let proxies = &cluster.environment.proxy;
-    let used = forced.or_else(|| proxies.used.as_ref().and_then(|setting| setting.target.clone()));
+    let used = proxies.used.as_ref().and_then(|setting| setting.target.clone());
     let bypassed = proxies.bypassed.as_ref().and_then(|setting| setting.target.clone());
     let vantage = |name: &str, proxy: Option<ProxyTarget>| Vantage {
         name: name.to_owned(),
-        kind: proxy.map_or(
-            VantageKind::Local { source_ip: None, interface: None, netns: None },
-            VantageKind::Proxy,
-        ),
+        kind: proxy.map_or(VantageKind::Local { source_ip: None, interface: None, netns: None }, VantageKind::Proxy),
         resolvers: Vec::new(),
         line: 0,
     };
@@ -149,7 +144,7 @@ fn plan(cluster: &KubeCluster, forced: Option<ProxyTarget>, identity: &crate::cl
 }
 
 /// Completes the settings with what doctor asks in need: public resolvers, the cloud's own resolver on a cloud's host.
-pub fn ask_in_need(settings: &mut Settings, no_controls: bool) {
+fn ask_in_need(settings: &mut Settings, no_controls: bool) {
     if no_controls {
         return;
     }
@@ -157,20 +152,24 @@ pub fn ask_in_need(settings: &mut Settings, no_controls: bool) {
     if settings.resolvers.iter().all(|resolver| resolver.label == "system") {
         settings.fallback_resolvers = public_resolvers();
         if let Some(server) = cloud_resolver() {
-            settings.fallback_resolvers.push(NamedResolver { label: "vpc".to_owned(), servers: vec![server], eager: false });
+            settings.fallback_resolvers.push(NamedResolver {
+                label: "vpc".to_owned(),
+                servers: vec![server],
+                eager: false,
+            });
         }
     }
     settings.default_controls = public_controls(&settings.fallback_resolvers, &settings.resolvers);
 }
 
 /// The public resolvers that are asked when something is wrong and the user named none.
-pub fn public_resolvers() -> Vec<NamedResolver> {
+pub(super) fn public_resolvers() -> Vec<NamedResolver> {
     let servers = PUBLIC_RESOLVERS.map(|address| SocketAddr::from((address, 53))).to_vec();
     vec![NamedResolver { label: "public".to_owned(), servers, eager: false }]
 }
 
 /// The default controls: the public resolvers, over TCP.
-pub fn public_controls(fallback: &[NamedResolver], named: &[NamedResolver]) -> Vec<Endpoint> {
+pub(super) fn public_controls(fallback: &[NamedResolver], named: &[NamedResolver]) -> Vec<Endpoint> {
     named
         .iter()
         .chain(fallback)
@@ -181,7 +180,7 @@ pub fn public_controls(fallback: &[NamedResolver], named: &[NamedResolver]) -> V
 }
 
 /// Connects to the token service of the exec plugin, so that a healthy network is not blamed for it (nor the reverse).
-pub async fn check_token_service(exec: &mut ExecPlugin, timeout: Duration) {
+async fn check_token_service(exec: &mut ExecPlugin, timeout: Duration) {
     let Some(host) = exec.token_service.clone() else { return };
     let connecting = async {
         let addresses = tokio::net::lookup_host((host.as_str(), 443)).await?;
@@ -200,20 +199,14 @@ pub async fn check_token_service(exec: &mut ExecPlugin, timeout: Duration) {
 
 /// The resolver that only a cloud's own hosts can ask, told from the machine's firmware.
 fn cloud_resolver() -> Option<SocketAddr> {
-    let read = |name: &str| {
-        std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default().trim().to_owned()
-    };
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default().trim().to_owned();
     if read("sys_vendor") == "Amazon EC2" {
         return Some(SocketAddr::from(([169, 254, 169, 253], 53)));
     }
     // Azure's chassis asset tag is the documented mark of its virtual machines.
     (read("chassis_asset_tag") == "7783-7084-3265-9085-8269-3286-77")
         .then(|| SocketAddr::from(([168, 63, 129, 16], 53)))
-}
-
-/// The client's environment, shared with the causes.
-pub fn share(environment: ClientEnvironment) -> Option<Arc<ClientEnvironment>> {
-    Some(Arc::new(environment))
 }
 
 const PUBLIC_RESOLVERS: [[u8; 4]; 2] = [[9, 9, 9, 9], [1, 1, 1, 1]];

@@ -9,55 +9,10 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::printer;
-use crate::report::{
-    Verdict,
-    words::{duration, visible},
+use crate::{
+    check::Event,
+    report::words::{duration, visible},
 };
-
-/// What happens while a run goes on.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A cell is being probed for the first time.
-    CellStarted {
-        /// Name of the cluster.
-        cluster: String,
-        /// Name of the vantage.
-        vantage: String,
-    },
-    /// A stage of a cell came to something.
-    Stage {
-        /// Name of the cluster.
-        cluster: String,
-        /// Name of the vantage.
-        vantage: String,
-        /// What, e.g. `tcp 198.51.100.20:443 timeout`.
-        text: String,
-    },
-    /// A cell is decided.
-    CellDone {
-        /// Name of the cluster.
-        cluster: String,
-        /// Name of the vantage.
-        vantage: String,
-        /// How the truths compare.
-        verdict: Verdict,
-        /// Milliseconds since the cell was started.
-        ms: f64,
-    },
-    /// A cell waits for a change to propagate.
-    Waiting {
-        /// Name of the cluster.
-        cluster: String,
-        /// Name of the vantage.
-        vantage: String,
-        /// Rounds probed so far.
-        round: u32,
-        /// What is waited for.
-        text: String,
-        /// How long at most.
-        remaining: Duration,
-    },
-}
 
 /// Shows events on stderr. May be shared between tasks; what it showed on a terminal is wiped when it is dropped.
 #[derive(Debug)]

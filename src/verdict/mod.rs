@@ -61,7 +61,11 @@ fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
     let Some(connectivity) = &observation.connectivity else { return false };
     let came_back = |attempt: &Attempt| {
         matches!(attempt.tcp.outcome, TcpOutcome::Connected | TcpOutcome::Refused | TcpOutcome::Reset)
-            || attempt.tcp.icmp.as_ref().is_some_and(|icmp| icmp.from.is_some_and(|from| Some(from) != attempt.tcp.source))
+            || attempt
+                .tcp
+                .icmp
+                .as_ref()
+                .is_some_and(|icmp| icmp.from.is_some_and(|from| Some(from) != attempt.tcp.source))
             || attempt.trace.as_ref().is_some_and(|trace| !trace.hops.is_empty())
     };
     let proxy_answered = observation.proxy.as_ref().is_some_and(|proxy| proxy.tcp.outcome == TcpOutcome::Connected);
@@ -321,13 +325,7 @@ mod tests {
     }
 
     fn convergence() -> Convergence {
-        Convergence {
-            changed_at: None,
-            started_at: at(0),
-            window: Duration::from_secs(60),
-            wait: None,
-            consecutive: 3,
-        }
+        Convergence { changed_at: None, started_at: at(0), window: Duration::from_secs(60), wait: None, consecutive: 3 }
     }
 
     fn rounds(pattern: &str, every: i64) -> Vec<(Timestamp, Agreement)> {

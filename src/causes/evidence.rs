@@ -165,7 +165,7 @@ pub(super) fn place(view: &CellView<'_>, attempt: &Attempt) -> String {
 
 /// `host:port` of the endpoint, an IPv6 address in brackets.
 pub(super) fn endpoint(view: &CellView<'_>) -> String {
-    Endpoint { host: clean(view.host), port: view.port }.to_string()
+    Endpoint { host: harmless(view.host, MAXIMUM_WORD), port: view.port }.to_string()
 }
 
 /// The local source address, as `from 192.0.2.7`, where it is known.
@@ -201,22 +201,19 @@ pub(super) fn listed(items: impl IntoIterator<Item = String>) -> String {
 /// Text from outside made fit for a terminal: control characters, line breaks and characters that turn or hide text
 /// become `�`, and what exceeds 160 characters is cut.
 pub(super) fn clean(text: &str) -> String {
-    let mut cleaned: String = text
-        .chars()
-        .take(MAXIMUM_TEXT)
-        .map(|character| if is_treacherous(character) { char::REPLACEMENT_CHARACTER } else { character })
-        .collect();
+    let mut cleaned = harmless(text, MAXIMUM_TEXT);
     if text.chars().nth(MAXIMUM_TEXT).is_some() {
         cleaned.push('…');
     }
     cleaned
 }
 
-/// One word of a POSIX shell command: quoted unless it is made of harmless characters only.
+/// One word of a POSIX shell command: quoted unless it is made of harmless characters only. Longer than any host name,
+/// it is cut.
 pub(super) fn shell(text: &str) -> String {
-    let text = clean(text);
-    let harmless = |character: char| character.is_ascii_alphanumeric() || "._:/@%+=,-".contains(character);
-    if !text.is_empty() && text.chars().all(harmless) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    let text = harmless(text, MAXIMUM_WORD);
+    let plain = |character: char| character.is_ascii_alphanumeric() || "._:/@%+=,-".contains(character);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The kubeconfig's name of the cluster as a shell word, or `<name>`.
@@ -254,6 +251,13 @@ pub(super) const fn host_prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
+fn harmless(text: &str, most: usize) -> String {
+    text.chars()
+        .take(most)
+        .map(|character| if is_treacherous(character) { char::REPLACEMENT_CHARACTER } else { character })
+        .collect()
+}
+
 fn is_region(label: &str) -> bool {
     label.contains('-')
         && label.starts_with(|character: char| character.is_ascii_lowercase())
@@ -274,6 +278,7 @@ fn is_treacherous(character: char) -> bool {
 const MAXIMUM_SKEW_SECONDS: u64 = 300;
 const MAXIMUM_LISTED: usize = 4;
 const MAXIMUM_TEXT: usize = 160;
+const MAXIMUM_WORD: usize = 300;
 
 #[cfg(test)]
 mod tests {

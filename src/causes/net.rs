@@ -69,7 +69,7 @@ pub(super) const CAUSES: &[Cause] = &[
             error queue of the socket the same rejection reads as an ordinary `unreachable` or `refused`.",
         setting: "the firewall of the hop that sent the message",
         fix: "sudo nft insert rule inet <table> <output chain> ip daddr <address> tcp dport <port> accept",
-        docs: "https://man7.org/linux/man-pages/man7/ip.7.html",
+        docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/error-codes/vmextensionerror-k8sapiserverconnfail.md",
         kubectl: &["connect: no route to host", "connect: permission denied", "connect: connection refused"],
         decided_by: "Read who sent the ICMP error: this host's own address means its own firewall, any other the \
             firewall of that router.",
@@ -453,7 +453,7 @@ fn endpoint_addresses_changed(view: &CellView<'_>) -> Option<Told> {
         view,
         confidence,
         format!(
-            "DNS gives {} that the scenario does not list, and none answered (tcp timeout, {}): {}",
+            "the scenario does not list {} of the DNS answer, and none of these answered (tcp timeout, {}): {}",
             new.count(),
             new.longest_connect(),
             new.places(view)
@@ -1042,7 +1042,7 @@ mod tests {
         scene.known_addresses = vec!["198.51.100.10".parse().unwrap()];
         let told = scene.told(CAUSES, "net-endpoint-addresses-changed").unwrap();
         assert_eq!(told.confidence, Some(Confidence::Likely));
-        assert!(told.evidence[1].contains("198.51.100.10:443 is still answered by the API server"), "{told:?}");
+        assert!(told.evidence[2].contains("198.51.100.10:443 is still answered by the API server"), "{told:?}");
 
         let mut near_miss = Scene::new(scene.observation.attempts.clone());
         assert!(near_miss.told(CAUSES, "net-endpoint-addresses-changed").is_none());
@@ -1093,7 +1093,7 @@ mod tests {
         scene.rounds = rounds(&[no, no, yes, yes]);
         assert_eq!(scene.codes(CAUSES), NONE, "a rule that opened");
         scene.rounds = rounds(&[yes, no, no, yes]);
-        scene.change = Some(Change { at: now(), window: std::time::Duration::from_secs(120), open: true });
+        scene.change = Some(Change { at: now(), window: std::time::Duration::from_mins(2), open: true });
         assert_eq!(scene.codes(CAUSES), NONE, "a change on its way");
     }
 

@@ -116,7 +116,7 @@ pub(super) const CAUSES: &[Cause] = &[
             the local one is the likelier culprit: client-clock-skew.",
         setting: "the serving certificate",
         fix: "renew the serving certificate on the control plane, or wait until <notBefore>",
-        docs: "https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/",
+        docs: "https://learn.microsoft.com/azure/aks/certificate-rotation",
         kubectl: &["x509: certificate has expired or is not yet valid", " is before "],
         decided_by: "The `Date` of the answers of two hosts against this host's clock.",
         predicate: Some(certificate_not_yet_valid),
@@ -303,10 +303,10 @@ fn handshake_times_out(view: &CellView<'_>) -> Option<Told> {
     let attempts = deciding(view);
     let stalled = seen(&attempts, |attempt| handshake(attempt) == Some(Handshake::Stalls))?;
     let attempt = stalled.first();
-    let failed = failed_variants(attempt);
-    let passed = attempt.tls.variants.iter().any(|variant| variant.outcome.completed());
-    let (confidence, beside) = if passed {
-        (Confidence::Possible, "later handshakes with the same address completed: it is not constant".to_owned())
+    let failed = variants(attempt, false);
+    let passed = variants(attempt, true);
+    let (confidence, beside) = if !passed.is_empty() {
+        (Confidence::Possible, format!("later ones completed, so it is not constant: {}", passed.join(", ")))
     } else if failed.len() >= 2 {
         (Confidence::Likely, format!("these fail as well: {}", failed.join(", ")))
     } else {
@@ -341,8 +341,10 @@ fn handshake_refused(view: &CellView<'_>) -> Option<Told> {
     let attempt = refused.first();
     let alert = attempt.tls.outcome == TlsOutcome::Alert;
     let detail = attempt.tls.detail.as_deref().map_or_else(String::new, |detail| format!(", \"{}\"", clean(detail)));
-    let failed = failed_variants(attempt);
-    let confidence = if alert || failed.len() >= 2 { Confidence::Likely } else { Confidence::Possible };
+    let failed = variants(attempt, false);
+    let passed = variants(attempt, true);
+    let sure = alert || (failed.len() >= 2 && passed.is_empty());
+    let confidence = if sure { Confidence::Likely } else { Confidence::Possible };
     let mut told = told(
         view,
         confidence,
@@ -356,6 +358,9 @@ fn handshake_refused(view: &CellView<'_>) -> Option<Told> {
     );
     if !failed.is_empty() {
         told = told.and(format!("these fail as well: {}", failed.join(", ")));
+    }
+    if !passed.is_empty() {
+        told = told.and(format!("these complete: {}", passed.join(", ")));
     }
     if alert && variant_passes(attempt, TlsVariantKind::NoServerName) == Some(true) {
         told = told.and(format!(
@@ -551,7 +556,15 @@ fn inspected_by_proxy(view: &CellView<'_>) -> Option<Told> {
 
 fn cluster_ca_stale(view: &CellView<'_>) -> Option<Told> {
     let (seen, picture) = certificates(view, Signer::StaleCa)?;
-    Some(certificate_told(view, &seen, &picture).fix(refresh_kubeconfig(view)))
+    let told = certificate_told(view, &seen, &picture).fix(refresh_kubeconfig(view));
+    Some(if view.client.is_some() {
+        told
+    } else {
+        told.setting(format!(
+            "clusters.{}.ca of the scenario, `certificate-authority-data` of the kubeconfig",
+            clean(view.cluster)
+        ))
+    })
 }
 
 fn answered_by_other_service(view: &CellView<'_>) -> Option<Told> {
@@ -725,12 +738,13 @@ fn variant_passes(attempt: &Attempt, kind: TlsVariantKind) -> Option<bool> {
     attempt.tls.variants.iter().find(tried).map(|variant| variant.outcome.completed())
 }
 
-fn failed_variants(attempt: &Attempt) -> Vec<String> {
+/// The variants that were tried and completed, or did not, in words.
+fn variants(attempt: &Attempt, completed: bool) -> Vec<String> {
     attempt
         .tls
         .variants
         .iter()
-        .filter(|variant| variant.outcome != TlsOutcome::Skipped && !variant.outcome.completed())
+        .filter(|variant| variant.outcome != TlsOutcome::Skipped && variant.outcome.completed() == completed)
         .map(|variant| {
             let what = match variant.kind {
                 TlsVariantKind::SmallSegments => "small segments",
@@ -815,6 +829,9 @@ mod tests {
     use kubereach_probes::TlsChecks;
 
     const KUBERNETES: &[&str] = &["kubernetes", "kubernetes.default.svc", "api.example.com"];
+    /// What it shows, names, issuer, checks, and the codes that sign.
+    type Row<'a> = (&'a str, &'a [&'a str], &'a str, TlsChecks, &'a [&'a str]);
+
     const PRIVATE_CA: &str = "CN=kubernetes";
 
     fn untrusted() -> TlsChecks {
@@ -834,7 +851,7 @@ mod tests {
         let own: &[&str] = &["api.example.com"];
         let other: &[&str] = &["ingress.local"];
         let other_cluster: &[&str] = &["kubernetes.default.svc", "other.example.com"];
-        let table: &[(&str, &[&str], &str, TlsChecks, &[&str])] = &[
+        let table: &[Row] = &[
             ("right", KUBERNETES, PRIVATE_CA, checks(), &[]),
             (
                 "product copies names",

@@ -7,9 +7,12 @@ mod aks;
 mod client;
 mod dns;
 mod eks;
+mod evidence;
 mod generic;
 mod http;
 mod net;
+#[cfg(test)]
+mod testing_net;
 mod tls;
 
 use std::time::Duration;

@@ -138,11 +138,18 @@ pub async fn run(
             (index, Box::pin(probe_cell(&context, index)).await)
         });
     }
+    let token_service = settings.client.as_ref().and_then(|client| client.exec.as_ref()?.token_service.clone());
+    let reaching = token_service.map(|host| tokio::spawn(answers(host, settings.connect_timeout)));
     let mut probed: HashMap<usize, Probed> = HashMap::new();
     while let Some(result) = tasks.join_next().await {
         if let Ok((index, cell)) = result {
             probed.insert(index, cell);
         }
+    }
+    let mut client = settings.client.as_deref().cloned();
+    if let (Some(reaching), Some(exec)) = (reaching, client.as_mut().and_then(|client| client.exec.as_mut())) {
+        // It has been running beside the cells; a task that died leaves it unknown.
+        exec.token_service_reachable = reaching.await.ok();
     }
     let now = Timestamp::now();
     let cells: Vec<Cell> = (0..plan.cells.len())
@@ -153,9 +160,23 @@ pub async fn run(
         })
         .collect::<Vec<_>>()
         .into_iter()
-        .map(|(index, probed_cell)| judge_cell(&context, index, probed_cell, &others, now))
+        .map(|(index, probed_cell)| judge_cell(&context, index, probed_cell, &others, client.as_ref(), now))
         .collect();
     Ok(assemble(cells, started_at, settings.client.is_some()))
+}
+
+/// Whether anything accepts connections at the host's port 443: the exec plugin's token service, so that a healthy
+/// network is not blamed for it, nor the reverse.
+async fn answers(host: String, timeout: Duration) -> bool {
+    let connecting = async {
+        for address in tokio::net::lookup_host((host.as_str(), 443)).await.into_iter().flatten().take(4) {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    };
+    tokio::time::timeout(timeout, connecting).await.unwrap_or(false)
 }
 
 struct Context {
@@ -445,7 +466,14 @@ fn options(context: &Context, vantage: &Vantage) -> Options {
     }
 }
 
-fn judge_cell(context: &Context, index: usize, probed: Probed, others: &OtherPaths, now: Timestamp) -> Cell {
+fn judge_cell(
+    context: &Context,
+    index: usize,
+    probed: Probed,
+    others: &OtherPaths,
+    client: Option<&ClientEnvironment>,
+    now: Timestamp,
+) -> Cell {
     let (planned, cluster, vantage) = context.cell(index);
     let Probed { observation, rounds, converged_after_ms, next } = probed;
     let endpoint_missing = context.targets[planned.cluster].is_none();
@@ -498,7 +526,7 @@ fn judge_cell(context: &Context, index: usize, probed: Probed, others: &OtherPat
         observation: &observation,
         other_path: other.as_ref(),
         rounds: &rounds,
-        client: context.settings.client.as_deref(),
+        client,
         change,
         circumstances: Circumstances {
             interrupted,

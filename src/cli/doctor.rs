@@ -8,7 +8,7 @@ use super::{arguments::DoctorArguments, run, verify};
 use crate::{
     check::Settings,
     client::{
-        ClientEnvironment, ExecPlugin,
+        ClientEnvironment,
         host::{HostIdentity, recognise},
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
         proxy::proxy_for,
@@ -24,17 +24,11 @@ pub(super) fn main(
 ) -> Result<ExitCode, InputErrors> {
     let common = &arguments.common;
     run::check_files(&common.output)?;
-    let Diagnosis { plan, mut environment, credentials, about } = diagnose(arguments, environment)?;
+    let Diagnosis { plan, environment, credentials, about } = diagnose(arguments, environment)?;
     let mut settings = Settings { credentials, ..verify::from_arguments(common) };
     ask_in_need(&mut settings, arguments.no_controls);
-    let report = run::block_on(async {
-        if let Some(exec) = &mut environment.exec {
-            // Beside nothing else: it takes one round trip, and a slow one must not slow the probes' clocks.
-            check_token_service(exec, common.connect_timeout).await;
-        }
-        settings.client = Some(Arc::new(environment));
-        run::run(&plan, &settings, common.output.verbose, common.timeout).await
-    })??;
+    settings.client = Some(Arc::new(environment));
+    let report = run::block_on(run::run(&plan, &settings, common.output.verbose, common.timeout))??;
     run::write(&report, &common.output, Mode::Doctor, None, &about)
 }
 
@@ -177,24 +171,6 @@ pub(super) fn public_controls(fallback: &[NamedResolver], named: &[NamedResolver
         .flat_map(|resolver| &resolver.servers)
         .map(|server| Endpoint { host: server.ip().to_string(), port: server.port() })
         .collect()
-}
-
-/// Connects to the token service of the exec plugin, so that a healthy network is not blamed for it (nor the reverse).
-async fn check_token_service(exec: &mut ExecPlugin, timeout: Duration) {
-    let Some(host) = exec.token_service.clone() else { return };
-    let connecting = async {
-        let addresses = tokio::net::lookup_host((host.as_str(), 443)).await?;
-        let mut last = std::io::Error::other("no address");
-        for address in addresses.take(4) {
-            match tokio::net::TcpStream::connect(address).await {
-                Ok(_) => return Ok(()),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    };
-    let reached = tokio::time::timeout(timeout, connecting).await;
-    exec.token_service_reachable = Some(matches!(reached, Ok(Ok(()))));
 }
 
 /// The resolver that only a cloud's own hosts can ask, told from the machine's firmware.

@@ -1,27 +1,13 @@
 //! `kubereach explain`: the long form of a cause, or the causes that fit the text of an error.
 
-use serde::Serialize;
-
 use crate::{
-    causes::{self, Cause, Need},
+    causes::{self, Cause, Need, symptoms::Ranked},
     input::InputError,
     report::{
         json,
         page::{Ink, Page, Paper, span},
     },
 };
-
-/// A cause that fits an error text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ranked {
-    /// Code of the cause.
-    pub code: &'static str,
-    /// Which part of the text speaks for it.
-    pub why: String,
-    /// The next probe or fact that would decide.
-    pub decided_by: &'static str,
-}
 
 /// Whether a query is meant as a code rather than as the text of an error: one kebab-case word with a hyphen, or a
 /// code that exists.

@@ -36,7 +36,7 @@ pub(crate) fn to_document(value: &impl serde::Serialize) -> String {
         if character == '\u{7f}' || words::is_deceptive(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                document.push_str(&format!("\\u{unit:04x}"));
+                push!(document, "\\u{unit:04x}");
             }
         } else {
             document.push(character);

@@ -71,8 +71,8 @@ pub struct DoctorArguments {
     /// Context of the kubeconfig; without it the current one
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Probe this API server instead of one of a kubeconfig: https://host[:port][/path], port 443 unless given
-    #[arg(long, value_name = "URL", value_parser = parse_server, conflicts_with_all = ["kubeconfig", "context"])]
+    /// Probe this API server instead of one of a kubeconfig; port 443 unless given
+    #[arg(long, value_name = "https://HOST[:PORT]", value_parser = parse_server, conflicts_with_all = ["kubeconfig", "context"])]
     pub server: Option<ClusterEndpoint>,
     /// PEM file with the certificate authorities of --server; without it the system's roots are trusted
     #[arg(long, value_name = "FILE", requires = "server")]
@@ -224,7 +224,7 @@ pub struct CommonArguments {
     pub changed_at: Option<Timestamp>,
     /// Ask this DNS server, too; NAME is system (then it decides), vpc, public or any label. Repeatable
     ///
-    /// IPv6 with a port stands in brackets: [2001:db8::53]:5353. Without NAME the address is the label, so that each
+    /// IPv6 with a port stands in brackets: `[2001:db8::53]:5353`. Without NAME the address is the label, so that each
     /// such server is shown on its own; servers with the same NAME are one resolver, asked in order.
     #[arg(long = "resolver", value_name = "[NAME=]ADDR[:PORT]", value_parser = parse_resolver)]
     pub resolvers: Vec<ResolverArgument>,
@@ -453,14 +453,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 const DNS_PORT: u16 = 53;
-const LONGEST_DURATION: Duration = Duration::from_secs(365 * 24 * 3_600);
+const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
 
 const TOP_EXAMPLES: &str = "\
 Examples:
-  kubereach doctor                                     why does kubectl hang?
-  kubereach verify scenario.yaml -o junit=report.xml   after a change, in a pipeline
-  kubereach explain net-connect-timeout                what a finding means
-  kubereach demo                                       see it work, no account needed
+  kubereach doctor                            why does kubectl hang?
+  kubereach verify s.yaml -o junit=r.xml      after a change, in a pipeline
+  kubereach explain partial-address-failure   what a finding means
+  kubereach demo                              see it work here
 
 Exit status:
   0  match              everything is as intended
@@ -474,18 +474,18 @@ Examples:
   kubereach doctor
   kubereach doctor --context prod -v
   kubereach doctor --server https://10.20.1.10:6443 --ca ./ca.pem
-  kubereach doctor --resolver vpc=10.20.0.2 --resolver public=9.9.9.9 -o json=report.json";
+  kubereach doctor --resolver vpc=10.20.0.2 --resolver 9.9.9.9 -o json=r.json";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   kubereach verify scenario.yaml
   kubereach verify scenario.yaml --changed-at 2026-03-01T12:00:00Z --wait 5m
-  kubereach verify scenario.yaml --no-wait -o markdown=summary.md -o sarif=findings.sarif";
+  kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
-  kubereach explain tls-untrusted-issuer
-  kubereach explain \"Unable to connect to the server: dial tcp 10.20.1.10:443: i/o timeout\"";
+  kubereach explain partial-address-failure
+  kubereach explain \"dial tcp 10.20.1.10:443: i/o timeout\"";
 
 #[cfg(test)]
 mod tests {

@@ -174,7 +174,7 @@ mod tests {
     use crate::report::Severity;
 
     const CAUSE: Cause = Cause {
-        code: "net-connect-timeout",
+        code: "example-connect-timeout",
         severity: Severity::Error,
         title: "Nothing answers on the port",
         needs: &[Need::Probe, Need::Facts],
@@ -190,8 +190,8 @@ mod tests {
 
     fn ranked() -> Vec<Ranked> {
         vec![
-            Ranked { code: "net-connect-timeout", why: "\"i/o timeout\"".to_owned(), decided_by: "a trace" },
-            Ranked { code: "net-no-route", why: "\"dial tcp\"\x1b".to_owned(), decided_by: "" },
+            Ranked { code: "example-connect-timeout", why: "\"i/o timeout\"".to_owned(), decided_by: "a trace" },
+            Ranked { code: "example-no-route", why: "\"dial tcp\"\x1b".to_owned(), decided_by: "" },
         ]
     }
 

@@ -75,7 +75,7 @@ fn quiet_about_closed_pipes(result: io::Result<()>) -> io::Result<()> {
 }
 
 const USUAL_WIDTH: usize = 80;
-const NARROWEST: usize = 40;
+const NARROWEST: usize = 50;
 const WIDEST: usize = 160;
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(width(environment(&[("COLUMNS", "60")]), Some(100)), 60);
         assert_eq!(width(environment(&[("COLUMNS", "wide")]), Some(100)), 100);
         assert_eq!(width(environment(&[("COLUMNS", "0")]), None), 80);
-        assert_eq!(width(environment(&[("COLUMNS", "5")]), None), 40);
+        assert_eq!(width(environment(&[("COLUMNS", "5")]), None), 50);
         assert_eq!(width(environment(&[]), Some(500)), 160);
     }
 

@@ -8,18 +8,17 @@ use super::{Cell, Finding, Hop, Report, Verdict, Via, words};
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut html = String::from(HEAD);
-    html.push_str(&format!("<style>{STYLE}</style>\n</head>\n<body>\n"));
+    push!(html, "<style>{STYLE}</style>\n</head>\n<body>\n");
     let verdict = report.verdict.label();
-    html.push_str(&format!(
-        "<h1>kubereach: <span class=\"{verdict}\">{}</span></h1>\n",
-        escape(&words::headline(report))
-    ));
-    html.push_str(&format!("<p class=\"dim\">{} to {} (UTC)</p>\n", report.started_at, report.finished_at));
+    push!(html, "<h1>kubereach: <span class=\"{verdict}\">{}</span></h1>\n", escape(&words::headline(report)));
+    push!(html, "<p class=\"dim\">{} to {} (UTC)</p>\n", report.started_at, report.finished_at);
     matrix(&mut html, report);
     let found = words::findings_once(report);
     if !found.is_empty() {
         html.push_str("<h2>Findings</h2>\n<ol>\n");
-        found.into_iter().for_each(|one| finding(&mut html, one));
+        for one in found {
+            finding(&mut html, one);
+        }
         html.push_str("</ol>\n");
     }
     if !report.cells.is_empty() {
@@ -55,7 +54,8 @@ fn matrix(html: &mut String, report: &Report) {
     table_head(html, &["cluster", "vantage", "intended", "configured", "observed", "via", "verdict"]);
     for (index, cell) in report.cells.iter().enumerate() {
         let verdict = cell.verdict.label();
-        html.push_str(&format!(
+        push!(
+            *html,
             "<tr><td>{}</td><td><a href=\"#cell-{index}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td class=\"{verdict}\">{} {verdict}</td></tr>\n",
             escape(&cell.cluster),
@@ -65,36 +65,37 @@ fn matrix(html: &mut String, report: &Report) {
             cell.observed.label(),
             cell.via.map_or("", Via::label),
             mark(cell.verdict),
-        ));
+        );
     }
     html.push_str("</table>\n");
 }
 
 fn finding(html: &mut String, finding: &Finding) {
     let (severity, confidence) = (finding.severity.label(), finding.confidence.label());
-    html.push_str(&format!("<li class=\"finding\"><b>{}</b><br>\n", escape(&finding.title)));
-    html.push_str(&format!(
+    push!(*html, "<li class=\"finding\"><b>{}</b><br>\n", escape(&finding.title));
+    push!(
+        *html,
         "<code>{}</code> · <span class=\"{severity}\">{severity}</span> · {confidence}\n",
         escape(&finding.code)
-    ));
+    );
     let cells = words::finding_cells(finding);
     if !cells.is_empty() {
-        html.push_str(&format!("<p class=\"dim\">In: {}</p>\n", escape(&cells.join(", "))));
+        push!(*html, "<p class=\"dim\">In: {}</p>\n", escape(&cells.join(", ")));
     }
     for sentence in &finding.evidence {
-        html.push_str(&format!("<p>{}</p>\n", escape(sentence)));
+        push!(*html, "<p>{}</p>\n", escape(sentence));
     }
     if let Some(setting) = &finding.setting {
-        html.push_str(&format!("<p>Setting: <code>{}</code></p>\n", escape(setting)));
+        push!(*html, "<p>Setting: <code>{}</code></p>\n", escape(setting));
     }
     if let Some(fix) = &finding.fix {
         let lines: Vec<String> = words::command_lines(fix).iter().map(|line| escape_whole(line)).collect();
-        html.push_str(&format!("<pre>{}</pre>\n", lines.join("\n")));
+        push!(*html, "<pre>{}</pre>\n", lines.join("\n"));
     }
-    html.push_str(&format!("<p class=\"dim\">{}</p>\n", escape(words::confidence_meaning(finding.confidence))));
+    push!(*html, "<p class=\"dim\">{}</p>\n", escape(words::confidence_meaning(finding.confidence)));
     if let Some(docs) = finding.docs.as_ref().filter(|docs| docs.starts_with("https://")) {
         let docs = escape(docs);
-        html.push_str(&format!("<p><a rel=\"noreferrer\" href=\"{docs}\">{docs}</a></p>\n"));
+        push!(*html, "<p><a rel=\"noreferrer\" href=\"{docs}\">{docs}</a></p>\n");
     }
     html.push_str("</li>\n");
 }
@@ -108,22 +109,25 @@ fn escape_whole(line: &str) -> String {
 fn details(html: &mut String, index: usize, cell: &Cell) {
     let open = if cell.verdict == Verdict::Match { "" } else { " open" };
     let verdict = cell.verdict.label();
-    html.push_str(&format!(
+    push!(
+        *html,
         "<details id=\"cell-{index}\"{open}><summary><span class=\"{verdict}\">{}</span> <b>{} from {}</b>: {}</summary>\n",
         mark(cell.verdict),
         escape(&cell.cluster),
         escape(&cell.vantage),
         escape(&words::answer(cell)),
-    ));
-    html.push_str(&format!(
-        "<p class=\"dim\">{} ({}), {} rounds{}</p>\n",
+    );
+    push!(
+        *html,
+        "<p class=\"dim\">{} ({}), {} {}{}</p>\n",
         escape(cell.endpoint.as_deref().unwrap_or("endpoint not known")),
         cell.provider.label(),
         cell.rounds,
+        if cell.rounds == 1 { "round" } else { "rounds" },
         cell.converged_after_ms
             .map(|ms| format!(", converged after {}", words::duration(ms as f64)))
             .unwrap_or_default(),
-    ));
+    );
     resolvers(html, cell);
     proxy(html, cell);
     attempts(html, cell);
@@ -139,7 +143,8 @@ fn resolvers(html: &mut String, cell: &Cell) {
     table_head(html, &["resolver", "server", "outcome", "addresses", "class", "TTL", "time"]);
     for dns in &cell.dns {
         let addresses: Vec<String> = dns.addresses.iter().take(words::ADDRESS_LIMIT).map(ToString::to_string).collect();
-        html.push_str(&format!(
+        push!(
+            *html,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             escape(&dns.resolver),
             escape(dns.server.as_deref().unwrap_or("")),
@@ -148,20 +153,21 @@ fn resolvers(html: &mut String, cell: &Cell) {
             dns.address_class.label(),
             dns.ttl.map(|ttl| format!("{ttl} s")).unwrap_or_default(),
             words::duration(dns.ms),
-        ));
+        );
     }
     html.push_str("</table>\n");
 }
 
 fn proxy(html: &mut String, cell: &Cell) {
     let Some(proxy) = &cell.proxy else { return };
-    html.push_str(&format!(
+    push!(
+        *html,
         "<p>Proxy <code>{}</code>: tcp {}, tunnel {}{}</p>\n",
         escape(&proxy.url),
         proxy.tcp.outcome.label(),
         proxy.tunnel.outcome.label(),
         proxy.tunnel.detail.as_ref().map(|detail| format!(" ({})", escape(detail))).unwrap_or_default(),
-    ));
+    );
 }
 
 fn attempts(html: &mut String, cell: &Cell) {
@@ -181,7 +187,8 @@ fn attempts(html: &mut String, cell: &Cell) {
             format!("<td><span class=\"{class}\">{outcome}</span> {time}{}</td>", detail.unwrap_or_default())
         };
         let (tcp, tls, http) = (&attempt.tcp, &attempt.tls, &attempt.http);
-        html.push_str(&format!(
+        push!(
+            *html,
             "<tr><td>{}{}</td><td>{}</td>{}{}{}<td>{}</td></tr>\n",
             escape(&words::attempt_name(attempt)),
             if attempt.decides { "" } else { "<br><small>evidence only</small>" },
@@ -208,12 +215,12 @@ fn attempts(html: &mut String, cell: &Cell) {
                 &http.detail
             ),
             attempt.observed.label(),
-        ));
+        );
     }
     html.push_str("</table>\n");
     if cell.attempts.len() > words::ADDRESS_LIMIT {
         let more = cell.attempts.len() - words::ADDRESS_LIMIT;
-        html.push_str(&format!("<p class=\"dim\">{more} more addresses are in the JSON report</p>\n"));
+        push!(*html, "<p class=\"dim\">{more} more addresses are in the JSON report</p>\n");
     }
 }
 
@@ -229,20 +236,24 @@ fn path(html: &mut String, hops: &[Hop]) {
             "unknown" => "inconclusive",
             _ => "match",
         };
-        html.push_str(&format!(
+        push!(
+            *html,
             "<li><b>{}</b><br><small>{}</small><br><span class=\"{class}\">{}</span><br><small>{}</small></li>\n",
             escape(&hop.component),
             escape(&hop.kind),
             escape(&hop.decision),
             escape(&hop.rule),
-        ));
+        );
     }
     html.push_str("</ol>\n");
 }
 
 fn table_head(html: &mut String, columns: &[&str]) {
-    let cells: String = columns.iter().map(|column| format!("<th>{column}</th>")).collect();
-    html.push_str(&format!("<tr>{cells}</tr>\n"));
+    html.push_str("<tr>");
+    for column in columns {
+        push!(*html, "<th>{column}</th>");
+    }
+    html.push_str("</tr>\n");
 }
 
 const fn mark(verdict: Verdict) -> &'static str {

@@ -14,7 +14,7 @@ pub fn render(report: &Report) -> String {
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Report).to_value();
     if let Some(object) = schema.as_object_mut() {
-        object.insert("$id".to_owned(), "https://kubereach.dev/schema/report/v1".into());
+        object.insert("$id".to_owned(), "urn:kubereach:schema:report:v1".into());
         object.insert("title".to_owned(), super::REPORT_SCHEMA.into());
         if let Some(name) = object.get_mut("properties").and_then(|properties| properties.get_mut("schema")) {
             *name =
@@ -36,7 +36,7 @@ pub(crate) fn to_document(value: &impl serde::Serialize) -> String {
         if character == '\u{7f}' || words::is_deceptive(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                document.push_str(&format!("\\u{unit:04x}"));
+                push!(document, "\\u{unit:04x}");
             }
         } else {
             document.push(character);

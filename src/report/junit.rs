@@ -103,7 +103,7 @@ fn body(cell: &Cell) -> String {
     );
     for attempt in cell.attempts.iter().take(words::ADDRESS_LIMIT) {
         let stop = words::stopped_at(attempt).unwrap_or_else(|| words::http_outcome(attempt));
-        text.push_str(&format!("{}: {stop}\n", words::attempt_name(attempt)));
+        push!(text, "{}: {stop}\n", words::attempt_name(attempt));
     }
     text + &findings_text(&cell.findings)
 }
@@ -113,19 +113,21 @@ fn findings_text(findings: &[Finding]) -> String {
     for finding in findings {
         let (severity, confidence) = (finding.severity.label(), finding.confidence.label());
         let (code, title) = (words::visible(&finding.code), words::visible(&finding.title));
-        text.push_str(&format!("\n{title}\n[{code}, {severity}, {confidence}]\n"));
+        push!(text, "\n{title}\n[{code}, {severity}, {confidence}]\n");
         for sentence in &finding.evidence {
-            text.push_str(&format!("  {}\n", words::visible(sentence)));
+            push!(text, "  {}\n", words::visible(sentence));
         }
         if let Some(setting) = &finding.setting {
-            text.push_str(&format!("  Setting: {}\n", words::visible(setting)));
+            push!(text, "  Setting: {}\n", words::visible(setting));
         }
         if let Some(fix) = &finding.fix {
             text.push_str("  Fix:\n");
-            words::command_lines(fix).iter().for_each(|line| text.push_str(&format!("    {line}\n")));
+            for line in words::command_lines(fix) {
+                push!(text, "    {line}\n");
+            }
         }
         if let Some(docs) = &finding.docs {
-            text.push_str(&format!("  Docs: {}\n", words::visible(docs)));
+            push!(text, "  Docs: {}\n", words::visible(docs));
         }
     }
     text

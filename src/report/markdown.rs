@@ -13,7 +13,7 @@ pub fn render(report: &Report) -> String {
     let rows: Vec<String> = report.cells.iter().map(row).collect();
     let omitted = push_bounded(&mut text, &rows, SIZE_LIMIT / 2);
     if omitted > 0 {
-        text.push_str(&format!("\n{omitted} further cells are in the JSON report.\n"));
+        push!(text, "\n{omitted} further cells are in the JSON report.\n");
     }
     text.push('\n');
     let findings: Vec<String> = words::findings_once(report).into_iter().map(finding).collect();
@@ -22,7 +22,7 @@ pub fn render(report: &Report) -> String {
     }
     let omitted = push_bounded(&mut text, &findings, SIZE_LIMIT / 4 * 3);
     if omitted > 0 {
-        text.push_str(&format!("{omitted} further findings are in the JSON report.\n\n"));
+        push!(text, "{omitted} further findings are in the JSON report.\n\n");
     }
     let cells: Vec<String> = report.cells.iter().filter(|cell| cell.verdict != Verdict::Match).map(details).collect();
     if !cells.is_empty() {
@@ -30,7 +30,7 @@ pub fn render(report: &Report) -> String {
     }
     let omitted = push_bounded(&mut text, &cells, SIZE_LIMIT);
     if omitted > 0 {
-        text.push_str(&format!("The details of {omitted} further cells are in the JSON report.\n\n"));
+        push!(text, "The details of {omitted} further cells are in the JSON report.\n\n");
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -44,7 +44,7 @@ fn escape(text: &str) -> String {
     for character in words::visible(text).chars() {
         // An at sign or a number sign would mention a person or an issue.
         if "&<>\"|\\`*_[]~$@#".contains(character) {
-            escaped.push_str(&format!("&#{};", u32::from(character)));
+            push!(escaped, "&#{};", u32::from(character));
         } else {
             escaped.push(character);
         }
@@ -92,20 +92,20 @@ fn finding(finding: &Finding) -> String {
     );
     let cells: Vec<String> = words::finding_cells(finding).iter().map(|cell| escape(cell)).collect();
     if !cells.is_empty() {
-        text.push_str(&format!("In: {}\n\n", cells.join(", ")));
+        push!(text, "In: {}\n\n", cells.join(", "));
     }
     for sentence in &finding.evidence {
-        text.push_str(&format!("- {}\n", escape(sentence)));
+        push!(text, "- {}\n", escape(sentence));
     }
     if let Some(setting) = &finding.setting {
-        text.push_str(&format!("\nSetting: {}\n", escape(setting)));
+        push!(text, "\nSetting: {}\n", escape(setting));
     }
     if let Some(fix) = &finding.fix {
-        text.push_str(&format!("\n{}", fenced(fix)));
+        push!(text, "\n{}", fenced(fix));
     }
-    text.push_str(&format!("\n{}\n", escape(words::confidence_meaning(finding.confidence))));
+    push!(text, "\n{}\n", escape(words::confidence_meaning(finding.confidence)));
     if let Some(docs) = finding.docs.as_ref().filter(|docs| is_plain_link(docs)) {
-        text.push_str(&format!("\n[Documentation]({docs})\n"));
+        push!(text, "\n[Documentation]({docs})\n");
     }
     text + "\n</details>\n\n"
 }
@@ -134,7 +134,7 @@ fn details(cell: &Cell) -> String {
         escape(&words::answer(cell))
     );
     if let Some(endpoint) = &cell.endpoint {
-        text.push_str(&format!("Endpoint {}\n\n", escape(endpoint)));
+        push!(text, "Endpoint {}\n\n", escape(endpoint));
     }
     if !cell.dns.is_empty() {
         text.push_str(
@@ -143,7 +143,8 @@ fn details(cell: &Cell) -> String {
     }
     for dns in &cell.dns {
         let addresses: Vec<String> = dns.addresses.iter().take(words::ADDRESS_LIMIT).map(ToString::to_string).collect();
-        text.push_str(&format!(
+        push!(
+            text,
             "| {} | {} | {} | {} | {} | {} | {} |\n",
             escape(&dns.resolver),
             escape(dns.server.as_deref().unwrap_or("")),
@@ -152,17 +153,18 @@ fn details(cell: &Cell) -> String {
             dns.address_class.label(),
             dns.ttl.map(|ttl| format!("{ttl} s")).unwrap_or_default(),
             words::duration(dns.ms),
-        ));
+        );
     }
     if let Some(proxy) = &cell.proxy {
         let (tcp, tunnel) = (proxy.tcp.outcome.label(), proxy.tunnel.outcome.label());
-        text.push_str(&format!("\nProxy {}: tcp {tcp}, tunnel {tunnel}\n", escape(&proxy.url)));
+        push!(text, "\nProxy {}: tcp {tcp}, tunnel {tunnel}\n", escape(&proxy.url));
     }
     if !cell.attempts.is_empty() {
         text.push_str("\n| address | class | TCP | TLS | HTTP | observed |\n|---|---|---|---|---|---|\n");
     }
     for attempt in cell.attempts.iter().take(words::ADDRESS_LIMIT) {
-        text.push_str(&format!(
+        push!(
+            text,
             "| {} | {} | {} {} | {} {} | {} {} | {} |\n",
             escape(&words::attempt_name(attempt)),
             attempt.address_class.label(),
@@ -173,20 +175,17 @@ fn details(cell: &Cell) -> String {
             words::http_outcome(attempt),
             words::duration(attempt.http.ms),
             attempt.observed.label(),
-        ));
+        );
     }
     if cell.attempts.len() > words::ADDRESS_LIMIT {
-        text.push_str(&format!(
-            "\n{} more addresses are in the JSON report\n",
-            cell.attempts.len() - words::ADDRESS_LIMIT
-        ));
+        push!(text, "\n{} more addresses are in the JSON report\n", cell.attempts.len() - words::ADDRESS_LIMIT);
     }
     if !cell.path.is_empty() {
         text.push_str("\n| hop | kind | decision | rule |\n|---|---|---|---|\n");
     }
     for hop in &cell.path {
         let columns = [&hop.component, &hop.kind, &hop.decision, &hop.rule].map(|column| escape(column));
-        text.push_str(&format!("| {} |\n", columns.join(" | ")));
+        push!(text, "| {} |\n", columns.join(" | "));
     }
     text + "\n</details>\n\n"
 }

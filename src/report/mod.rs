@@ -1,5 +1,13 @@
 //! The report: the one value that every output format is drawn from.
 
+/// Appends formatted text to a `String`, without an intermediate one.
+macro_rules! push {
+    ($text:expr, $($arguments:tt)*) => {{
+        // Writing into a string cannot fail.
+        let _ = std::fmt::Write::write_fmt(&mut $text, format_args!($($arguments)*));
+    }};
+}
+
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -60,7 +60,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// An empty page. Fewer than 40 columns are treated as 40.
+    /// An empty page. Fewer than 50 columns are treated as 50.
     #[must_use]
     pub fn new(paper: Paper) -> Self {
         Self { text: String::new(), paper: Paper { width: paper.width.max(MINIMUM_WIDTH), ..paper } }
@@ -203,7 +203,7 @@ impl Page {
         }
         for (text, ink) in pieces.into_iter().filter(|(text, _)| !text.is_empty()) {
             let style = if self.paper.color { style(ink) } else { Style::new() };
-            self.text.push_str(&format!("{style}{text}{style:#}"));
+            push!(self.text, "{style}{text}{style:#}");
         }
         self.text.push('\n');
     }
@@ -256,7 +256,7 @@ fn ascii(text: &str) -> String {
     for character in text.chars() {
         match character {
             '✓' => plain.push('+'),
-            '✗' => plain.push('x'),
+            '✗' | '×' => plain.push('x'),
             '█' | '▏' => plain.push('#'),
             '·' | '–' | '—' | '−' => plain.push('-'),
             '…' => plain.push_str("..."),
@@ -265,19 +265,18 @@ fn ascii(text: &str) -> String {
             '≥' => plain.push_str(">="),
             '≠' => plain.push_str("!="),
             '≈' => plain.push('~'),
-            '×' => plain.push('x'),
             '‘' | '’' => plain.push('\''),
             '“' | '”' => plain.push('"'),
             '\u{a0}' => plain.push(' '),
             _ if character.is_ascii() => plain.push(character),
-            _ => plain.push_str(&format!("\\u{{{:x}}}", u32::from(character))),
+            _ => push!(plain, "\\u{{{:x}}}", u32::from(character)),
         }
     }
     plain
 }
 
 const GAP: usize = 2;
-const MINIMUM_WIDTH: usize = 40;
+const MINIMUM_WIDTH: usize = 50;
 
 #[cfg(test)]
 mod tests {
@@ -289,14 +288,14 @@ mod tests {
 
     #[test]
     fn paragraphs_wrap_hang_and_break_long_words() {
-        let mut page = page(40, false, true);
-        let word = "y".repeat(50);
+        let mut page = page(50, false, true);
+        let word = "y".repeat(60);
         page.paragraph(2, 4, &[span(Ink::Plain, "one two "), span(Ink::Strong, "(bold"), span(Ink::Plain, ") three")]);
         page.paragraph(0, 2, &[span(Ink::Plain, format!("{} end {word}", "aaaa ".repeat(9)))]);
         let text = page.finish();
         assert!(text.starts_with("  one two (bold) three\n"), "{text}");
-        assert!(text.lines().all(|line| columns(line) <= 40), "{text}");
-        assert_eq!(text.matches('y').count(), 50);
+        assert!(text.lines().all(|line| columns(line) <= 50), "{text}");
+        assert_eq!(text.matches('y').count(), 60);
     }
 
     #[test]
@@ -315,11 +314,11 @@ mod tests {
             vec![span(Ink::Plain, "東京"), span(Ink::Plain, "1")],
             vec![span(Ink::Plain, "a"), span(Ink::Plain, "10")],
         ];
-        let mut narrow = page(40, false, true);
+        let mut narrow = page(50, false, true);
         assert!(narrow.table(1, &["NAME", "MS"], &[1], &rows));
         assert_eq!(narrow.finish(), " NAME  MS\n 東京   1\n a     10\n");
         let wide = vec![vec![span(Ink::Plain, "x".repeat(60)), span(Ink::Plain, "1")]];
-        let mut refused = page(40, false, true);
+        let mut refused = page(50, false, true);
         assert!(!refused.table(0, &["NAME", "MS"], &[], &wide));
         assert_eq!(refused.finish(), "");
     }

@@ -15,7 +15,7 @@ pub fn visible(text: &str) -> String {
         push_visible(&mut clean, character);
     }
     if total > TEXT_LIMIT {
-        clean.push_str(&format!("… ({} more characters)", total - TEXT_LIMIT));
+        push!(clean, "… ({} more characters)", total - TEXT_LIMIT);
     }
     clean
 }
@@ -188,13 +188,13 @@ fn reachable_because(cell: &Cell) -> String {
     let Some(first) = reached.first() else { return "a Kubernetes API server answered".to_owned() };
     let mut text = "a Kubernetes API server answered".to_owned();
     if let Some(status) = first.http.status {
-        text.push_str(&format!(" {status}"));
+        push!(text, " {status}");
     }
     if let Some(version) = reached.iter().find_map(|attempt| attempt.http.version.as_deref()) {
-        text.push_str(&format!(" ({version})"));
+        push!(text, " ({version})");
     }
     if reached.len() < dialled().count() {
-        text.push_str(&format!(" at {} of {} addresses", reached.len(), dialled().count()));
+        push!(text, " at {} of {} addresses", reached.len(), dialled().count());
     }
     text
 }
@@ -253,8 +253,8 @@ fn push_visible(clean: &mut String, character: char) {
         '\n' => clean.push_str("\\n"),
         '\r' => clean.push_str("\\r"),
         '\t' => clean.push_str("\\t"),
-        '\0'..='\u{1f}' | '\u{7f}' => clean.push_str(&format!("\\x{:02x}", u32::from(character))),
-        _ if is_deceptive(character) => clean.push_str(&format!("\\u{{{:x}}}", u32::from(character))),
+        '\0'..='\u{1f}' | '\u{7f}' => push!(*clean, "\\x{:02x}", u32::from(character)),
+        _ if is_deceptive(character) => push!(*clean, "\\u{{{:x}}}", u32::from(character)),
         _ => clean.push(character),
     }
 }
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn durations_read_well() {
         let shown: Vec<String> =
-            [0.0, 3.14, 12.4, 999.4, 999.6, 3_000.0, 150_000.0, f64::NAN, -1.0].into_iter().map(duration).collect();
+            [0.0, 3.12, 12.4, 999.4, 999.6, 3_000.0, 150_000.0, f64::NAN, -1.0].into_iter().map(duration).collect();
         assert_eq!(shown, ["0.0 ms", "3.1 ms", "12 ms", "999 ms", "1.0 s", "3.0 s", "2.5 min", "-", "-"]);
     }
 }

@@ -46,7 +46,8 @@ struct Waterfall {
 impl Waterfall {
     fn of(cell: &Cell, width: usize) -> Self {
         let labels = cell.attempts.iter().map(|attempt| columns(&words::http_outcome(attempt)));
-        let outcome_width = labels.chain([LONGEST_USUAL_OUTCOME]).max().unwrap_or_default();
+        let tunnel = cell.proxy.iter().map(|proxy| columns(&tunnel_words(proxy)));
+        let outcome_width = labels.chain(tunnel).chain([LONGEST_USUAL_OUTCOME]).max().unwrap_or_default();
         let taken = STAGE_INDENT + STAGE_WIDTH + outcome_width + TIME_WIDTH + 2;
         let bar_width = width.saturating_sub(taken).min(MAXIMUM_BAR);
         let before = dns_ms(cell) + cell.proxy.as_ref().map_or(0.0, proxy_ms);
@@ -85,16 +86,17 @@ impl Waterfall {
 }
 
 fn heading(page: &mut Page, cell: &Cell, with_answer: bool) {
-    let endpoint = cell.endpoint.as_deref().unwrap_or("endpoint not known");
     page.paragraph(
         0,
         2,
         &[
             span(verdict_ink(cell.verdict), verdict_mark(cell.verdict)),
             span(Ink::Strong, format!(" {} from {}", cell.cluster, cell.vantage)),
-            span(Ink::Plain, format!(" {endpoint} ({})", cell.provider.label())),
+            span(Ink::Plain, format!(" ({})", cell.provider.label())),
         ],
     );
+    // A line of its own, so that it can be copied whole.
+    page.line(2, &[span(Ink::Plain, cell.endpoint.as_deref().unwrap_or("endpoint not known"))]);
     if with_answer {
         page.paragraph(2, 4, &[span(answer_ink(cell), words::answer(cell))]);
     }
@@ -102,9 +104,8 @@ fn heading(page: &mut Page, cell: &Cell, with_answer: bool) {
         2,
         4,
         &[
-            span(Ink::Dim, format!("{}: ", matrix::truths(cell))),
             span(verdict_ink(cell.verdict), cell.verdict.label()),
-            span(Ink::Dim, rounds(cell)),
+            span(Ink::Dim, format!(": {}{}", matrix::truths(cell), rounds(cell))),
         ],
     );
 }
@@ -122,8 +123,10 @@ fn dns(page: &mut Page, entries: &[DnsObservation], waterfall: Waterfall, verbos
     waterfall.row(page, "DNS", deciding.outcome.label(), dns_ink(deciding.outcome), 0.0, deciding.ms);
     let heading = ["RESOLVER", "SERVER", "OUTCOME", "ADDRESSES", "CLASS", "TTL", "TIME"];
     let rows: Vec<Vec<Span>> = entries.iter().flat_map(resolver_rows).collect();
-    if !page.table(NOTE_INDENT, &heading, &[5, 6], &rows) {
-        entries.iter().for_each(|entry| resolver_stacked(page, entry));
+    if !page.table(STAGE_INDENT, &heading, &[5, 6], &rows) {
+        for entry in entries {
+            resolver_stacked(page, entry);
+        }
     }
     for entry in entries {
         if verbose && !entry.cnames.is_empty() {
@@ -137,9 +140,9 @@ fn dns(page: &mut Page, entries: &[DnsObservation], waterfall: Waterfall, verbos
         }
         for query in entry.queries.iter().filter(|_| verbose).take(words::ADDRESS_LIMIT) {
             let mut text = format!("{}: {} {} at {}", entry.resolver, query.record_type, query.name, query.server);
-            text.push_str(&format!(" ({}): {}", query.transport, query.outcome.label()));
+            push!(text, " ({}): {}", query.transport, query.outcome.label());
             for word in query.rcode.iter().chain(&query.extended_errors).chain(&query.detail) {
-                text.push_str(&format!(", {word}"));
+                push!(text, ", {word}");
             }
             note(page, &format!("{text}, {}", words::duration(query.ms)));
         }
@@ -153,7 +156,7 @@ fn resolver_rows(entry: &DnsObservation) -> Vec<Vec<Span>> {
         span(Ink::Plain, entry.server.as_deref().unwrap_or("-")),
         span(dns_ink(entry.outcome), entry.outcome.label()),
         span(Ink::Plain, entry.addresses.first().map_or("-".to_owned(), ToString::to_string)),
-        span(Ink::Plain, class(entry.address_class)),
+        span(Ink::Plain, class(entry.address_class).unwrap_or("-")),
         span(Ink::Plain, entry.ttl.map_or("-".to_owned(), |ttl| format!("{ttl} s"))),
         span(Ink::Plain, words::duration(entry.ms)),
     ];
@@ -168,6 +171,7 @@ fn resolver_rows(entry: &DnsObservation) -> Vec<Vec<Span>> {
 fn resolver_stacked(page: &mut Page, entry: &DnsObservation) {
     let server = entry.server.as_deref().map(|server| format!(" {server}")).unwrap_or_default();
     let ttl = entry.ttl.map(|ttl| format!(", ttl {ttl} s")).unwrap_or_default();
+    let class = class(entry.address_class).map(|class| format!(", {class}")).unwrap_or_default();
     page.paragraph(
         NOTE_INDENT,
         NOTE_INDENT + 2,
@@ -175,7 +179,7 @@ fn resolver_stacked(page: &mut Page, entry: &DnsObservation) {
             span(Ink::Strong, &entry.resolver),
             span(Ink::Plain, format!("{server}: ")),
             span(dns_ink(entry.outcome), entry.outcome.label()),
-            span(Ink::Plain, format!(", {}{ttl}, {}", class(entry.address_class), words::duration(entry.ms))),
+            span(Ink::Plain, format!("{class}{ttl}, {}", words::duration(entry.ms))),
         ],
     );
     for address in entry.addresses.iter().take(words::ADDRESS_LIMIT) {
@@ -203,12 +207,9 @@ fn proxy(page: &mut Page, proxy: &ProxyObservation, waterfall: Waterfall, start:
         at += sane(stage.ms);
     }
     let tunnel = &proxy.tunnel;
-    let label = tunnel
-        .status
-        .map_or_else(|| tunnel.outcome.label().to_owned(), |status| format!("{} {status}", tunnel.outcome.label()));
     if verbose || tunnel.outcome != TunnelOutcome::Skipped {
         let ink = stage_ink(ready, tunnel.outcome == TunnelOutcome::Skipped);
-        waterfall.row(page, "Tunnel", &label, ink, at, tunnel.ms);
+        waterfall.row(page, "Tunnel", &tunnel_words(proxy), ink, at, tunnel.ms);
     }
     if let Some(detail) = &tunnel.detail {
         note(page, detail);
@@ -216,8 +217,14 @@ fn proxy(page: &mut Page, proxy: &ProxyObservation, waterfall: Waterfall, start:
     proxy_ms(proxy)
 }
 
+/// `denied 403`.
+fn tunnel_words(proxy: &ProxyObservation) -> String {
+    let status = proxy.tunnel.status.map(|status| format!(" {status}")).unwrap_or_default();
+    format!("{}{status}", proxy.tunnel.outcome.label())
+}
+
 fn attempt(page: &mut Page, attempt: &Attempt, waterfall: Waterfall, start: f64, verbose: bool) {
-    let mut about = vec![class(attempt.address_class).to_owned()];
+    let mut about: Vec<String> = class(attempt.address_class).into_iter().map(str::to_owned).collect();
     if !attempt.resolvers.is_empty() {
         about.push(format!("given by {}", attempt.resolvers.join(", ")));
     }
@@ -271,10 +278,10 @@ fn tcp(page: &mut Page, stage: &TcpStage, route: Option<&LocalRoute>, waterfall:
 fn route_words(route: &LocalRoute, stage: &TcpStage) -> String {
     let mut text = "route:".to_owned();
     if let Some(source) = stage.source.or(route.source) {
-        text.push_str(&format!(" from {source}"));
+        push!(text, " from {source}");
     }
     if let Some(interface) = &route.interface {
-        text.push_str(&format!(" on {interface}"));
+        push!(text, " on {interface}");
     }
     for (applies, words) in [
         (route.on_link, ", directly connected"),
@@ -361,13 +368,13 @@ fn tls(page: &mut Page, stage: &TlsStage, waterfall: Waterfall, start: f64, verb
 fn certificate_words(certificate: &Certificate) -> String {
     let time = |time: Option<Timestamp>| time.map_or("?".to_owned(), |time| time.to_string());
     let mut text = format!("certificate {}, issued by {}", certificate.subject, certificate.issuer);
-    text.push_str(&format!(", valid {} to {}", time(certificate.not_before), time(certificate.not_after)));
+    push!(text, ", valid {} to {}", time(certificate.not_before), time(certificate.not_after));
     if !certificate.names.is_empty() {
         let shown: Vec<&str> = certificate.names.iter().take(NAME_LIMIT).map(String::as_str).collect();
-        text.push_str(&format!(", for {}", shown.join(", ")));
+        push!(text, ", for {}", shown.join(", "));
     }
     if certificate.names.len() > NAME_LIMIT {
-        text.push_str(&format!(" and {} more names", certificate.names.len() - NAME_LIMIT));
+        push!(text, " and {} more names", certificate.names.len() - NAME_LIMIT);
     }
     text
 }
@@ -470,11 +477,9 @@ const fn dns_ink(outcome: DnsOutcome) -> Ink {
     }
 }
 
-const fn class(class: AddressClass) -> &'static str {
-    match class {
-        AddressClass::None => "no address",
-        other => other.label(),
-    }
+/// Class of addresses in a word; `None` when there are none.
+fn class(class: AddressClass) -> Option<&'static str> {
+    (class != AddressClass::None).then(|| class.label())
 }
 
 fn dns_ms(cell: &Cell) -> f64 {

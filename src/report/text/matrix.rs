@@ -13,6 +13,12 @@ pub(super) fn draw(page: &mut Page, cells: &[Cell]) {
     if cells.is_empty() || page.table(0, &heading, &[], &rows) {
         return;
     }
+    // The class of the addresses is the first thing to do without; each cell's detail has it, too.
+    let without = |row: &Vec<Span>| -> Vec<Span> { [&row[..VIA], &row[VIA + 1..]].concat() };
+    let narrow: Vec<&str> = [&heading[..VIA], &heading[VIA + 1..]].concat();
+    if page.table(0, &narrow, &[], &rows.iter().map(without).collect::<Vec<_>>()) {
+        return;
+    }
     for cell in cells {
         let ink = verdict_ink(cell.verdict);
         page.paragraph(
@@ -48,3 +54,6 @@ fn row(cell: &Cell) -> Vec<Span> {
         span(ink, cell.verdict.label()),
     ]
 }
+
+/// Column of the class of addresses.
+const VIA: usize = 6;

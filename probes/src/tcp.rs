@@ -328,3 +328,180 @@ pub(crate) fn errno_of(error: &io::Error) -> Errno {
 }
 
 const QUEUE_READS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn settings(source: &SourceBinding) -> ConnectSettings<'_> {
+        ConnectSettings { timeout: Duration::from_millis(400), source, maximum_segment: None }
+    }
+
+    async fn stage_of(address: SocketAddr, source: SourceBinding) -> TcpStage {
+        let (stage, stream) = connect(address, settings(&source)).await;
+        assert_eq!(stream.is_some(), stage.outcome == TcpOutcome::Connected);
+        stage
+    }
+
+    /// A port nobody listens on, on an address nobody else uses.
+    fn closed_port(host: &str) -> SocketAddr {
+        TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_listener_connects_and_the_stream_is_usable() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for host in ["127.0.0.1", "::1"] {
+            let Ok(listener) = tokio::net::TcpListener::bind((host, 0)).await else {
+                eprintln!("SKIPPED: no {host} on this machine");
+                continue;
+            };
+            let address = listener.local_addr().unwrap();
+            let source = SourceBinding::default();
+            let (stage, stream) =
+                connect(address, ConnectSettings { maximum_segment: Some(1200), ..settings(&source) }).await;
+            assert_eq!(stage.outcome, TcpOutcome::Connected, "{stage:?}");
+            assert_eq!(stage.source, Some(address.ip()));
+            assert_eq!((stage.detail, stage.icmp), (None, None));
+            assert!(stage.ms > 0.0 && stage.ms < 400.0);
+            let (mut peer, _) = listener.accept().await.unwrap();
+            let mut stream = stream.unwrap();
+            assert!(stream.nodelay().unwrap());
+            stream.write_all(b"ping").await.unwrap();
+            let mut four = [0; 4];
+            peer.read_exact(&mut four).await.unwrap();
+            assert_eq!(&four, b"ping");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mapped_address_is_dialled_as_ipv4() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), port);
+        let source = SourceBinding { address: Some("127.0.0.9".parse().unwrap()), interface: None };
+        let stage = stage_of(mapped, source).await;
+        assert_eq!(stage.outcome, TcpOutcome::Connected, "{stage:?}");
+        assert_eq!(stage.source, Some("127.0.0.9".parse().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_refuses_without_an_icmp_entry() {
+        let stage = stage_of(closed_port("127.0.0.1"), SourceBinding::default()).await;
+        assert_eq!(stage.outcome, TcpOutcome::Refused, "{stage:?}");
+        assert_eq!(stage.detail.as_deref(), Some("Connection refused"));
+        assert_eq!(stage.icmp, None);
+    }
+
+    #[tokio::test]
+    async fn a_listener_with_a_full_backlog_times_out() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::from("127.0.0.1:0".parse::<SocketAddr>().unwrap())).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut held = Vec::new();
+        let mut last = None;
+        for _ in 0..4 {
+            let source = SourceBinding::default();
+            let (stage, stream) = connect(address, settings(&source)).await;
+            held.push(stream);
+            last = Some(stage);
+        }
+        let stage = last.unwrap();
+        assert_eq!(stage.outcome, TcpOutcome::Timeout, "{stage:?}");
+        assert_eq!(stage.detail.as_deref(), Some("no answer within 400ms"));
+        assert!((400.0..1400.0).contains(&stage.ms), "{}", stage.ms);
+    }
+
+    #[tokio::test]
+    async fn what_this_host_cannot_do_is_a_local_error_that_names_it() {
+        let address = closed_port("127.0.0.1");
+        let bound = |text: &str| SourceBinding { address: Some(text.parse().unwrap()), interface: None };
+        for (source, words) in [
+            (bound("192.0.2.7"), "192.0.2.7"),
+            (bound("::1"), "binding ::1 to reach 127.0.0.1"),
+            (SourceBinding { address: None, interface: Some("no-such-if0".into()) }, "no-such-if0"),
+        ] {
+            let stage = stage_of(address, source).await;
+            assert_eq!(stage.outcome, TcpOutcome::LocalError, "{stage:?}");
+            assert!(stage.detail.as_deref().is_some_and(|detail| detail.contains(words)), "{stage:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_absurd_segment_size_is_a_local_error() {
+        let source = SourceBinding::default();
+        let wanted = ConnectSettings { maximum_segment: Some(1), ..settings(&source) };
+        let (stage, _) = connect(closed_port("127.0.0.1"), wanted).await;
+        assert_eq!(stage.outcome, TcpOutcome::LocalError, "{stage:?}");
+        assert!(stage.detail.is_some_and(|detail| detail.contains("limiting segments to 1")));
+    }
+
+    #[test]
+    fn errors_and_icmp_entries_map_as_the_catalogue_says() {
+        use Errno as E;
+        use TcpOutcome as O;
+        for (errno, icmp, outcome) in [
+            (E::ECONNREFUSED, None, O::Refused),
+            (E::ECONNREFUSED, Some((3, 3)), O::Refused),
+            (E::ECONNREFUSED, Some((1, 4)), O::Refused),
+            (E::EHOSTUNREACH, None, O::Unreachable),
+            (E::EHOSTUNREACH, Some((3, 1)), O::Unreachable),
+            (E::ENETUNREACH, Some((3, 9)), O::Prohibited),
+            (E::EHOSTUNREACH, Some((3, 10)), O::Prohibited),
+            (E::EHOSTUNREACH, Some((3, 13)), O::Prohibited),
+            (E::ENETUNREACH, Some((3, 0)), O::Unreachable),
+            (E::ENETUNREACH, None, O::Unreachable),
+            (E::ENETUNREACH, Some((1, 0)), O::Unreachable),
+            (E::EHOSTUNREACH, Some((1, 3)), O::Unreachable),
+            (E::EHOSTUNREACH, Some((3, 0)), O::Unreachable),
+            (E::EHOSTUNREACH, Some((11, 0)), O::Unreachable),
+            (E::EACCES, Some((1, 1)), O::Prohibited),
+            (E::EACCES, None, O::Prohibited),
+            (E::ENOPROTOOPT, Some((3, 2)), O::Unreachable),
+            (E::ECONNRESET, None, O::Reset),
+            (E::ETIMEDOUT, None, O::Timeout),
+            (E::EMFILE, None, O::LocalError),
+        ] {
+            let queued = icmp.map(|(kind, code)| QueuedError {
+                icmp: IcmpError {
+                    kind,
+                    code,
+                    from: Some("10.0.0.1".parse().unwrap()),
+                    meaning: meaning(kind == 1, kind, code).into(),
+                },
+                mtu: None,
+            });
+            let stage = failure(errno, queued, Some("10.0.0.9".parse().unwrap()));
+            assert_eq!(stage.outcome, outcome, "{errno} {icmp:?}");
+            let says_who = stage.detail.as_deref().is_some_and(|detail| detail.contains("said by 10.0.0.1"));
+            assert_eq!(says_who, icmp.is_some(), "{:?}", stage.detail);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_at_once_is_told_apart() {
+        let address = "10.0.0.1".parse().unwrap();
+        for (errno, outcome, words) in [
+            (Errno::ENETUNREACH, TcpOutcome::Unreachable, "no route on this host"),
+            (Errno::EHOSTUNREACH, TcpOutcome::Unreachable, "no route on this host"),
+            (Errno::EACCES, TcpOutcome::Prohibited, "own routes or policy"),
+            (Errno::EINVAL, TcpOutcome::LocalError, "blackhole"),
+            (Errno::EADDRNOTAVAIL, TcpOutcome::LocalError, "source address or port"),
+            (Errno::EAFNOSUPPORT, TcpOutcome::LocalError, "Address family"),
+            (Errno::EMFILE, TcpOutcome::LocalError, "Too many open files"),
+        ] {
+            let stage = refused_here(errno, address);
+            assert_eq!(stage.outcome, outcome, "{errno}");
+            assert!(stage.detail.as_deref().is_some_and(|detail| detail.contains(words)), "{:?}", stage.detail);
+        }
+    }
+
+    #[test]
+    fn the_connecting_future_stays_small() {
+        let source = SourceBinding::default();
+        let future = connect(([127, 0, 0, 1], 1).into(), settings(&source));
+        assert!(size_of_val(&future) <= 1024, "{} bytes", size_of_val(&future));
+    }
+}

@@ -48,15 +48,15 @@ pub async fn connect(address: SocketAddr, settings: ConnectSettings<'_>) -> (Tcp
             let stage = TcpStage { source, ..TcpStage::bare(TcpOutcome::Connected, None) };
             return (finished(stage, start), Some(stream));
         }
-        Ok(Err(error)) => failure(errno_of(&error), queued_error(&stream), source),
+        Ok(Err(error)) => failure(errno_of(&error), queued_icmp(&stream), source),
         // A router's word that the kernel took as passing still is evidence; it does not change the outcome.
         Err(_) => {
-            let queued = queued_error(&stream);
+            let icmp = queued_icmp(&stream);
             let words = format!("no answer within {:?}", settings.timeout);
             TcpStage {
                 source,
-                detail: Some(said_by(words, queued.as_ref(), source)),
-                icmp: queued.map(|queued| queued.icmp),
+                detail: Some(said_by(words, icmp.as_ref(), source)),
+                icmp,
                 ..TcpStage::bare(TcpOutcome::Timeout, None)
             }
         }
@@ -67,8 +67,8 @@ pub async fn connect(address: SocketAddr, settings: ConnectSettings<'_>) -> (Tcp
 /// An entry of a socket's error queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueuedError {
-    /// The ICMP error in it.
-    pub(crate) icmp: IcmpError,
+    /// The ICMP error in it; absent when this host itself found a datagram too big.
+    pub(crate) icmp: Option<IcmpError>,
     /// The MTU of the next hop, where the error tells one.
     pub(crate) mtu: Option<u32>,
 }
@@ -153,10 +153,10 @@ pub(crate) async fn established(stream: &TcpStream) -> io::Result<()> {
         .await
 }
 
-/// Takes the first ICMP error out of a socket's error queue.
+/// Takes the first ICMP error out of a socket's error queue, or this host's own word about a datagram's size.
 pub(crate) fn queued_error(socket: &impl AsRawFd) -> Option<QueuedError> {
     let mut control = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
-    // The queue also holds errors of this host's own making; a handful of reads bounds a hostile flood.
+    // The queue may hold other entries before it; a handful of reads bounds a hostile flood.
     for _ in 0..QUEUE_READS {
         let mut payload = [0_u8; 64];
         let mut parts = [IoSliceMut::new(&mut payload)];
@@ -175,16 +175,15 @@ pub(crate) fn queued_error(socket: &impl AsRawFd) -> Option<QueuedError> {
             let version6 = match error.ee_origin {
                 libc::SO_EE_ORIGIN_ICMP => false,
                 libc::SO_EE_ORIGIN_ICMP6 => true,
+                libc::SO_EE_ORIGIN_LOCAL if i32::try_from(error.ee_errno) == Ok(libc::EMSGSIZE) => {
+                    return Some(QueuedError { icmp: None, mtu: Some(error.ee_info).filter(|mtu| *mtu > 0) });
+                }
                 _ => continue,
             };
             let (kind, code) = (error.ee_type, error.ee_code);
+            let from = from.filter(|from| !from.is_unspecified());
             return Some(QueuedError {
-                icmp: IcmpError {
-                    kind,
-                    code,
-                    from: from.filter(|from| !from.is_unspecified()),
-                    meaning: meaning(version6, kind, code).into(),
-                },
+                icmp: Some(IcmpError { kind, code, from, meaning: meaning(version6, kind, code).into() }),
                 mtu: is_too_big(version6, kind, code).then_some(error.ee_info).filter(|mtu| *mtu > 0),
             });
         }
@@ -203,7 +202,7 @@ pub(crate) const fn meaning(version6: bool, kind: u8, code: u8) -> &'static str 
         (false, 3, 9) => "network administratively prohibited",
         (false, 3, 10) => "host administratively prohibited",
         (false, 3, 13) | (true, 1, 1) => "administratively prohibited",
-        (false, 11, _) | (true, 3, _) => "time exceeded",
+        (false, 11, _) | (true, 3, _) => TIME_EXCEEDED,
         (false, 12, _) | (true, 4, _) => "parameter problem",
         (true, 1, 0) => "no route",
         (true, 1, 2) => "beyond the scope of the source address",
@@ -216,20 +215,14 @@ pub(crate) const fn meaning(version6: bool, kind: u8, code: u8) -> &'static str 
 }
 
 /// Outcome and words of a connect that ended with an error.
-pub(crate) fn failure(errno: Errno, queued: Option<QueuedError>, source: Option<IpAddr>) -> TcpStage {
-    let prohibited = queued.as_ref().is_some_and(|queued| is_prohibition(&queued.icmp));
+pub(crate) fn failure(errno: Errno, icmp: Option<IcmpError>, source: Option<IpAddr>) -> TcpStage {
+    let prohibited = icmp.as_ref().is_some_and(is_prohibition);
     let outcome = if prohibited { TcpOutcome::Prohibited } else { outcome_of(errno) };
     let mut words = errno.desc().to_owned();
     if errno == Errno::ENOPROTOOPT {
         words = "the host does not speak this protocol (ICMP protocol unreachable)".into();
     }
-    TcpStage {
-        outcome,
-        ms: 0.0,
-        detail: Some(said_by(words, queued.as_ref(), source)),
-        source,
-        icmp: queued.map(|queued| queued.icmp),
-    }
+    TcpStage { outcome, ms: 0.0, detail: Some(said_by(words, icmp.as_ref(), source)), source, icmp }
 }
 
 impl TcpStage {
@@ -275,7 +268,7 @@ fn refused_here(errno: Errno, address: IpAddr) -> TcpStage {
 }
 
 /// What an error that came from outside means, by itself.
-const fn outcome_of(errno: Errno) -> TcpOutcome {
+pub(crate) const fn outcome_of(errno: Errno) -> TcpOutcome {
     match errno {
         Errno::ECONNREFUSED => TcpOutcome::Refused,
         Errno::ECONNRESET | Errno::EPIPE | Errno::ECONNABORTED => TcpOutcome::Reset,
@@ -303,16 +296,25 @@ const fn is_too_big(version6: bool, kind: u8, code: u8) -> bool {
     matches!((version6, kind, code), (false, 3, 4) | (true, 2, _))
 }
 
-fn said_by(words: String, queued: Option<&QueuedError>, source: Option<IpAddr>) -> String {
-    let Some(QueuedError { icmp, .. }) = queued else { return words };
+fn said_by(words: String, icmp: Option<&IcmpError>, source: Option<IpAddr>) -> String {
+    let Some(icmp) = icmp else { return words };
     match icmp.from {
-        // The kernel writes itself this error when the neighbour does not answer ARP or neighbour discovery.
         Some(from) if Some(from) == source => {
-            format!("{words}: {}, said by this host itself: the next hop does not answer", icmp.meaning)
+            // The kernel writes itself this error when the neighbour does not answer ARP or neighbour discovery.
+            let why = if matches!((icmp.kind, icmp.code), (3 | 1, 1 | 3)) && icmp.meaning.ends_with("unreachable") {
+                " (does the next hop answer?)"
+            } else {
+                ""
+            };
+            format!("{words}: {}, said by this host itself{why}", icmp.meaning)
         }
         Some(from) => format!("{words}: {}, said by {from}", icmp.meaning),
         None => format!("{words}: {}", icmp.meaning),
     }
+}
+
+fn queued_icmp(socket: &impl AsRawFd) -> Option<IcmpError> {
+    queued_error(socket).and_then(|queued| queued.icmp)
 }
 
 fn finished(stage: TcpStage, start: Instant) -> TcpStage {
@@ -327,6 +329,8 @@ pub(crate) fn errno_of(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
+/// What routers say about a packet whose time to live has run out.
+pub(crate) const TIME_EXCEEDED: &str = "time exceeded";
 const QUEUE_READS: usize = 8;
 
 #[cfg(test)]
@@ -464,16 +468,13 @@ mod tests {
             (E::ETIMEDOUT, None, O::Timeout),
             (E::EMFILE, None, O::LocalError),
         ] {
-            let queued = icmp.map(|(kind, code)| QueuedError {
-                icmp: IcmpError {
-                    kind,
-                    code,
-                    from: Some("10.0.0.1".parse().unwrap()),
-                    meaning: meaning(kind == 1, kind, code).into(),
-                },
-                mtu: None,
+            let icmp_error = icmp.map(|(kind, code)| IcmpError {
+                kind,
+                code,
+                from: Some("10.0.0.1".parse().unwrap()),
+                meaning: meaning(kind == 1, kind, code).into(),
             });
-            let stage = failure(errno, queued, Some("10.0.0.9".parse().unwrap()));
+            let stage = failure(errno, icmp_error, Some("10.0.0.9".parse().unwrap()));
             assert_eq!(stage.outcome, outcome, "{errno} {icmp:?}");
             let says_who = stage.detail.as_deref().is_some_and(|detail| detail.contains("said by 10.0.0.1"));
             assert_eq!(says_who, icmp.is_some(), "{:?}", stage.detail);

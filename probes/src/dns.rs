@@ -404,14 +404,14 @@ fn combine(server: SocketAddr, ipv4: FamilyAnswer, ipv6: FamilyAnswer) -> Server
 }
 
 fn family_notes(outcome: DnsOutcome, ipv4: &FamilyAnswer, ipv6: &FamilyAnswer) -> Vec<String> {
-    if ipv4.outcome == ipv6.outcome && ipv4.notes == ipv6.notes {
+    let unremarkable = |family: &FamilyAnswer| family.outcome == outcome || family.outcome == DnsOutcome::Nodata;
+    if ipv4.notes == ipv6.notes && unremarkable(ipv4) && unremarkable(ipv6) {
         return ipv4.notes.clone();
     }
     let mut notes = Vec::new();
     for family in [ipv4, ipv6] {
         // A family without records is no failure beside one with.
-        let tells = family.outcome != outcome && family.outcome != DnsOutcome::Nodata;
-        if tells || !family.notes.is_empty() {
+        if !unremarkable(family) || !family.notes.is_empty() {
             let mut parts = Vec::new();
             if family.outcome != outcome {
                 parts.push(family.outcome.label().to_owned());
@@ -690,7 +690,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_packet_is_sent_again() {
-        let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+        let seen = Mutex::new(std::collections::HashSet::new());
         let server = FakeServer::start(move |asked| {
             if asked.over_tcp || seen.lock().unwrap().insert(asked.record_type()) {
                 return Vec::new();
@@ -800,7 +800,7 @@ mod tests {
         assert!(detail(&observation).contains("of 100 bytes over TCP"), "{observation:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_flood_of_strangers_ends_at_the_deadline() {
         let server = FakeServer::start(|asked| {
             let mut wrong = asked.reply(ResponseCode::NoError);

@@ -328,10 +328,13 @@ impl Round {
 
     /// Dials those of the addresses that have not been dialled yet, and credits the resolver for the others.
     fn dial(&mut self, addresses: &[IpAddr], label: &str, decides: bool) {
-        let (has_ipv4, has_ipv6) = route::has_routes();
+        let options = Arc::clone(&self.options);
+        // Only where both families are there can one of them be left out; asking the kernel is not for free.
+        let both = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
+        let (has_ipv4, has_ipv6) = if both { route::has_routes() } else { (true, true) };
         let routed = |address: &IpAddr| {
             (if address.is_ipv4() { has_ipv4 } else { has_ipv6 })
-                || route::local_route(*address, &self.options.source).is_some()
+                || route::local_route(*address, &options.source).is_some()
         };
         let any_routed = addresses.iter().any(routed);
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
@@ -342,7 +345,7 @@ impl Round {
                 self.observation.attempts.push(self.skipped(*address, label, decides));
                 continue;
             }
-            let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
+            let (target, options) = (Arc::clone(&self.target), Arc::clone(&options));
             let (address, label) = (*address, label.to_owned());
             if options.proxy.is_some() {
                 self.dial_through_proxy(Some(address), vec![label]);

@@ -65,14 +65,14 @@ pub async fn ask_configured(
             }
         }
         LookupOrder::Dns => vec![with_notes(ask_dns(SYSTEM, configuration, host, settings).await)],
-        LookupOrder::Files => match in_file(&notes) {
-            Some(entry) => vec![entry, ask_dns(SYSTEM_DNS, configuration, host, settings).await],
-            None => {
-                let note = format!("not in {}, and nsswitch.conf names no other source", configuration.hosts_path);
-                let nothing = Resolved::unasked(host, DnsOutcome::Nxdomain, note);
-                vec![with_notes(Session::start(SYSTEM, settings, false).observe(nothing))]
+        LookupOrder::Files => {
+            if let Some(entry) = in_file(&notes) {
+                return vec![entry, ask_dns(SYSTEM_DNS, configuration, host, settings).await];
             }
-        },
+            let note = format!("not in {}, and nsswitch.conf names no other source", configuration.hosts_path);
+            let nothing = Resolved::unasked(host, DnsOutcome::Nxdomain, note);
+            vec![with_notes(Session::start(SYSTEM, settings, false).observe(nothing))]
+        }
     }
 }
 
@@ -357,7 +357,7 @@ mod tests {
             configuration("search a.test b.test c.test", "", "", &[silent.address, silent.address, silent.address]);
         let started = Instant::now();
         let observations = ask(&configuration, "api").await;
-        assert!(started.elapsed() < Duration::from_millis(2_000));
+        assert!(started.elapsed() < Duration::from_secs(2));
         assert_eq!(observations[0].outcome, DnsOutcome::Timeout);
     }
 
@@ -370,7 +370,9 @@ mod tests {
             classes: &AddressClasses::default(),
         };
         let resolver = SystemResolver::Servers(vec![server.address]);
-        let observations = ask_system(&resolver, "localhost", &settings).await;
+        let lookup: Box<dyn Future<Output = Vec<DnsObservation>> + Send> =
+            Box::new(ask_system(&resolver, "localhost", &settings));
+        let observations = Box::into_pin(lookup).await;
         assert_eq!((observations.len(), observations[0].resolver.as_str()), (1, "system"));
         assert_eq!(observations[0].addresses, [documented(5)]);
         assert_eq!(*server.names.lock().unwrap(), ["localhost.", "localhost."]);

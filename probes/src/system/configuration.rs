@@ -99,7 +99,7 @@ impl SystemConfiguration {
     pub fn notes_for(&self, host: &str) -> Vec<String> {
         let mut notes = self.notes.clone();
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let local = host == "local" || host.ends_with(".local");
+        let local = host.rsplit('.').next() == Some("local");
         let asks_stub = self.resolv.nameservers.iter().any(|server| server.ip().is_loopback());
         for (index, module) in self.modules.iter().enumerate() {
             let name = module.name.as_str();
@@ -284,7 +284,7 @@ pub fn parse_hosts(text: &str, host: &str) -> Option<HostsMatch> {
 /// The plan of a `resolv.conf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvConf {
-    /// Up to three servers, in order; 127.0.0.1 and ::1 where the file names none.
+    /// Up to three servers, in order; 127.0.0.1 and `::1` where the file names none.
     pub nameservers: Vec<SocketAddr>,
     /// Search domains, in order, without trailing dot.
     pub search: Vec<String>,
@@ -491,7 +491,7 @@ mod tests {
             assert_eq!(parse_hosts(text, absent), None, "{absent}");
         }
         assert_eq!(parse_hosts(text, "scoped").unwrap().notes.len(), 1);
-        let many: String = (0..5_000).map(|n| format!("10.0.{}.{} api.test\n", n / 250, n % 250)).collect();
+        let many = (0..5_000).fold(String::new(), |text, n| text + &format!("10.0.{}.{} api.test\n", n / 250, n % 250));
         let found = parse_hosts(&many, "api.test").unwrap();
         assert_eq!((found.addresses.len(), found.other_lines.len()), (64, 16));
     }

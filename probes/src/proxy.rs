@@ -252,7 +252,8 @@ fn status_line(head: &[u8]) -> Option<(u16, String)> {
 const fn outcome_of_status(status: u16) -> TunnelOutcome {
     match status {
         200..=299 => TunnelOutcome::Established,
-        407 => TunnelOutcome::AuthenticationRequired,
+        // Some proxies (tinyproxy) answer wrong credentials with 401, as if they were the server.
+        401 | 407 => TunnelOutcome::AuthenticationRequired,
         400..=499 => TunnelOutcome::Denied,
         500..=599 => TunnelOutcome::TargetUnreachable,
         // A redirect (a captive portal's) or a protocol switch answers no CONNECT.
@@ -580,6 +581,7 @@ mod tests {
     async fn statuses_say_why_there_is_no_tunnel() {
         for (words, outcome, status) in [
             ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", TunnelOutcome::AuthenticationRequired, 407),
+            ("HTTP/1.0 401 Unauthorized\r\n\r\n", TunnelOutcome::AuthenticationRequired, 401),
             ("HTTP/1.0 403 Forbidden\r\nServer: x\r\n\r\nno", TunnelOutcome::Denied, 403),
             ("HTTP/1.1 405 Not here\n\n", TunnelOutcome::Denied, 405),
             ("HTTP/1.1 502 Bad Gateway\r\n\r\n", TunnelOutcome::TargetUnreachable, 502),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -25,7 +26,7 @@ pub struct Exchange<'a> {
     pub credentials: Option<&'a Credentials>,
     /// Whether ALPN agreed on HTTP/2.
     pub http2: bool,
-    /// Bound of the whole exchange up to the deciding answer, and again for the rest.
+    /// Bound of the session's set-up and of the deciding answer; each further request gets at most a second.
     pub timeout: Duration,
 }
 
@@ -53,6 +54,7 @@ where
         .requests
         .push(decisive.as_ref().map_or_else(|failure| failure.request(first), |answer| answer.request(first)));
     if decisive.is_ok() {
+        let exchange = Exchange { timeout: exchange.timeout.min(FURTHER_REQUEST), ..exchange };
         for path in rest {
             let answer = ask(&mut sender, path, exchange).await;
             if let Ok(answer) = &answer
@@ -198,7 +200,7 @@ fn request(path: &str, exchange: Exchange<'_>) -> Result<Request<Empty<Bytes>>, 
             request = request.header(header::AUTHORIZATION, sensitive("Bearer", token)?)
         }
         Some(Credentials::Basic(user, password)) => {
-            let pair = base64(format!("{user}:{password}").as_bytes());
+            let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
             request = request.header(header::AUTHORIZATION, sensitive("Basic", &pair)?);
         }
         Some(Credentials::ClientCertificate(..)) | None => {}
@@ -210,21 +212,6 @@ fn sensitive(scheme: &str, value: &str) -> Result<http::HeaderValue, http::Error
     let mut value = http::HeaderValue::from_str(&format!("{scheme} {value}"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// RFC 4648 with padding, for `Basic` credentials.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word =
-            chunk.iter().enumerate().fold(0_u32, |word, (index, byte)| word | u32::from(*byte) << (16 - 8 * index));
-        for position in 0..4 {
-            let character = ALPHABET[(word >> (18 - 6 * position) & 63) as usize] as char;
-            text.push(if position <= chunk.len() { character } else { '=' });
-        }
-    }
-    text
 }
 
 async fn read(mut body: Incoming, deadline: tokio::time::Instant, headers: &HeaderMap) -> Body {
@@ -380,6 +367,7 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
+const FURTHER_REQUEST: Duration = Duration::from_secs(1);
 const MAXIMUM_BODY: usize = 64 * 1024;
 const MAXIMUM_HEAD: usize = 64 * 1024;
 const MAXIMUM_TEXT: usize = 200;

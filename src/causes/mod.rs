@@ -7,12 +7,22 @@ mod aks;
 mod client;
 mod dns;
 mod eks;
+mod evidence;
 mod generic;
 mod http;
+mod lookups;
 mod net;
+pub mod page;
+mod recipes;
+mod sources;
+pub mod symptoms;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod testing_net;
 mod tls;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use kubereach_probes::Observation;
@@ -214,8 +224,266 @@ pub fn by_code(code: &str) -> Option<&'static Cause> {
     all().find(|cause| cause.code == code)
 }
 
-/// Asks every cause once; those that fit, ranked.
-#[must_use]
-pub fn diagnose(_view: &CellView<'_>) -> Vec<Finding> {
-    Vec::new()
+/// The codes that this version can tell: those with a predicate.
+pub fn told_codes() -> impl Iterator<Item = &'static str> {
+    all().filter(|cause| cause.predicate.is_some()).map(|cause| cause.code)
 }
+
+/// Asks every cause once; those that fit, most probable first.
+///
+/// Three rules stand above the single causes. What may be an error in this cell is decided in one place
+/// ([`severity_here`]), so that a cell that matches shows none. A specific cause silences the general ones that its
+/// evidence contains ([`SILENCES`]). And a cell that does not match always gets an error finding: `unexplained`, with
+/// the raw evidence, when nothing else is one.
+#[must_use]
+pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
+    let mut signed: Vec<Signed> = all()
+        .enumerate()
+        .filter(|(_, cause)| cause.code != UNEXPLAINED)
+        .filter_map(|(place, cause)| {
+            let told = cause.predicate?(view)?;
+            let own = told.severity.unwrap_or(cause.severity);
+            let severity = severity_here(view, cause.code, own)?;
+            Some(Signed { place, cause, told, own, severity })
+        })
+        .collect();
+    silence(&mut signed);
+    if view.verdict != Verdict::Match
+        && !signed.iter().any(|signed| signed.severity == Severity::Error)
+        && let Some((place, cause)) = all().enumerate().find(|(_, cause)| cause.code == UNEXPLAINED)
+        && let Some(told) = cause.predicate.and_then(|predicate| predicate(view))
+    {
+        signed.push(Signed { place, cause, told, own: Severity::Error, severity: Severity::Error });
+    }
+    let window_open = view.change.is_some_and(|change| change.open);
+    signed.sort_by_key(|signed| signed.rank(window_open));
+    signed.into_iter().map(|signed| signed.finding(view)).collect()
+}
+
+/// A cause that signed, and how bad that is in this cell.
+struct Signed {
+    place: usize,
+    cause: &'static Cause,
+    told: Told,
+    /// What it says of itself.
+    own: Severity,
+    /// What it is here.
+    severity: Severity,
+}
+
+impl Signed {
+    fn confidence(&self) -> Confidence {
+        self.told.confidence.unwrap_or(Confidence::Likely)
+    }
+
+    /// Smaller is more probable. What is only good to know never stands before what explains; a change that may still
+    /// be on its way outranks what it may excuse; then the surer, the worse, the one that rests on fewer unknowns, and
+    /// the one nearer to the client.
+    fn rank(&self, window_open: bool) -> (bool, bool, Confidence, Severity, bool, usize) {
+        let excuses = window_open && self.cause.code.starts_with("propagation-");
+        let unknowns = self.cause.needs.contains(&Need::Facts);
+        (self.severity == Severity::Info, !excuses, self.confidence(), self.severity, unknowns, self.place)
+    }
+
+    fn finding(self, view: &CellView<'_>) -> Finding {
+        let confidence = self.confidence();
+        let mut evidence = Vec::with_capacity(self.told.evidence.len() + 2);
+        if self.own == Severity::Error {
+            evidence.extend(expectation(view));
+        }
+        evidence.extend(self.told.evidence);
+        if self.own == Severity::Error {
+            evidence.extend(standpoint(view));
+        }
+        let cause = self.cause;
+        let given = |own: Option<String>, general: &str| own.or_else(|| Some(filled_in(general, view)));
+        Finding {
+            code: cause.code.to_owned(),
+            severity: self.severity,
+            confidence,
+            title: cause.title.to_owned(),
+            cluster: Some(view.cluster.to_owned()),
+            vantage: Some(view.vantage.to_owned()),
+            cells: Vec::new(),
+            evidence,
+            setting: given(self.told.setting, cause.setting),
+            fix: given(self.told.fix, cause.fix),
+            docs: Some(cause.docs.to_owned()),
+        }
+    }
+}
+
+/// What a finding of this severity is in this cell: an error only where something is wrong that it may explain.
+///
+/// `None` drops it: a cell that is as it should be has nothing to explain, and a cell of which nothing is known is
+/// explained by what kept it unknown.
+fn severity_here(view: &CellView<'_>, code: &str, own: Severity) -> Option<Severity> {
+    if own != Severity::Error || STANDS_ALWAYS.contains(&code) {
+        return Some(own);
+    }
+    let undecided = code.starts_with("inconclusive-") || code.starts_with("propagation-");
+    if view.verdict == Verdict::Match {
+        // Met although unreachable (or nothing was intended): what blocks it is good to know.
+        return (view.observed == Reachability::Unreachable && !undecided).then_some(Severity::Info);
+    }
+    if undecided {
+        return Some(Severity::Error);
+    }
+    match (view.intended, view.observed) {
+        (_, Reachability::Unknown) => None,
+        (Intended::Unreachable, Reachability::Reachable) => (code == REACHABLE).then_some(Severity::Error),
+        (Intended::Unreachable, Reachability::Unreachable) => Some(Severity::Info),
+        (_, Reachability::Unreachable) => Some(Severity::Error),
+        (_, Reachability::Reachable) => {
+            let by_other_path = view.intended_via.is_some() && view.intended_via != view.via;
+            let explains_path = code == OTHER_PATH || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
+            let alternates = view.circumstances.unstable && code == INTERMITTENT;
+            (lookups::is_partial(view) || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
+        }
+    }
+}
+
+/// Drops what a more specific cause contains. A guess silences nothing.
+fn silence(signed: &mut Vec<Signed>) {
+    let silenced: Vec<&str> = SILENCES
+        .iter()
+        .filter(|(specific, _)| {
+            signed.iter().any(|signed| signed.cause.code == *specific && signed.confidence() != Confidence::Possible)
+        })
+        .flat_map(|(_, general)| general.iter().copied())
+        .collect();
+    signed.retain(|signed| !silenced.contains(&signed.cause.code));
+}
+
+/// What was expected, and who says so.
+fn expectation(view: &CellView<'_>) -> Option<String> {
+    let CellView { cluster, vantage, origin, .. } = view;
+    let origin = if origin.is_empty() { String::new() } else { format!(" ({origin})") };
+    let path = view.intended_via.map(|via| format!(" over {} addresses", via.label())).unwrap_or_default();
+    match (view.intended, view.observed) {
+        (Intended::Reachable, _) => Some(format!("{cluster} should be reachable from {vantage}{path}{origin}.")),
+        (Intended::Unreachable, Reachability::Unreachable) => {
+            Some(format!("{cluster} should not be reachable from {vantage}{origin}, and is not."))
+        }
+        (Intended::Unreachable, _) => Some(format!("{cluster} should not be reachable from {vantage}{origin}.")),
+        (Intended::Unspecified, _) => None,
+    }
+}
+
+/// From where it was seen: source addresses, resolver, proxy.
+fn standpoint(view: &CellView<'_>) -> Option<String> {
+    let mut parts = Vec::new();
+    let sources: BTreeSet<_> =
+        view.observation.attempts.iter().filter_map(|attempt| attempt.tcp.source).take(SOURCES_NAMED).collect();
+    if !sources.is_empty() {
+        let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        parts.push(format!("source address {}", sources.join(", ")));
+    }
+    if let Some(server) = lookups::system(view).and_then(|lookup| lookup.server.as_deref()) {
+        parts.push(format!("resolver {server}"));
+    }
+    if let Some(proxy) = &view.observation.proxy {
+        parts.push(format!("proxy {}", proxy.url));
+    }
+    (!parts.is_empty()).then(|| format!("Seen from {}: {}.", view.vantage, parts.join(", ")))
+}
+
+/// Fills in the placeholders whose values every cell knows.
+fn filled_in(text: &str, view: &CellView<'_>) -> String {
+    let text = text.replace("<port>", &view.port.to_string());
+    if view.host.is_empty() { text } else { text.replace("<host>", &lookups::shell_word(view.host)) }
+}
+
+/// What most causes share, for their entries to start from: an error that needs probe and configuration.
+const BY_CONFIGURATION: Cause = Cause {
+    code: "",
+    severity: Severity::Error,
+    title: "",
+    needs: &[Need::Probe, Need::Facts],
+    signature: "",
+    setting: "",
+    fix: "",
+    docs: "",
+    kubectl: &[],
+    decided_by: "",
+    predicate: None,
+};
+
+const UNEXPLAINED: &str = "unexplained";
+const REACHABLE: &str = "net-reachable-though-not-intended";
+const OTHER_PATH: &str = "net-path-not-as-intended";
+const INTERMITTENT: &str = "net-intermittent-timeout";
+const SOURCES_NAMED: usize = 16;
+
+/// Errors that stand whatever was seen on the wire: they are not about the network.
+const STANDS_ALWAYS: &[&str] = &["client-exec-plugin-unavailable", "net-scenario-contradicts-itself"];
+
+/// The specific cause, and the general ones that only repeat part of its evidence.
+const SILENCES: &[(&str, &[&str])] = &[
+    ("client-proxy-not-bypassed", &["client-proxy-fails", "http-not-a-kubernetes-api", "tls-inspected-by-proxy"]),
+    ("client-proxy-not-bypassed", BEHIND_A_PROXY),
+    ("client-proxy-fails", BEHIND_A_PROXY),
+    ("client-proxy-bypassed-but-needed", PATH),
+    ("client-proxy-bypassed-but-needed", NAME),
+    ("client-clock-skew", &["tls-certificate-expired", "tls-certificate-not-yet-valid"]),
+    ("client-hosts-file-overrides-dns", NAME),
+    ("client-hosts-file-overrides-dns", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    ("client-local-route-captures-endpoint", PATH),
+    ("client-no-path-for-address-family", PATH),
+    ("dns-private-answer-filtered", &["dns-resolver-returns-error", "dns-wrong-view-for-vantage"]),
+    ("dns-private-answer-filtered", &["dns-name-does-not-exist", "dns-stale-answer"]),
+    ("dns-wrong-view-for-vantage", &["dns-stale-answer", "dns-resolver-returns-error"]),
+    ("dns-answer-rewritten", &["dns-stale-answer", "dns-wrong-view-for-vantage", "net-filtered-silently"]),
+    ("dns-answer-rewritten", &["net-port-closed", "tls-answered-by-other-service", "client-not-on-connected-network"]),
+    ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),
+    ("propagation-aks-authorized-ip-ranges", &["propagation-window-open"]),
+    ("dns-stale-answer", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    (
+        "eks-management-endpoint-is-not-kubernetes",
+        &[
+            "http-not-a-kubernetes-api",
+            "tls-answered-by-other-service",
+            "tls-inspected-by-proxy",
+            "tls-cluster-ca-stale",
+        ],
+    ),
+    ("net-rejected-by-filter", &["net-filtered-silently", "net-port-closed", "net-no-route-to-address"]),
+    ("net-no-route-to-address", &["net-filtered-silently"]),
+    ("net-intermittent-timeout", &["net-filtered-silently", "inconclusive-results-unstable"]),
+    ("partial-address-failure", &["inconclusive-results-unstable"]),
+    ("net-endpoint-addresses-changed", &["net-filtered-silently"]),
+    ("net-mtu-black-hole", &["tls-handshake-times-out", "tls-large-client-hello-dropped"]),
+    ("tls-sni-filtered", &["tls-handshake-times-out", "tls-handshake-refused"]),
+    ("tls-large-client-hello-dropped", &["tls-handshake-times-out"]),
+    ("tls-inspected-by-proxy", &["tls-cluster-ca-stale", "tls-answered-by-other-service"]),
+    ("tls-cluster-ca-stale", &["tls-answered-by-other-service"]),
+    (
+        "inconclusive-vantage-unavailable",
+        &["inconclusive-facts-missing", "inconclusive-prober-offline", "inconclusive-run-interrupted"],
+    ),
+    ("inconclusive-prober-offline", &["inconclusive-results-unstable", "inconclusive-run-interrupted"]),
+];
+
+/// What a failing proxy makes the rest look like.
+const BEHIND_A_PROXY: &[&str] = &[
+    "net-filtered-silently",
+    "net-port-closed",
+    "net-rejected-by-filter",
+    "net-no-route-to-address",
+    "tls-handshake-refused",
+    "tls-handshake-times-out",
+    "tls-answered-by-other-service",
+    "http-no-response-after-tls",
+];
+
+/// The general words for packets that do not arrive.
+const PATH: &[&str] = &["net-filtered-silently", "net-no-route-to-address", "client-not-on-connected-network"];
+
+/// The general words for a name that is not known as it should be.
+const NAME: &[&str] = &[
+    "dns-name-does-not-exist",
+    "dns-resolver-unreachable",
+    "dns-resolver-returns-error",
+    "dns-wrong-view-for-vantage",
+    "dns-stale-answer",
+];

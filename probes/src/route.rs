@@ -321,3 +321,141 @@ const FLAG_ANYCAST: u32 = 0x0010_0000;
 const FLAG_LOCAL: u32 = 0x8000_0000;
 const DISCARD_PORT: u16 = 9;
 const MAXIMUM_TABLE: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IPV4: &str = "\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0
+eth0\t0000000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
+eth0\t0000010A\t0500000A\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0
+docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+tun0\t0000140A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+*\t0000630A\t00000000\t0201\t0\t0\t0\t0000FFFF\t0\t0\t0
+eth0\tnonsense\t00000000\t0001
+";
+    const IPV6: &str = "\
+20010db8000000000000000000000000 20 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
+fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth0
+00000000000000000000000000000001 80 00000000000000000000000000000000 00 00000000000000000000000000000000 00000000 00000001 00000000 80200001       lo
+ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+";
+    const ARP: &str = "\
+IP address       HW type     Flags       HW address            Mask     Device
+10.0.0.1         0x1         0x2         02:00:00:00:00:01     *        eth0
+10.0.0.5         0x1         0x0         00:00:00:00:00:00     *        eth0
+10.0.0.77        0x1         0x0         00:00:00:00:00:00     *        eth0
+10.0.0.78        0x1         0x0         00:00:00:00:00:00     *        eth9
+";
+
+    fn interface(name: &str, networks: &[&str]) -> Interface {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        Interface { name: name.into(), networks, ..Interface::default() }
+    }
+
+    fn host() -> Vec<Interface> {
+        vec![
+            interface("lo", &["127.0.0.1/8", "::1/128", "10.255.0.1/32"]),
+            interface("eth0", &["10.0.0.9/24", "2001:db8::9/64", "fe80::9/64"]),
+            interface("docker0", &["172.17.0.1/16"]),
+            interface("tun0", &["10.20.0.2/32"]),
+            interface("wg0", &["10.30.0.2/32"]),
+        ]
+    }
+
+    /// Interface, then the flags that hold.
+    fn told(address: &str, source: &str, bound: Option<&str>) -> String {
+        let address: IpAddr = address.parse().unwrap();
+        let routes = if address.is_ipv4() { parse_ipv4_routes(IPV4) } else { parse_ipv6_routes(IPV6) };
+        let route = describe(address, source.parse().unwrap(), bound, &host(), &routes, &parse_arp(ARP));
+        let mut words = vec![route.interface.unwrap_or_default()];
+        for (holds, word) in [
+            (route.on_link, "on-link"),
+            (route.by_default_route, "default"),
+            (route.bridge, "bridge"),
+            (route.tunnel, "tunnel"),
+            (route.neighbour_failed, "failed"),
+        ] {
+            words.extend(holds.then(|| word.to_owned()));
+        }
+        words.join(" ")
+    }
+
+    #[test]
+    fn routes_are_described_from_the_tables() {
+        for (address, source, bound, expected) in [
+            ("9.9.9.9", "10.0.0.9", None, "eth0 default"),
+            ("10.0.0.20", "10.0.0.9", None, "eth0 on-link"),
+            ("10.0.0.77", "10.0.0.9", None, "eth0 on-link failed"),
+            // A neighbour of the same address behind another interface is somebody else.
+            ("10.0.0.78", "10.0.0.9", None, "eth0 on-link"),
+            // More specific than the prefix on the interface, by a gateway that does not answer.
+            ("10.1.2.3", "10.0.0.9", None, "eth0 failed"),
+            ("172.17.0.5", "172.17.0.1", None, "docker0 on-link bridge"),
+            ("10.20.5.5", "10.20.0.2", None, "tun0 tunnel"),
+            // Another table decided: the main one knows the default route only.
+            ("9.9.9.9", "10.30.0.2", None, "wg0 tunnel"),
+            // An address on the loopback interface is no interface to leave by.
+            ("9.9.9.9", "10.255.0.1", None, "eth0 default"),
+            ("10.0.0.9", "10.0.0.9", None, "eth0 on-link"),
+            ("127.0.0.53", "127.0.0.1", None, "lo on-link"),
+            ("9.9.9.9", "172.17.0.1", Some("docker0"), "docker0 bridge"),
+            ("2001:db8::77", "2001:db8::9", None, "eth0 on-link"),
+            ("2606::1", "2001:db8::9", None, "eth0 default"),
+            ("::1", "::1", None, "lo on-link"),
+        ] {
+            assert_eq!(told(address, source, bound), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn only_routes_beyond_the_host_lead_out() {
+        let leading = |routes: Vec<Route>| {
+            routes.into_iter().filter(Route::leads_out).map(|route| route.destination.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            leading(parse_ipv4_routes(IPV4)),
+            ["0.0.0.0/0", "10.0.0.0/24", "10.1.0.0/16", "172.17.0.0/16", "10.20.0.0/16"]
+        );
+        assert_eq!(leading(parse_ipv6_routes(IPV6)), ["2001:db8::/32", "::/0"]);
+    }
+
+    #[test]
+    fn names_and_hardware_tell_bridges_and_tunnels() {
+        for name in ["docker0", "br-1a2b3c", "virbr0", "cni0", "vboxnet1", "vmnet8", "lxcbr0"] {
+            assert!(interface(name, &[]).is_bridge() && !interface(name, &[]).is_tunnel(), "{name}");
+        }
+        for name in ["tun0", "tap1", "wg0", "ppp0", "utun4", "tailscale0", "ipsec0"] {
+            assert!(interface(name, &[]).is_tunnel() && !interface(name, &[]).is_bridge(), "{name}");
+        }
+        for name in ["eth0", "enp1s0", "wlan0", "br0", "bridge", "docker1"] {
+            assert!(!interface(name, &[]).is_tunnel() && !interface(name, &[]).is_bridge(), "{name}");
+        }
+        assert!(Interface { hardware_type: 65534, ..interface("corp", &[]) }.is_tunnel());
+        assert!(Interface { bridge: true, ..interface("br0", &[]) }.is_bridge());
+    }
+
+    #[test]
+    fn hostile_tables_give_nothing() {
+        for text in ["", "\n\n", "a b c d e f g h i j k", "\u{0}\u{1}", "lo 0 0 0 0 0 0 zz"] {
+            assert!(parse_ipv4_routes(text).is_empty());
+            assert!(parse_ipv6_routes(text).is_empty());
+            assert!(parse_arp(text).is_empty());
+        }
+    }
+
+    #[test]
+    fn loopback_is_on_link_and_a_missing_interface_gives_nothing() {
+        let route = local_route("127.0.0.1".parse().unwrap(), &SourceBinding::default()).unwrap();
+        assert_eq!(route.source, Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(route.interface.as_deref(), Some("lo"));
+        assert!(route.on_link && !route.by_default_route && !route.tunnel && !route.neighbour_failed);
+        let nowhere = SourceBinding { address: None, interface: Some("no-such-if0".into()) };
+        assert_eq!(local_route("127.0.0.1".parse().unwrap(), &nowhere), None);
+        let _ = has_routes();
+    }
+}

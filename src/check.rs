@@ -485,7 +485,7 @@ fn judge_cell(
         .plan
         .contradictions
         .iter()
-        .find(|one| one.cluster == planned.cluster && one.vantage == Some(planned.vantage))
+        .find(|one| one.cluster == planned.cluster && one.vantage == planned.vantage)
         .map(|one| one.message.as_str());
     let decided = verdict::decide(&Case {
         window_open: next == Next::JudgeOpen,

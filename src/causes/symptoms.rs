@@ -11,7 +11,8 @@ use super::{
 };
 
 /// One cause that fits a text, in order of probability.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ranked {
     /// The cause's code.
     pub code: &'static str,

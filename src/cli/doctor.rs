@@ -10,6 +10,7 @@ use crate::{
     client::{
         ClientEnvironment,
         host::{HostIdentity, recognise},
+        exec::exec_credentials,
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
         proxy::proxy_for,
     },
@@ -29,7 +30,7 @@ pub(super) fn main(
     ask_in_need(&mut settings, arguments.no_controls);
     settings.client = Some(Arc::new(environment));
     let report = run::block_on(run::run(&plan, &settings, common.output.verbose, common.timeout))??;
-    run::write(&report, &common.output, Mode::Doctor, None, &about)
+    run::write(&report, &common.output, Mode::Doctor, None, &format!("\n{about}.\n"))
 }
 
 /// What doctor will do.
@@ -42,7 +43,7 @@ struct Diagnosis {
     /// Credentials, when they were asked for.
     credentials: Option<Credentials>,
     /// What the host name says about the cluster, for people.
-    about: String,
+    about: &'static str,
 }
 
 /// Makes the plan.
@@ -56,18 +57,29 @@ fn diagnose(
     let mut cluster = match &arguments.server {
         Some(server) => from_server(server, arguments, environment)?,
         None => {
-            let selection =
-                KubeconfigSelection::new(arguments.kubeconfig.clone(), arguments.context.clone(), environment);
+            let file = arguments.kubeconfig.as_deref();
+            let selection = KubeconfigSelection::choose(file, arguments.context.clone(), environment);
             kubeconfig::load(&selection, environment)?
         }
     };
     if let Some(name) = &arguments.tls_server_name {
         cluster.server_name = Some(name.clone());
     }
-    let credentials = if arguments.auth { kubeconfig::credentials(&cluster)? } else { None };
+    let credentials = if arguments.auth { credentials(&cluster)? } else { None };
     let identity = recognise(&cluster.endpoint.host);
     let plan = plan(&cluster, &identity);
     Ok(Diagnosis { plan, environment: cluster.environment, credentials, about: identity.meaning })
+}
+
+/// What `--auth` sends: the static credentials, else what the exec plugin prints.
+fn credentials(cluster: &KubeCluster) -> Result<Option<Credentials>, InputErrors> {
+    match (&cluster.credentials, &cluster.exec) {
+        (Some(credentials), _) => Ok(Some(credentials.clone())),
+        (None, Some(exec)) => exec_credentials(exec).map(Some),
+        (None, None) => Err(InputError::new("--auth: the context's user has no credentials")
+            .help("leave out --auth, or name a context with --context")
+            .into()),
+    }
 }
 
 fn from_server(
@@ -75,7 +87,7 @@ fn from_server(
     arguments: &DoctorArguments,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<KubeCluster, InputErrors> {
-    let ca_pem = arguments.ca.as_ref().map(|path| kubeconfig::read_ca(path)).transpose()?;
+    let ca_pem = arguments.ca.as_ref().map(|path| read_ca(path)).transpose()?;
     let proxy = proxy_for(&endpoint.host, endpoint.port, None, environment);
     Ok(KubeCluster {
         name: endpoint.host.clone(),

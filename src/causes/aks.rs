@@ -159,7 +159,7 @@ pub(super) const CAUSES: &[Cause] = &[
         signature: "Public reachability is intended, and `publicNetworkAccess` is `Disabled`, or the cluster became private after VNet integration. The public name then does not exist or leads to private addresses. The flag decides.",
         setting: "publicNetworkAccess",
         fix: "az aks update -g <rg> -n <cluster> --disable-private-cluster   # VNet-integrated clusters; preview",
-        docs: sources::AKS_VNET_INTEGRATION,
+        docs: sources::AKS_TEMPLATE,
         kubectl: SILENT,
         decided_by: "`az aks show --query publicNetworkAccess`",
         ..BY_CONFIGURATION
@@ -309,7 +309,7 @@ pub(super) const CAUSES: &[Cause] = &[
         signature: "Client and endpoint are in different VNets, and there is no peering, it is not `Connected` (one-sided), access or forwarded traffic is not allowed, the gateway is not shared, or the path would need two hops: peering is not transitive. A network security group looks the same. The state and flags of the peering on both sides decide.",
         setting: "virtualNetworkPeerings[]",
         fix: "# On both sides:\naz network vnet peering create -g <rg> --vnet-name <vnet> -n <name> --remote-vnet <id> --allow-vnet-access true",
-        docs: sources::AZURE_PEERING,
+        docs: sources::AKS_PRIVATE_CONNECT,
         kubectl: SILENT,
         decided_by: "`az network vnet peering list` on both sides",
         ..BY_CONFIGURATION

@@ -49,8 +49,6 @@ pub(super) const AKS_ACCESS_PRIVATE: &str = "https://learn.microsoft.com/azure/a
 pub(super) const AZURE_DNS_FALLBACK: &str = "https://learn.microsoft.com/azure/dns/private-dns-fallback";
 pub(super) const AZURE_PRIVATE_LINK_POLICY: &str =
     "https://learn.microsoft.com/azure/private-link/disable-private-endpoint-network-policy";
-pub(super) const AZURE_PEERING: &str =
-    "https://learn.microsoft.com/javascript/api/@azure/arm-network-profile-2020-09-01-hybrid/virtualnetworkpeering";
 
 pub(super) const KUBECTL_HELPERS: &str = "https://github.com/kubernetes/kubectl/blob/master/pkg/cmd/util/helpers.go";
 pub(super) const KUBECTL_SET_CLUSTER: &str =

@@ -496,6 +496,20 @@ pub(super) const CAUSES: &[Cause] = &[
         ..BY_CONFIGURATION
     },
     Cause {
+        code: "eks-ca-rotation-not-trusted",
+        title: "The kubeconfig does not trust the cluster's new certificate authority",
+        signature: "The certificate is untrusted, EKS lists two certificate authorities or a new active one, and the chain verifies with the one that the kubeconfig lacks. EKS may activate a successor by itself near the end of the old one. A cluster that was made anew under the same name, or an intercepting proxy, looks the same without the provider's list. That list decides.",
+        setting: "certificateAuthority.active, signingStatus",
+        fix: concat!(
+            kubeconfig_renew!(),
+            "\n# while rollbackAvailable is true, EKS can also go back:\naws eks activate-certificate-authority --cluster-name <cluster> --certificate-authority-id <old>"
+        ),
+        docs: sources::EKS_ACTIVATE_CA,
+        kubectl: &["certificate signed by unknown authority"],
+        decided_by: "the chain verified with every authority that EKS lists",
+        ..BY_CONFIGURATION
+    },
+    Cause {
         code: "eks-ca-successor-not-in-kubeconfig",
         severity: Severity::Warning,
         title: "The kubeconfig lacks the cluster's next certificate authority",

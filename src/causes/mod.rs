@@ -7,6 +7,7 @@ mod aks;
 mod client;
 mod dns;
 mod eks;
+mod evidence;
 mod generic;
 mod http;
 mod lookups;
@@ -17,6 +18,8 @@ mod sources;
 pub mod symptoms;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_net;
 mod tls;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -288,7 +291,10 @@ impl Signed {
         if self.own == Severity::Error {
             evidence.extend(expectation(view));
         }
-        evidence.extend(self.told.evidence);
+        // What was expected stands first in every error, said once and alike.
+        let said =
+            self.told.evidence.iter().filter(|clause| !clause.starts_with("expected: ") && !clause.trim().is_empty());
+        evidence.extend(said.map(|clause| sentence(clause, view)));
         if self.own == Severity::Error {
             evidence.extend(standpoint(view));
         }
@@ -383,6 +389,24 @@ fn standpoint(view: &CellView<'_>) -> Option<String> {
         parts.push(format!("proxy {}", proxy.url));
     }
     (!parts.is_empty()).then(|| format!("Seen from {}: {}.", view.vantage, parts.join(", ")))
+}
+
+/// A clause as a sentence: with a capital, unless it begins with a name or an address, and a full stop.
+fn sentence(clause: &str, view: &CellView<'_>) -> String {
+    let clause = clause.trim();
+    let word = clause.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ':', ';']);
+    let named = word == view.cluster || word == view.vantage;
+    let plain = !named && word.chars().all(|character| character.is_ascii_lowercase());
+    let mut text = String::with_capacity(clause.len() + 1);
+    let mut characters = clause.chars();
+    if let Some(first) = characters.next() {
+        text.push(if plain { first.to_ascii_uppercase() } else { first });
+    }
+    text.push_str(characters.as_str());
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
 }
 
 /// Fills in the placeholders whose values every cell knows.

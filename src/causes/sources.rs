@@ -58,4 +58,3 @@ pub(super) const PROXY_VARIABLES: &str = "https://github.com/kelseyhightower/kub
 pub(super) const REBIND_PROTECTION: &str = "https://github.com/trailofbits/algo/issues/1049";
 pub(super) const WRONG_VIEW: &str = "https://github.com/terraform-aws-modules/terraform-aws-eks/issues/1064";
 pub(super) const HALF_AN_OUTAGE: &str = "https://github.com/prometheus/blackbox_exporter/issues/1378";
-pub(super) const OPEN_LISTS: &str = "https://docs.datadoghq.com/security/default_rules/";

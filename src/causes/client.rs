@@ -135,6 +135,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["certificate has expired or is not yet valid"],
         decided_by: "the HTTP `Date` of two hosts against the local clock",
         predicate: Some(clock_skew),
+        ..BY_CONFIGURATION
     },
     Cause {
         code: "client-hosts-file-overrides-dns",

@@ -1,4 +1,4 @@
-//! Causes that belong to no provider and no layer: propagation, the undecided, paths that are not as intended, allow-lists.
+//! Causes that belong to no provider and no layer: propagation, the undecided, paths that are not as intended.
 
 use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
@@ -9,7 +9,7 @@ use super::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
         lookup_words, moment_words, system,
     },
-    recipes::{aks_add, aks_set, eks_add, eks_drop, eks_mode, eks_wait},
+    recipes::eks_wait,
     sources, symptoms,
 };
 use crate::report::{Confidence, Intended, Provider, Severity, Verdict, Via};
@@ -230,127 +230,6 @@ pub(super) const CAUSES: &[Cause] = &[
         ..BY_CONFIGURATION
     },
     Cause {
-        code: "net-allow-list-open-to-internet",
-        severity: Severity::Warning,
-        title: "The allow-list lets the whole internet in",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "Taken together, the entries cover a whole address family: `0.0.0.0/0`, `::/0`, or pieces that add up to it, such as `0.0.0.0/1` and `128.0.0.0/1`. It is also the default of EKS, and an empty list of a public AKS cluster means the same. A security group open to all on a private endpoint is only good to know, because private networks limit who gets there.",
-        setting: "publicAccessCidrs (EKS), authorizedIPRanges (AKS)",
-        fix: concat!(
-            "# EKS: add the real sources first, one by one, then take the open entry out:\n",
-            eks_drop!("0.0.0.0/0"),
-            "\n# AKS:\n",
-            aks_set!("<outbound ips>,<sources in use>")
-        ),
-        docs: sources::EKS_API,
-        kubectl: &[],
-        decided_by: "the list itself, as a set",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-allow-list-nearly-open",
-        severity: Severity::Warning,
-        title: "The allow-list lets a large part of the internet in",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "The entries cover at least half of an address family. From the size of a /8 in sum, or with one entry shorter than /16, it is good to know. Scanners that look for the literal `0.0.0.0/0` miss `1.1.1.1/1`; the sum of the set does not.",
-        setting: "publicAccessCidrs (EKS), authorizedIPRanges (AKS)",
-        fix: concat!(
-            "# EKS: add the sources in use first, then drop the wide entry:\n",
-            eks_drop!("<wide entry>"),
-            "\n# AKS:\n",
-            aks_set!("<outbound ips>,<sources in use>")
-        ),
-        docs: sources::OPEN_LISTS,
-        kubectl: &[],
-        decided_by: "the list itself, as a set",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-allow-list-redundant-entries",
-        severity: Severity::Info,
-        title: "The allow-list can be shortened",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "Entries are duplicates, lie inside others, or can be merged with a neighbour. The set of sources stays the same with fewer entries, which matters near the provider's limit. The finding prints the minimal list and what it saves.",
-        setting: "publicAccessCidrs (EKS), authorizedIPRanges (AKS)",
-        fix: concat!(
-            "# EKS:\n",
-            eks_mode!("publicAccessCidrs=<minimal list>"),
-            "\n# AKS:\n",
-            aks_set!("<minimal list>")
-        ),
-        docs: sources::EKS_QUOTAS,
-        kubectl: &[],
-        decided_by: "the list itself, as a set",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-allow-list-near-limit",
-        severity: Severity::Warning,
-        title: "The allow-list is nearly full",
-        needs: &[Need::Facts],
-        signature: "The list holds at least nine tenths of what the provider takes: 40 entries for EKS, 200 for AKS, 2,000 for AKS with VNet integration. The next change may be refused in a hurry. The finding shows the headroom before and after minimising.",
-        setting: "publicAccessCidrs (EKS), authorizedIPRanges (AKS)",
-        fix: concat!(
-            "# EKS:\n",
-            eks_mode!("publicAccessCidrs=<minimal list>"),
-            "\n# AKS:\n",
-            aks_set!("<minimal list>")
-        ),
-        docs: sources::EKS_QUOTAS,
-        kubectl: &[],
-        decided_by: "the number of entries",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-allow-list-documentation-range",
-        severity: Severity::Warning,
-        title: "The allow-list holds an example range",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "An entry lies in 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 or 2001:db8::/32. These ranges are reserved for documentation, so no real client has such an address; the entry was copied from an example. Whoever it was meant for is probably not let in.",
-        setting: "publicAccessCidrs (EKS), authorizedIPRanges (AKS)",
-        fix: concat!("# EKS:\n", eks_drop!("<example entry>"), "\n# AKS:\n", aks_set!("<list without the example>")),
-        docs: sources::EKS_ENDPOINT,
-        kubectl: &[],
-        decided_by: "the list itself",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-allow-list-exceeds-intent",
-        title: "The allow-list lets in more than intended",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "The configured set minus the intended set is not empty; the excess is printed as minimal CIDRs. The comparison is of sets, so another spelling of the same ranges is no difference. It is an error when a scenario is verified, and a warning when only the configuration is read.",
-        setting: "the allow-list against intent.publicAccess.allow",
-        fix: concat!("# EKS:\n", eks_drop!("<excess>"), "\n# AKS:\n", aks_set!("<intended list>")),
-        docs: sources::EKS_ENDPOINT,
-        kubectl: &[],
-        decided_by: "both lists, as sets",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-allow-list-lacks-intended-source",
-        title: "The allow-list lacks sources that should be let in",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "The intended set minus the configured set is not empty. The missing sources are printed as minimal CIDRs, with the vantages that they cut off. The comparison is of sets, so another spelling of the same ranges is no difference.",
-        setting: "the allow-list against intent.publicAccess.allow",
-        fix: concat!("# EKS:\n", eks_add!("<missing>"), "\n# AKS:\n", aks_add!("<missing>")),
-        docs: sources::EKS_ENDPOINT,
-        kubectl: &["i/o timeout"],
-        decided_by: "both lists, as sets",
-        ..BY_CONFIGURATION
-    },
-    Cause {
-        code: "net-endpoint-mode-differs-from-intent",
-        title: "The endpoint is public or private other than intended",
-        needs: &[Need::Facts, Need::Scenario],
-        signature: "The flags that open the public and the private endpoint differ from the intent: `endpointPublicAccess` and `endpointPrivateAccess` of EKS, `enablePrivateCluster` and `publicNetworkAccess` of AKS. A change that never landed, or one made by hand, does this. The configuration alone decides.",
-        setting: "endpointPublicAccess and endpointPrivateAccess (EKS); enablePrivateCluster and publicNetworkAccess (AKS)",
-        fix: eks_mode!("endpointPublicAccess=<true or false>,endpointPrivateAccess=<true or false>"),
-        docs: sources::EKS_ENDPOINT,
-        kubectl: &[],
-        decided_by: "the flags against the intent",
-        ..BY_CONFIGURATION
-    },
-    Cause {
         code: "net-scenario-contradicts-itself",
         title: "The scenario contradicts itself",
         needs: &[Need::Scenario],
@@ -457,7 +336,7 @@ fn prober_offline(view: &CellView<'_>) -> Option<Told> {
 
 fn facts_missing(view: &CellView<'_>) -> Option<Told> {
     let what = view.circumstances.facts_missing?;
-    Some(Told::new(Confidence::Certain, sentence(what)))
+    Some(Told::new(Confidence::Certain, what))
 }
 
 fn results_unstable(view: &CellView<'_>) -> Option<Told> {
@@ -601,7 +480,7 @@ fn other_reason(view: &CellView<'_>) -> Option<String> {
 }
 
 fn scenario_contradicts_itself(view: &CellView<'_>) -> Option<Told> {
-    let told = Told::new(Confidence::Certain, sentence(view.circumstances.contradiction?));
+    let told = Told::new(Confidence::Certain, view.circumstances.contradiction?);
     Some(if view.verdict == Verdict::Match { told.severity(Severity::Warning) } else { told })
 }
 
@@ -636,12 +515,6 @@ fn unexplained(view: &CellView<'_>) -> Option<Told> {
         told = told.and(format!("Came close: {code}; {why}. What decides it: {}.", cause.decided_by));
     }
     Some(told)
-}
-
-/// Ends a clause as a sentence.
-fn sentence(text: &str) -> String {
-    let text = text.trim_end();
-    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }
 
 const HOME: &str = "https://github.com/kubereach/kubereach/blob/main/docs/causes.md";
@@ -801,7 +674,7 @@ mod tests {
             scene.via = Some(Via::Private);
             scene.verdict = Verdict::Match;
         });
-        assert!(as_meant.findings().is_empty());
+        assert!(as_meant.errors().is_empty());
     }
 
     #[test]
@@ -843,7 +716,7 @@ mod tests {
     #[test]
     fn what_nothing_explains_keeps_its_evidence_and_what_came_close() {
         let mut odd = shook("198.51.100.20", TlsOutcome::Verified);
-        odd.http = http(kubereach_probes::HttpOutcome::Error);
+        odd.http = http(kubereach_probes::HttpOutcome::Skipped);
         odd.http.detail = Some("frame size".into());
         let scene = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![odd]);
         let findings = scene.findings();

@@ -291,7 +291,10 @@ impl Signed {
         if self.own == Severity::Error {
             evidence.extend(expectation(view));
         }
-        evidence.extend(self.told.evidence);
+        // What was expected stands first in every error, said once and alike.
+        let said =
+            self.told.evidence.iter().filter(|clause| !clause.starts_with("expected: ") && !clause.trim().is_empty());
+        evidence.extend(said.map(|clause| sentence(clause, view)));
         if self.own == Severity::Error {
             evidence.extend(standpoint(view));
         }
@@ -386,6 +389,24 @@ fn standpoint(view: &CellView<'_>) -> Option<String> {
         parts.push(format!("proxy {}", proxy.url));
     }
     (!parts.is_empty()).then(|| format!("Seen from {}: {}.", view.vantage, parts.join(", ")))
+}
+
+/// A clause as a sentence: with a capital, unless it begins with a name or an address, and a full stop.
+fn sentence(clause: &str, view: &CellView<'_>) -> String {
+    let clause = clause.trim();
+    let word = clause.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ':', ';']);
+    let named = word == view.cluster || word == view.vantage;
+    let plain = !named && word.chars().all(|character| character.is_ascii_lowercase());
+    let mut text = String::with_capacity(clause.len() + 1);
+    let mut characters = clause.chars();
+    if let Some(first) = characters.next() {
+        text.push(if plain { first.to_ascii_uppercase() } else { first });
+    }
+    text.push_str(characters.as_str());
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
 }
 
 /// Fills in the placeholders whose values every cell knows.
@@ -487,3 +508,200 @@ const NAME: &[&str] = &[
     "dns-wrong-view-for-vantage",
     "dns-stale-answer",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kubereach_probes::{DnsOutcome, TcpOutcome};
+
+    use super::{testing::*, *};
+
+    #[test]
+    fn codes_are_unique_and_the_catalogue_is_complete() {
+        let mut codes = BTreeSet::new();
+        for cause in all() {
+            assert!(codes.insert(cause.code), "{} twice", cause.code);
+            let kebab =
+                |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+            assert!(cause.code.chars().all(kebab) && !cause.code.contains("--"), "{}", cause.code);
+            assert_eq!(by_code(cause.code).map(|cause| cause.title), Some(cause.title));
+        }
+        let missing: Vec<&str> = CATALOGUE.split_whitespace().filter(|code| !codes.contains(code)).collect();
+        assert!(missing.is_empty(), "not in the list: {missing:?}");
+        let told: BTreeSet<&str> = told_codes().collect();
+        let silent: Vec<&str> = TOLD.split_whitespace().filter(|code| !told.contains(code)).collect();
+        assert!(silent.is_empty(), "without a predicate: {silent:?}");
+        for (specific, general) in SILENCES {
+            for code in general.iter().chain([specific]) {
+                assert!(codes.contains(code), "{code} of the table of silences is not in the list");
+            }
+        }
+    }
+
+    #[test]
+    fn every_cause_says_everything() {
+        for cause in all() {
+            let Cause { code, title, needs, signature, setting, fix, docs, decided_by, .. } = cause;
+            for (field, text) in [("title", title), ("setting", setting), ("fix", fix), ("decided_by", decided_by)] {
+                assert!(!text.trim().is_empty(), "{code}: {field}");
+            }
+            assert!(!needs.is_empty(), "{code}: needs");
+            assert!(!title.ends_with('.'), "{code}: a title is no sentence");
+            assert!(signature.len() > 80 && signature.ends_with('.'), "{code}: signature");
+            assert!(docs.starts_with("https://"), "{code}: docs");
+            for fragment in cause.kubectl {
+                assert_eq!(*fragment, fragment.to_lowercase(), "{code}: kubectl");
+            }
+        }
+    }
+
+    #[test]
+    fn no_fix_opens_a_list_to_all() {
+        for cause in all() {
+            for line in cause.fix.lines().filter(|line| !line.trim_start().starts_with('#')) {
+                let open = line.contains("0.0.0.0/0") || line.contains("::/0");
+                // A default route is no allow-list, and taking the open entry out is what is wanted.
+                let harmless = line.contains("create-route") || line.contains("(.publicAccessCidrs-[");
+                assert!(!open || harmless, "{}: {line}", cause.code);
+            }
+        }
+    }
+
+    #[test]
+    fn a_healthy_cell_shows_no_error() {
+        let scene = Scene::new()
+            .saw(
+                vec![answer("system", &["198.51.100.20", "198.51.100.21"])],
+                vec![reached("198.51.100.20"), reached("198.51.100.21")],
+            )
+            .with(|scene| scene.verdict = Verdict::Match);
+        assert!(scene.errors().is_empty(), "{:?}", scene.errors());
+    }
+
+    #[test]
+    fn a_cell_that_does_not_match_always_has_an_error() {
+        let outcomes = [
+            TcpOutcome::Timeout,
+            TcpOutcome::Refused,
+            TcpOutcome::Reset,
+            TcpOutcome::Unreachable,
+            TcpOutcome::Prohibited,
+            TcpOutcome::LocalError,
+        ];
+        for intended in [Intended::Reachable, Intended::Unspecified] {
+            for outcome in outcomes {
+                for to in ["10.0.1.5", "198.51.100.20", "2001:db8::1"] {
+                    let scene = Scene::new()
+                        .saw(vec![answer("system", &[to])], vec![attempt(to, outcome, 40.0)])
+                        .with(|scene| scene.intended = intended);
+                    let errors = scene.errors();
+                    assert!(!errors.is_empty(), "{outcome:?} {to}");
+                    assert!(errors.len() == 1 || !errors.contains(&UNEXPLAINED.to_owned()), "{errors:?}");
+                }
+            }
+        }
+        for outcome in [DnsOutcome::Nodata, DnsOutcome::Nxdomain, DnsOutcome::Servfail, DnsOutcome::Timeout] {
+            assert!(!Scene::new().saw(vec![no_answer("system", outcome)], vec![]).errors().is_empty(), "{outcome:?}");
+        }
+        assert!(!Scene::new().errors().is_empty());
+    }
+
+    #[test]
+    fn evidence_says_what_was_expected_first_and_from_where_last() {
+        let scene = Scene::new().saw(
+            vec![no_answer("system", DnsOutcome::Servfail), answer("public", &["198.51.100.20"])],
+            vec![beside(reached("198.51.100.20"))],
+        );
+        let finding = scene.finding("dns-resolver-returns-error").unwrap();
+        assert_eq!(finding.evidence.first().unwrap(), "prod should be reachable from laptop (expect, line 24).");
+        let last = finding.evidence.last().unwrap();
+        assert_eq!(last, "Seen from laptop: source address 192.0.2.7, resolver 192.0.2.53:53.");
+        assert!(finding.fix.unwrap().contains("api.prod.example.com"));
+    }
+
+    #[test]
+    fn the_surer_cause_stands_first_and_info_last() {
+        let mut skipped = attempt("2001:db8::20", TcpOutcome::Unreachable, 0.0);
+        skipped.skipped = Some("no route for IPv6".into());
+        let attempts = vec![reached("198.51.100.20"), silent("198.51.100.21"), skipped];
+        let findings = Scene::new().saw(vec![], attempts).findings();
+        assert_eq!(findings.first().unwrap().code, "partial-address-failure");
+        assert_eq!(findings.last().unwrap().severity, Severity::Info);
+    }
+
+    /// Every code of the catalogue but those of providers that are not read yet.
+    const CATALOGUE: &str = "
+        client-kubeconfig-unusable client-kubeconfig-server-not-this-cluster
+        client-kubeconfig-skips-tls-verification client-exec-plugin-unavailable client-proxy-not-bypassed
+        client-proxy-bypassed-but-needed client-proxy-fails client-proxy-settings-invalid client-clock-skew
+        client-hosts-file-overrides-dns client-local-route-captures-endpoint client-not-on-connected-network
+        client-no-path-for-address-family dns-name-does-not-exist dns-resolver-unreachable
+        dns-resolver-returns-error dns-private-answer-filtered dns-wrong-view-for-vantage dns-stale-answer
+        dns-answer-rewritten eks-client-not-in-public-access-cidrs eks-node-egress-not-in-public-access-cidrs
+        eks-public-access-disabled eks-private-access-disabled eks-public-dns-not-switched-to-private
+        eks-cluster-not-healthy eks-update-failed eks-public-cidr-not-accepted eks-public-cidrs-over-quota
+        eks-both-endpoints-disabled eks-control-plane-egress-unrouted vpc-dns-support-disabled
+        vpc-dns-hostnames-disabled vpc-dhcp-options-lack-amazon-dns eks-private-zone-not-in-effect
+        eks-connected-network-gets-public-answer vpc-resolver-config-shadows-endpoint
+        eks-control-plane-sg-blocks-client vpc-prefix-list-lacks-client vpc-client-sg-blocks-egress
+        vpc-nacl-denies-request vpc-nacl-denies-return vpc-no-route-to-cluster vpc-no-return-route
+        vpc-peering-does-not-carry-traffic vpc-tgw-attachment-not-usable vpc-tgw-route-missing
+        vpc-no-internet-egress vpc-cidr-overlaps-client-network eks-cluster-subnet-short-of-addresses
+        eks-management-endpoint-is-not-kubernetes eks-management-endpoint-unavailable
+        eks-management-endpoint-private-dns-off eks-management-endpoint-sg-blocks-client
+        eks-management-endpoint-policy-denies eks-management-endpoint-hides-sibling-names
+        aks-client-not-in-authorized-ip-ranges aks-cluster-egress-not-in-authorized-ip-ranges
+        aks-authorized-ip-ranges-overwritten aks-authorized-ip-ranges-outbound-only
+        aks-node-public-ip-not-authorized aks-authorized-ip-range-not-network-address
+        aks-authorized-ip-range-not-public-ipv4 aks-authorized-ip-ranges-over-limit
+        aks-authorized-ip-ranges-on-private-cluster aks-authorized-ip-ranges-need-standard-lb
+        aks-service-tag-not-accepted aks-cluster-stopped aks-cluster-not-ready aks-public-network-access-disabled
+        aks-private-zone-not-linked aks-private-zone-record-wrong aks-private-zone-shadowed
+        aks-private-zone-settings-rejected aks-kubeconfig-uses-wrong-fqdn azure-custom-dns-not-forwarding
+        aks-private-endpoint-not-usable aks-vnet-integration-restart-pending aks-apiserver-subnet-nsg-blocks
+        aks-apiserver-subnet-invalid azure-nsg-denies-443 azure-udr-diverts-endpoint
+        azure-peering-does-not-carry-traffic azure-firewall-lacks-endpoint-rule aks-http-proxy-config-ineffective
+        net-filtered-silently net-port-closed net-rejected-by-filter net-no-route-to-address
+        net-egress-address-not-as-declared net-endpoint-addresses-changed net-intermittent-timeout
+        net-idle-connection-reset net-mtu-black-hole tls-sni-filtered tls-large-client-hello-dropped
+        tls-inspected-by-proxy tls-cluster-ca-stale eks-ca-rotation-not-trusted tls-handshake-times-out
+        tls-certificate-not-yet-valid tls-certificate-expired tls-name-not-in-certificate
+        tls-answered-by-other-service tls-handshake-refused http-reachable-without-identity
+        http-identity-not-permitted http-server-degraded http-not-a-kubernetes-api http-no-response-after-tls
+        http-api-tunnel-down propagation-aks-authorized-ip-ranges propagation-eks-update-in-progress
+        propagation-dns-ttl propagation-eks-vpc-cidr inconclusive-vantage-unavailable inconclusive-prober-offline
+        inconclusive-facts-missing inconclusive-egress-address-unknown inconclusive-rule-not-evaluable
+        inconclusive-results-unstable inconclusive-run-interrupted partial-address-failure
+        net-reachable-though-not-intended net-path-not-as-intended net-unreachable-for-another-reason unexplained
+        net-allow-list-open-to-internet net-allow-list-nearly-open net-allow-list-redundant-entries
+        net-allow-list-near-limit net-allow-list-documentation-range net-allow-list-exceeds-intent
+        net-allow-list-lacks-intended-source net-endpoint-mode-differs-from-intent net-scenario-contradicts-itself
+        eks-ipv6-open-while-ipv4-restricted eks-node-traffic-leaves-vpc eks-cluster-sg-rules-insufficient
+        eks-network-config-invalid eks-ca-successor-not-in-kubeconfig aks-no-out-of-band-access
+        propagation-window-open
+    ";
+
+    /// Those that a probe, the client's settings or the scenario alone can tell.
+    const TOLD: &str = "
+        client-kubeconfig-skips-tls-verification client-exec-plugin-unavailable client-proxy-not-bypassed
+        client-proxy-bypassed-but-needed client-proxy-fails client-proxy-settings-invalid client-clock-skew
+        client-hosts-file-overrides-dns client-local-route-captures-endpoint client-not-on-connected-network
+        client-no-path-for-address-family
+        dns-name-does-not-exist dns-resolver-unreachable dns-resolver-returns-error dns-private-answer-filtered
+        dns-wrong-view-for-vantage dns-stale-answer dns-answer-rewritten
+        net-filtered-silently net-port-closed net-rejected-by-filter net-no-route-to-address
+        net-intermittent-timeout net-mtu-black-hole
+        tls-sni-filtered tls-large-client-hello-dropped tls-inspected-by-proxy tls-handshake-times-out
+        tls-certificate-not-yet-valid tls-certificate-expired tls-name-not-in-certificate
+        tls-answered-by-other-service tls-handshake-refused
+        http-reachable-without-identity http-identity-not-permitted http-server-degraded http-not-a-kubernetes-api
+        http-no-response-after-tls
+        eks-management-endpoint-is-not-kubernetes
+        propagation-dns-ttl propagation-aks-authorized-ip-ranges propagation-window-open
+        inconclusive-vantage-unavailable inconclusive-prober-offline inconclusive-facts-missing
+        inconclusive-results-unstable inconclusive-run-interrupted
+        partial-address-failure net-reachable-though-not-intended net-path-not-as-intended
+        net-unreachable-for-another-reason net-scenario-contradicts-itself unexplained
+    ";
+}

@@ -21,10 +21,10 @@ fn families() -> [(&'static str, &'static [Cause]); 8] {
     [
         ("This machine and its proxies", client::CAUSES),
         ("Names", dns::CAUSES),
-        ("The path", net::CAUSES),
+        ("The path and its allow-lists", net::CAUSES),
         ("TLS", tls::CAUSES),
         ("HTTP and identity", http::CAUSES),
-        ("Propagation, the undecided, allow-lists", generic::CAUSES),
+        ("Propagation, the undecided, other than intended", generic::CAUSES),
         ("Amazon EKS and its VPC", eks::CAUSES),
         ("Azure AKS and its VNet", aks::CAUSES),
     ]

@@ -49,8 +49,6 @@ pub(super) const AKS_ACCESS_PRIVATE: &str = "https://learn.microsoft.com/azure/a
 pub(super) const AZURE_DNS_FALLBACK: &str = "https://learn.microsoft.com/azure/dns/private-dns-fallback";
 pub(super) const AZURE_PRIVATE_LINK_POLICY: &str =
     "https://learn.microsoft.com/azure/private-link/disable-private-endpoint-network-policy";
-pub(super) const AZURE_PEERING: &str =
-    "https://learn.microsoft.com/javascript/api/@azure/arm-network-profile-2020-09-01-hybrid/virtualnetworkpeering";
 
 pub(super) const KUBECTL_HELPERS: &str = "https://github.com/kubernetes/kubectl/blob/master/pkg/cmd/util/helpers.go";
 pub(super) const KUBECTL_SET_CLUSTER: &str =
@@ -60,4 +58,3 @@ pub(super) const PROXY_VARIABLES: &str = "https://github.com/kelseyhightower/kub
 pub(super) const REBIND_PROTECTION: &str = "https://github.com/trailofbits/algo/issues/1049";
 pub(super) const WRONG_VIEW: &str = "https://github.com/terraform-aws-modules/terraform-aws-eks/issues/1064";
 pub(super) const HALF_AN_OUTAGE: &str = "https://github.com/prometheus/blackbox_exporter/issues/1378";
-pub(super) const OPEN_LISTS: &str = "https://docs.datadoghq.com/security/default_rules/";

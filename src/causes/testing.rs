@@ -73,7 +73,7 @@ impl Scene {
     /// A declared change so many seconds ago, with a window of two minutes.
     pub(super) fn changed(mut self, seconds_ago: i64) -> Self {
         let at = Timestamp::from_second(NOW - seconds_ago).unwrap();
-        self.change = Some(Change { at, window: std::time::Duration::from_secs(120), open: seconds_ago < 120 });
+        self.change = Some(Change { at, window: std::time::Duration::from_mins(2), open: seconds_ago < 120 });
         self
     }
 

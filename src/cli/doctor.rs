@@ -1,6 +1,6 @@
 //! `kubereach doctor`: why does kubectl hang? The plan is made from kubeconfig and environment; nothing is configured.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver, ProxyTarget};
 
@@ -8,13 +8,13 @@ use super::{arguments::DoctorArguments, run, verify};
 use crate::{
     check::Settings,
     client::{
-        ClientEnvironment,
+        ClientEnvironment, certificates_pem,
         host::{HostIdentity, recognise},
         exec::exec_credentials,
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
         proxy::proxy_for,
     },
-    input::{InputError, InputErrors},
+    input::{InputError, InputErrors, MEBIBYTE, read_bytes},
     report::{Intended, text::Mode},
     scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, Vantage, VantageKind},
 };
@@ -100,6 +100,16 @@ fn from_server(
     })
 }
 
+fn read_ca(path: &Path) -> Result<String, InputErrors> {
+    let bytes = read_bytes(path, "the CA file", MEBIBYTE)?;
+    certificates_pem(&bytes).map_err(|reason| {
+        InputError::new(format!("the CA file cannot be used: {reason}"))
+            .in_file(path)
+            .help("give a PEM file that holds the cluster's certificate authority")
+            .into()
+    })
+}
+
 fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let proxies = &cluster.environment.proxy;
     let used = proxies.used.as_ref().and_then(|setting| setting.target.clone());
@@ -136,6 +146,7 @@ fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
             intent: None,
             provider_block: None,
             facts: None,
+            kubeconfig: None,
             line: 0,
         }],
         vantages,

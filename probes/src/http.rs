@@ -285,7 +285,7 @@ impl Answer {
         match &self.body {
             Body::Status { message: Some(message) } => message.clone(),
             Body::Status { message: None } => "a Kubernetes Status object".to_owned(),
-            Body::Version { git_version } => format!("version {git_version}"),
+            Body::Version { .. } => "a version object".to_owned(),
             Body::Text => "plain text".to_owned(),
             Body::Html => "an HTML page".to_owned(),
             Body::Json => "JSON that is neither a Kubernetes Status nor a version".to_owned(),

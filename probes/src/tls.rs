@@ -311,9 +311,20 @@ fn words(error: &RustlsError) -> String {
         RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "certificate signed by unknown authority".to_owned()
         }
+        RustlsError::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("certificate expired at {}", moment(*not_after))
+        }
+        RustlsError::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            format!("certificate is not valid before {}", moment(*not_before))
+        }
         RustlsError::InvalidCertificate(reason) => reason.to_string(),
         other => other.to_string(),
     }
+}
+
+fn moment(time: UnixTime) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "an unreadable time".to_owned(), |time| time.to_string())
 }
 
 fn verify_by_cluster_ca(

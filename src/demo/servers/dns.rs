@@ -112,7 +112,7 @@ pub enum DnsReply {
     Looping,
     /// Over UDP truncated, over TCP 65,535 bytes long.
     Oversized,
-    /// First with another id and other addresses (192.0.2.66, 2001:db8::66), then rightly.
+    /// First with another id and other addresses (192.0.2.66 and `2001:db8::66`), then rightly.
     WrongIdFirst,
     /// First from another port and with other addresses, then rightly.
     WrongSourceFirst,

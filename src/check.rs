@@ -1,1 +1,621 @@
-//! check
+//! The use case that every command shares: plan → cells → report, with progress as events.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use kubereach_probes::{
+    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Reachability, Run,
+    SourceBinding, SystemResolver, Target, Trust,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    causes::{self, CellView, Change, Circumstances},
+    client::ClientEnvironment,
+    input::{InputError, InputErrors},
+    report::{Cell, Finding, Intended, Provider, REPORT_SCHEMA, Report, Verdict},
+    scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
+    vantage,
+    verdict::{self, Agreement, Case, Convergence, Next, Seen},
+};
+
+/// How to run a plan, beyond what the plan says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bound of each connect, handshake and first answer.
+    pub connect_timeout: Duration,
+    /// Upper bound on waiting for propagation; zero means one round.
+    pub wait: Option<Duration>,
+    /// When the change that is being verified was made.
+    pub changed_at: Option<Timestamp>,
+    /// Resolvers of the command line; they replace those of the same label.
+    pub resolvers: Vec<NamedResolver>,
+    /// Resolvers asked only when something is wrong, unless the plan or the command line names one of that label.
+    pub fallback_resolvers: Vec<NamedResolver>,
+    /// Controls when the plan does not say.
+    pub default_controls: Vec<Endpoint>,
+    /// This host as a client, for doctor.
+    pub client: Option<Arc<ClientEnvironment>>,
+    /// Credentials to send over verified connections.
+    pub credentials: Option<Credentials>,
+    /// Look for the cause when something is wrong.
+    pub investigate: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            wait: None,
+            changed_at: None,
+            resolvers: Vec::new(),
+            fallback_resolvers: Vec::new(),
+            default_controls: Vec::new(),
+            client: None,
+            credentials: None,
+            investigate: true,
+        }
+    }
+}
+
+/// Progress, as it happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A cell's first round begins.
+    CellStarted {
+        /// Cluster.
+        cluster: String,
+        /// Vantage.
+        vantage: String,
+    },
+    /// Something was seen.
+    Stage {
+        /// Cluster.
+        cluster: String,
+        /// Vantage.
+        vantage: String,
+        /// What, in words.
+        text: String,
+    },
+    /// The next round is waited for.
+    Waiting {
+        /// Cluster.
+        cluster: String,
+        /// Vantage.
+        vantage: String,
+        /// Rounds so far.
+        round: u32,
+        /// What the last one came to.
+        text: String,
+        /// What is left of the window.
+        remaining: Duration,
+    },
+    /// A cell is decided.
+    CellDone {
+        /// Cluster.
+        cluster: String,
+        /// Vantage.
+        vantage: String,
+        /// Verdict.
+        verdict: Verdict,
+        /// Milliseconds since its start.
+        ms: f64,
+    },
+}
+
+/// Where progress goes.
+pub type Events = mpsc::UnboundedSender<Event>;
+
+/// Runs the plan until every cell is decided or `stop` turns true, and reports what is known then.
+///
+/// # Errors
+/// When a cluster's certificate authorities cannot be used.
+pub async fn run(
+    plan: &Plan,
+    settings: &Settings,
+    stop: watch::Receiver<bool>,
+    events: Option<Events>,
+) -> Result<Report, InputErrors> {
+    let started_at = Timestamp::now();
+    let targets = targets(plan)?;
+    let context =
+        Arc::new(Context { plan: plan.clone(), settings: settings.clone(), targets, started_at, stop, events });
+    let permits = Arc::new(Semaphore::new(concurrency()));
+    let others = OtherPaths::default();
+    let mut tasks = JoinSet::new();
+    for (index, _) in plan.cells.iter().enumerate() {
+        let (context, permits) = (Arc::clone(&context), Arc::clone(&permits));
+        tasks.spawn(async move {
+            // The semaphore is never closed; without a permit the cell would only start earlier.
+            let _permit = permits.acquire().await.ok();
+            (index, Box::pin(probe_cell(&context, index)).await)
+        });
+    }
+    let token_service = settings.client.as_ref().and_then(|client| client.exec.as_ref()?.token_service.clone());
+    let reaching = token_service.map(|host| tokio::spawn(answers(host, settings.connect_timeout)));
+    let mut probed: HashMap<usize, Probed> = HashMap::new();
+    while let Some(result) = tasks.join_next().await {
+        if let Ok((index, cell)) = result {
+            probed.insert(index, cell);
+        }
+    }
+    let mut client = settings.client.as_deref().cloned();
+    if let (Some(reaching), Some(exec)) = (reaching, client.as_mut().and_then(|client| client.exec.as_mut())) {
+        // It has been running beside the cells; a task that died leaves it unknown.
+        exec.token_service_reachable = reaching.await.ok();
+    }
+    let now = Timestamp::now();
+    let cells: Vec<Cell> = (0..plan.cells.len())
+        .map(|index| {
+            let probed_cell = probed.remove(&index).unwrap_or_else(Probed::lost);
+            others.remember(&context, index, &probed_cell.observation);
+            (index, probed_cell)
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(index, probed_cell)| judge_cell(&context, index, probed_cell, &others, client.as_ref(), now))
+        .collect();
+    Ok(assemble(cells, started_at, settings.client.is_some()))
+}
+
+/// Whether anything accepts connections at the host's port 443: the exec plugin's token service, so that a healthy
+/// network is not blamed for it, nor the reverse.
+async fn answers(host: String, timeout: Duration) -> bool {
+    let connecting = async {
+        for address in tokio::net::lookup_host((host.as_str(), 443)).await.into_iter().flatten().take(4) {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    };
+    tokio::time::timeout(timeout, connecting).await.unwrap_or(false)
+}
+
+struct Context {
+    plan: Plan,
+    settings: Settings,
+    targets: Vec<Option<Arc<Target>>>,
+    started_at: Timestamp,
+    stop: watch::Receiver<bool>,
+    events: Option<Events>,
+}
+
+impl Context {
+    fn cell(&self, index: usize) -> (&PlannedCell, &Cluster, &Vantage) {
+        let cell = &self.plan.cells[index];
+        (cell, &self.plan.clusters[cell.cluster], &self.plan.vantages[cell.vantage])
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(events) = &self.events {
+            // Nobody listening is no reason to stop.
+            let _ = events.send(event());
+        }
+    }
+
+    fn convergence(&self, provider: Provider) -> Convergence {
+        let default = match provider {
+            Provider::Aks => AKS_WINDOW,
+            Provider::Eks | Provider::Generic => Duration::ZERO,
+        };
+        let window = self.plan.propagation.window.unwrap_or(default);
+        let window = match self.settings.wait {
+            // A wait for a cluster without a window of its own is the window.
+            Some(wait) if window.is_zero() => wait,
+            _ => window,
+        };
+        Convergence {
+            changed_at: self.settings.changed_at,
+            started_at: self.started_at,
+            window,
+            wait: self.settings.wait,
+            consecutive: self.plan.propagation.consecutive,
+        }
+    }
+}
+
+/// What probing a cell brought.
+struct Probed {
+    observation: Observation,
+    rounds: Vec<causes::Round>,
+    converged_after_ms: Option<u64>,
+    next: Next,
+}
+
+impl Probed {
+    /// A task that died brings this: nothing is known, and it says so.
+    fn lost() -> Self {
+        let vantage_error = Some("the probing task ended without a result".to_owned());
+        Self {
+            observation: Observation { vantage_error, ..Observation::default() },
+            rounds: Vec::new(),
+            converged_after_ms: None,
+            next: Next::Judge,
+        }
+    }
+}
+
+/// Observations by (cluster, vantage) pair, so that a proxied cell can be compared with its direct twin.
+#[derive(Default)]
+struct OtherPaths(Mutex<HashMap<(usize, bool), Observation>>);
+
+impl OtherPaths {
+    fn remember(&self, context: &Context, index: usize, observation: &Observation) {
+        let (cell, _, vantage) = context.cell(index);
+        let key = (cell.cluster, matches!(vantage.kind, VantageKind::Proxy(_)));
+        if context.settings.client.is_some()
+            && let Ok(mut map) = self.0.lock()
+        {
+            map.insert(key, observation.clone());
+        }
+    }
+
+    fn other(&self, context: &Context, index: usize) -> Option<Observation> {
+        let (cell, _, vantage) = context.cell(index);
+        let key = (cell.cluster, !matches!(vantage.kind, VantageKind::Proxy(_)));
+        self.0.lock().ok()?.get(&key).cloned()
+    }
+}
+
+async fn probe_cell(context: &Context, index: usize) -> Probed {
+    let (cell, cluster, vantage) = context.cell(index);
+    let begun = Instant::now();
+    context.tell(|| Event::CellStarted { cluster: cluster.name.clone(), vantage: vantage.name.clone() });
+    let Some(target) = &context.targets[cell.cluster] else { return Probed::lost_endpoint() };
+    let options = Arc::new(options(context, vantage));
+    let convergence = context.convergence(cluster.provider);
+    let run = Run { stop: context.stop.clone(), events: stage_events(context, cluster, vantage) };
+    let mut rounds: Vec<causes::Round> = Vec::new();
+    let mut agreements: Vec<(Timestamp, Agreement)> = Vec::new();
+    let mut converging_since: Option<Timestamp> = None;
+    loop {
+        let round_began = Timestamp::now();
+        let round_started = Instant::now();
+        let observation = vantage::observe(vantage, target, &options, &run).await;
+        let seen = verdict::read(&observation);
+        let agreement = verdict::agreement(&case(cell, &seen));
+        let ended = Timestamp::now();
+        rounds.push(round(&observation, &seen, agreement, ended));
+        if rounds.len() > MAXIMUM_ROUNDS_KEPT {
+            rounds.remove(0);
+        }
+        agreements.push((ended, agreement));
+        match agreement {
+            Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
+            Agreement::Disagrees | Agreement::Unknown => converging_since = None,
+        }
+        let stopped = *context.stop.borrow();
+        let next =
+            if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
+        if next != Next::Again {
+            let waited = agreements.len() > 1 || convergence.changed_at.is_some();
+            let converged = converging_since.filter(|_| waited && next == Next::Judge);
+            let seen_verdict = verdict::decide(&Case { window_open: next == Next::JudgeOpen, ..case(cell, &seen) });
+            context.tell(|| Event::CellDone {
+                cluster: cluster.name.clone(),
+                vantage: vantage.name.clone(),
+                verdict: seen_verdict,
+                ms: begun.elapsed().as_secs_f64() * 1000.0,
+            });
+            return Probed {
+                observation,
+                rounds,
+                converged_after_ms: converged.map(|since| convergence.converged_after(since)),
+                next,
+            };
+        }
+        context.tell(|| Event::Waiting {
+            cluster: cluster.name.clone(),
+            vantage: vantage.name.clone(),
+            round: u32::try_from(agreements.len()).unwrap_or(u32::MAX),
+            text: verdict::summary(&observation, &seen),
+            remaining: convergence.remaining(ended),
+        });
+        let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
+        let mut stop = context.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // A sender that is gone will never stop us; then the pause is the whole wait.
+            Ok(_) = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+impl Probed {
+    fn lost_endpoint() -> Self {
+        Self { observation: Observation::default(), ..Self::lost() }
+    }
+}
+
+fn case<'a>(cell: &PlannedCell, seen: &'a Seen) -> Case<'a> {
+    Case {
+        intended: cell.intended,
+        via: cell.via,
+        configured: Reachability::Unknown,
+        seen,
+        window_open: false,
+        contradicted: false,
+        unstable: false,
+    }
+}
+
+fn round(observation: &Observation, seen: &Seen, agreement: Agreement, at: Timestamp) -> causes::Round {
+    let mut addresses: Vec<_> = observation.dns.first().map(|answer| answer.addresses.clone()).unwrap_or_default();
+    addresses.sort_unstable();
+    let tcp = observation
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.decides && attempt.skipped.is_none())
+        .filter_map(|attempt| Some((attempt.address?, attempt.tcp.outcome)))
+        .collect();
+    causes::Round { at, observed: seen.observed, agrees: agreement == Agreement::Agrees, addresses, tcp }
+}
+
+/// Probe events become lines of progress.
+fn stage_events(context: &Context, cluster: &Cluster, vantage: &Vantage) -> Option<mpsc::UnboundedSender<ProbeEvent>> {
+    let events = context.events.clone()?;
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (cluster, vantage) = (cluster.name.clone(), vantage.name.clone());
+    tokio::spawn(async move {
+        while let Some(event) = receiver.recv().await {
+            let text = stage_text(&event);
+            if events.send(Event::Stage { cluster: cluster.clone(), vantage: vantage.clone(), text }).is_err() {
+                break;
+            }
+        }
+    });
+    Some(sender)
+}
+
+fn stage_text(event: &ProbeEvent) -> String {
+    match event {
+        ProbeEvent::Resolved(answer) => {
+            let addresses: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
+            format!("dns {}: {} {}", answer.resolver, answer.outcome.label(), addresses.join(" "))
+        }
+        ProbeEvent::Attempted(attempt) => {
+            let address = attempt.address.map_or_else(|| "through the proxy".to_owned(), |address| address.to_string());
+            let stages = format!(
+                "tcp {}, tls {}, http {}",
+                attempt.tcp.outcome.label(),
+                attempt.tls.outcome.label(),
+                attempt.http.outcome.label()
+            );
+            format!("{address}: {stages}")
+        }
+        ProbeEvent::Investigating => "something is wrong; looking for the cause".to_owned(),
+    }
+}
+
+fn targets(plan: &Plan) -> Result<Vec<Option<Arc<Target>>>, InputErrors> {
+    let mut errors = Vec::new();
+    let targets = plan
+        .clusters
+        .iter()
+        .map(|cluster| match target(cluster) {
+            Ok(target) => target.map(Arc::new),
+            Err(error) => {
+                errors.push(InputError::new(error).in_file(plan.file.clone()).at(cluster.line, 1));
+                None
+            }
+        })
+        .collect();
+    if errors.is_empty() { Ok(targets) } else { Err(InputErrors(errors)) }
+}
+
+fn target(cluster: &Cluster) -> Result<Option<Target>, String> {
+    let Some(endpoint) = &cluster.endpoint else { return Ok(None) };
+    let trust = match &cluster.ca_pem {
+        Some(pem) => Trust::ClusterCa(Arc::new(
+            ClusterCa::from_pem(pem).map_err(|error| format!("the CA of cluster {:?}: {error}", cluster.name))?,
+        )),
+        None => Trust::SystemRoots,
+    };
+    Ok(Some(Target {
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        base_path: endpoint.base_path.clone(),
+        server_name: cluster.server_name.clone(),
+        trust,
+        known_addresses: cluster.addresses.clone(),
+    }))
+}
+
+fn options(context: &Context, vantage: &Vantage) -> Options {
+    let settings = &context.settings;
+    // The nearest wins: command line, then vantage, then scenario, then what is asked only in need.
+    let mut resolvers: Vec<NamedResolver> = Vec::new();
+    let layers = [&settings.resolvers, &vantage.resolvers, &context.plan.resolvers, &settings.fallback_resolvers];
+    for resolver in layers.into_iter().flatten() {
+        if resolvers.iter().all(|known| known.label != resolver.label) {
+            resolvers.push(resolver.clone());
+        }
+    }
+    let system = match resolvers.iter().position(|resolver| resolver.label == "system") {
+        Some(position) => SystemResolver::Servers(resolvers.remove(position).servers),
+        None => SystemResolver::Host,
+    };
+    let controls = context.plan.controls.clone().unwrap_or_else(|| settings.default_controls.clone());
+    let (source, proxy) = match &vantage.kind {
+        VantageKind::Local { source_ip, interface, .. } => {
+            (SourceBinding { address: *source_ip, interface: interface.clone() }, None)
+        }
+        VantageKind::Proxy(proxy) => (SourceBinding::default(), Some(proxy.clone())),
+        _ => (SourceBinding::default(), None),
+    };
+    Options {
+        connect_timeout: settings.connect_timeout,
+        dns_timeout: settings.connect_timeout,
+        system,
+        resolvers,
+        source,
+        classes: context.plan.classes.clone(),
+        proxy,
+        controls,
+        credentials: settings.credentials.clone(),
+        requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
+        investigate: settings.investigate,
+    }
+}
+
+fn judge_cell(
+    context: &Context,
+    index: usize,
+    probed: Probed,
+    others: &OtherPaths,
+    client: Option<&ClientEnvironment>,
+    now: Timestamp,
+) -> Cell {
+    let (planned, cluster, vantage) = context.cell(index);
+    let Probed { observation, rounds, converged_after_ms, next } = probed;
+    let endpoint_missing = context.targets[planned.cluster].is_none();
+    let mut seen = verdict::read(&observation);
+    if endpoint_missing {
+        seen.observed = Reachability::Unknown;
+    }
+    let contradiction = context
+        .plan
+        .contradictions
+        .iter()
+        .find(|one| one.cluster == planned.cluster && one.vantage == planned.vantage)
+        .map(|one| one.message.as_str());
+    let decided = verdict::decide(&Case {
+        window_open: next == Next::JudgeOpen,
+        contradicted: contradiction.is_some(),
+        unstable: next == Next::Unstable,
+        ..case(planned, &seen)
+    });
+    let interrupted = observation.cut_short && seen.observed == Reachability::Unknown;
+    let facts_missing = match (&vantage.kind, endpoint_missing) {
+        (VantageKind::Model { .. }, _) => {
+            Some("what the provider is configured to allow: this version does not read provider configuration")
+        }
+        (_, true) => Some("the endpoint: only the provider's configuration names it, which this version does not read"),
+        _ => None,
+    };
+    let convergence = context.convergence(cluster.provider);
+    let change = convergence.changed_at.map(|at| Change {
+        at,
+        window: convergence.window,
+        open: next == Next::JudgeOpen || !convergence.remaining(now).is_zero(),
+    });
+    let other = others.other(context, index);
+    let (host, port) = cluster.endpoint.as_ref().map_or(("", 443), |endpoint| (endpoint.host.as_str(), endpoint.port));
+    let view = CellView {
+        cluster: &cluster.name,
+        vantage: &vantage.name,
+        vantage_kind: vantage.kind.label(),
+        host,
+        port,
+        provider: cluster.provider,
+        known_addresses: &cluster.addresses,
+        intended: planned.intended,
+        intended_via: planned.via,
+        origin: &planned.origin,
+        observed: seen.observed,
+        via: seen.via,
+        verdict: decided,
+        observation: &observation,
+        other_path: other.as_ref(),
+        rounds: &rounds,
+        client,
+        change,
+        circumstances: Circumstances {
+            interrupted,
+            vantage_unavailable: observation.vantage_error.as_deref().filter(|_| facts_missing.is_none()),
+            facts_missing,
+            contradiction,
+            unstable: next == Next::Unstable,
+            offline: seen.offline,
+        },
+        now,
+    };
+    let findings = causes::diagnose(&view);
+    let summary = match facts_missing {
+        Some(_) => "not decided: it needs the provider's configuration".to_owned(),
+        None => verdict::summary(&observation, &seen),
+    };
+    Cell {
+        cluster: cluster.name.clone(),
+        vantage: vantage.name.clone(),
+        endpoint: cluster.endpoint.as_ref().map(ToString::to_string),
+        provider: cluster.provider,
+        intended: planned.intended,
+        configured: Reachability::Unknown,
+        observed: seen.observed,
+        verdict: decided,
+        via: seen.via,
+        path: Vec::new(),
+        findings,
+        converged_after_ms: converged_after_ms.filter(|_| decided == Verdict::Match),
+        rounds: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
+        summary,
+        dns: observation.dns,
+        attempts: observation.attempts,
+        proxy: observation.proxy,
+        connectivity: observation.connectivity,
+    }
+}
+
+/// Each finding once, in the order of the worst cell first; the report's verdict is that of its worst cell.
+fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
+    let mut findings: Vec<Finding> = Vec::new();
+    for cell in &cells {
+        let place = format!("{}/{}", cell.cluster, cell.vantage);
+        for finding in &cell.findings {
+            let same = findings.iter_mut().find(|known| {
+                known.code == finding.code && known.fix == finding.fix && known.setting == finding.setting
+            });
+            match same {
+                Some(known) => {
+                    known.cells.push(place.clone());
+                    known.severity = known.severity.min(finding.severity);
+                    known.confidence = known.confidence.min(finding.confidence);
+                    for sentence in &finding.evidence {
+                        if known.evidence.len() < MAXIMUM_EVIDENCE && !known.evidence.contains(sentence) {
+                            known.evidence.push(sentence.clone());
+                        }
+                    }
+                    if known.cluster != finding.cluster {
+                        known.cluster = None;
+                    }
+                    if known.vantage != finding.vantage {
+                        known.vantage = None;
+                    }
+                }
+                None => findings.push(Finding { cells: vec![place.clone()], ..finding.clone() }),
+            }
+        }
+    }
+    findings.sort_by_key(|finding| (finding.severity, finding.confidence));
+    // Doctor's second path, of which nothing is intended, never decides.
+    let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
+    let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
+    let schema = REPORT_SCHEMA.to_owned();
+    Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }
+}
+
+/// How many cells may be probed at once: a few descriptors each, within this process's limit.
+fn concurrency() -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 128 };
+    let wanted = hard.min(MAXIMUM_DESCRIPTORS);
+    let limit = if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft };
+    usize::try_from(limit.saturating_sub(256) / 2).unwrap_or(usize::MAX).clamp(16, MAXIMUM_CELLS_AT_ONCE)
+}
+
+/// Documented: changes of the authorized ranges take up to two minutes
+/// (<https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>).
+const AKS_WINDOW: Duration = Duration::from_secs(120);
+const MAXIMUM_EVIDENCE: usize = 12;
+const MAXIMUM_ROUNDS_KEPT: usize = 1_000;
+const MAXIMUM_DESCRIPTORS: u64 = 65_536;
+const MAXIMUM_CELLS_AT_ONCE: usize = 16_384;

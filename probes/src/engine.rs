@@ -1,8 +1,729 @@
 //! Name → addresses → attempts: the probers in order, every address on its own.
+//!
+//! A healthy target costs one lookup, one connection an address and one HTTP exchange. Everything beyond that (other
+//! resolvers, controls, canaries, traces, other handshakes) starts only when something is wrong, and runs in the shadow
+//! of the stage that is stuck, so that a full diagnosis takes little longer than the first timeout.
 
-use crate::{Observation, Options, Target};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
+    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathTrace, ProxyObservation, ProxyTarget,
+    Reachability, Repeats, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
+    dns::{self, DnsSettings},
+    http::{self, Exchange},
+    icmp, path, proxy, route, system,
+    tcp::{self, ConnectSettings},
+    tls::{self, Hello},
+};
+
+/// What a running probe tells, as it happens.
+#[derive(Clone, Debug)]
+pub enum ProbeEvent {
+    /// A resolver has answered, or not.
+    Resolved(DnsObservation),
+    /// An address has been tried through all stages.
+    Attempted(Box<Attempt>),
+    /// Something is wrong: the search for the cause has begun.
+    Investigating,
+}
+
+/// How a probe is watched and stopped.
+#[derive(Clone)]
+pub struct Run {
+    /// Turns `true` when the probe shall end with what it knows.
+    pub stop: watch::Receiver<bool>,
+    /// Where events go; dropped receivers are no error.
+    pub events: Option<mpsc::UnboundedSender<ProbeEvent>>,
+}
+
+impl Run {
+    /// A run that nobody watches and nobody stops.
+    #[must_use]
+    pub fn unattended() -> Self {
+        static NEVER: LazyLock<(watch::Sender<bool>, watch::Receiver<bool>)> = LazyLock::new(|| watch::channel(false));
+        Self { stop: NEVER.1.clone(), events: None }
+    }
+
+    fn tell(&self, event: impl FnOnce() -> ProbeEvent) {
+        if let Some(events) = &self.events {
+            // Nobody listening is no reason to stop probing.
+            let _ = events.send(event());
+        }
+    }
+}
 
 /// Probes the target once.
-pub async fn probe(_target: &Target, _options: &Options) -> Observation {
-    Observation::default()
+///
+/// Every stage is bounded by [`Options::connect_timeout`] or [`Options::dns_timeout`], so that the whole takes at most
+/// about one lookup and three stages. When `run.stop` turns true it returns at once with the stages decided so far and
+/// [`Observation::cut_short`] set.
+pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> Observation {
+    let started = Instant::now();
+    let started_at = Timestamp::now();
+    let mut round = Round {
+        target: Arc::clone(target),
+        options: Arc::clone(options),
+        run: run.clone(),
+        observation: Observation { started_at: Some(started_at), ..Observation::default() },
+        tasks: JoinSet::new(),
+        dialled: BTreeSet::new(),
+        in_trouble: false,
+        pending: Pending::default(),
+    };
+    let mut stop = run.stop.clone();
+    let stopped = async {
+        // A sender that is gone will never stop us.
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let cut_short = tokio::select! {
+        biased;
+        () = stopped => true,
+        () = round.work() => false,
+    };
+    round.tasks.abort_all();
+    let mut observation = round.observation;
+    observation.cut_short = cut_short;
+    sort(&mut observation, options);
+    observation.ms = milliseconds(started);
+    observation
 }
+
+/// What a task of the round brings home.
+enum Done {
+    System(Vec<DnsObservation>),
+    Resolver {
+        observation: DnsObservation,
+        eager: bool,
+    },
+    Canary(DnsObservation),
+    Attempt(Box<Attempt>),
+    Proxied {
+        proxy: Box<ProxyObservation>,
+        attempt: Box<Attempt>,
+    },
+    Control(Control),
+    Echo(crate::IcmpEcho),
+    /// Time has passed without a decision.
+    Slow,
+}
+
+/// How many tasks of each kind are still out.
+#[derive(Default)]
+struct Pending {
+    /// The deciding lookup and attempts.
+    deciding: usize,
+    /// What the user asked for beside them: other resolvers and the addresses that only they gave.
+    beside: usize,
+    /// What only an investigation asks.
+    evidence: usize,
+}
+
+struct Round {
+    target: Arc<Target>,
+    options: Arc<Options>,
+    run: Run,
+    observation: Observation,
+    tasks: JoinSet<Done>,
+    dialled: BTreeSet<IpAddr>,
+    in_trouble: bool,
+    pending: Pending,
+}
+
+impl Round {
+    async fn work(&mut self) {
+        self.begin();
+        while let Some(done) = self.tasks.join_next().await {
+            // A task that panicked or was cancelled brings nothing; its absence shows as an undecided stage.
+            if let Ok(done) = done {
+                self.take(done);
+            }
+            if self.is_complete() {
+                break;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let through_remote_proxy = self.options.proxy.as_ref().is_some_and(|proxy| proxy.scheme.resolves_remotely());
+        if let Ok(address) = self.target.host.parse::<IpAddr>() {
+            if through_remote_proxy {
+                self.dial_through_proxy(Some(address), Vec::new());
+            } else {
+                self.dial(&[address], "literal", true);
+            }
+        } else if through_remote_proxy {
+            self.dial_through_proxy(None, Vec::new());
+        } else {
+            let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
+            self.pending.deciding += 1;
+            self.tasks.spawn(async move {
+                Done::System(system::ask_system(&options.system, &target.host, &dns_settings(&options)).await)
+            });
+            self.ask_resolvers(true);
+        }
+        if self.options.investigate {
+            self.tasks.spawn(async {
+                tokio::time::sleep(PATIENCE).await;
+                Done::Slow
+            });
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let main = self.pending.deciding == 0 && self.pending.beside == 0;
+        // A healthy target owes nobody an investigation; a sick one waits for its evidence.
+        main && (self.pending.evidence == 0 || !self.in_trouble)
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::System(observations) => {
+                self.pending.deciding -= 1;
+                let deciding = observations.first().cloned();
+                for observation in &observations {
+                    self.run.tell(|| ProbeEvent::Resolved(observation.clone()));
+                }
+                self.observation.dns.extend(observations);
+                if let Some(deciding) = deciding {
+                    if deciding.outcome != DnsOutcome::Answer {
+                        self.trouble();
+                    }
+                    self.dial(&deciding.addresses, &deciding.resolver, true);
+                }
+                for other in self.observation.dns.clone().iter().filter(|one| one.resolver != SYSTEM) {
+                    self.dial(&other.addresses, &other.resolver, false);
+                }
+                let known = self.target.known_addresses.clone();
+                self.dial(&known, "scenario", false);
+            }
+            Done::Resolver { observation, eager } => {
+                if eager {
+                    self.pending.beside -= 1;
+                } else {
+                    self.pending.evidence -= 1;
+                }
+                self.run.tell(|| ProbeEvent::Resolved(observation.clone()));
+                let (addresses, label) = (observation.addresses.clone(), observation.resolver.clone());
+                self.observation.dns.push(observation);
+                // The deciding resolver goes first; what it has not given by now is evidence.
+                if self.observation.dns.iter().any(|one| one.resolver == SYSTEM) {
+                    self.dial(&addresses, &label, false);
+                }
+            }
+            Done::Canary(observation) => {
+                self.pending.evidence -= 1;
+                self.observation.canaries.push(observation);
+            }
+            Done::Attempt(attempt) => {
+                if attempt.decides {
+                    self.pending.deciding -= 1;
+                } else {
+                    self.pending.beside -= 1;
+                }
+                self.run.tell(|| ProbeEvent::Attempted(attempt.clone()));
+                if attempt.decides && attempt.observed != Reachability::Reachable {
+                    self.trouble();
+                }
+                self.observation.attempts.push(*attempt);
+            }
+            Done::Proxied { proxy, attempt } => {
+                self.pending.deciding -= 1;
+                self.run.tell(|| ProbeEvent::Attempted(attempt.clone()));
+                if attempt.observed != Reachability::Reachable {
+                    self.trouble();
+                }
+                self.observation.proxy = Some(*proxy);
+                self.observation.attempts.push(*attempt);
+            }
+            Done::Control(control) => {
+                self.pending.evidence -= 1;
+                self.connectivity().controls.push(control);
+            }
+            Done::Echo(echo) => {
+                self.pending.evidence -= 1;
+                self.connectivity().icmp = Some(echo);
+            }
+            Done::Slow => {
+                if self.pending.deciding > 0 {
+                    self.trouble();
+                }
+            }
+        }
+    }
+
+    fn connectivity(&mut self) -> &mut Connectivity {
+        self.observation.connectivity.get_or_insert_with(|| {
+            let (ipv4_route, ipv6_route) = route::has_routes();
+            Connectivity { ipv4_route, ipv6_route, ..Connectivity::default() }
+        })
+    }
+
+    /// Something is wrong: begin to look for the cause, once.
+    fn trouble(&mut self) {
+        if self.in_trouble || !self.options.investigate {
+            return;
+        }
+        self.in_trouble = true;
+        self.run.tell(|| ProbeEvent::Investigating);
+        self.connectivity();
+        if self.target.host.parse::<IpAddr>().is_err() && self.options.proxy.is_none() {
+            self.ask_resolvers(false);
+            self.ask_canaries();
+        }
+        for control in self.options.controls.clone() {
+            let options = Arc::clone(&self.options);
+            self.pending.evidence += 1;
+            self.tasks.spawn(async move { Done::Control(ask_control(&control, &options).await) });
+        }
+        if let Some(address) = self.dialled.first().copied().filter(|_| self.options.proxy.is_none()) {
+            let timeout = self.options.connect_timeout.min(ECHO_TIMEOUT);
+            self.pending.evidence += 1;
+            self.tasks.spawn(async move { Done::Echo(icmp::echo(address, timeout).await) });
+        }
+    }
+
+    fn ask_resolvers(&mut self, eager: bool) {
+        for resolver in self.options.resolvers.iter().filter(|resolver| resolver.eager == eager).cloned() {
+            let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
+            if eager {
+                self.pending.beside += 1;
+            } else {
+                self.pending.evidence += 1;
+            }
+            self.tasks.spawn(async move {
+                let NamedResolver { label, servers, eager } = resolver;
+                let observation = dns::ask(&label, &servers, &target.host, &dns_settings(&options)).await;
+                Done::Resolver { observation, eager }
+            });
+        }
+    }
+
+    /// A random sibling of the name, from the deciding resolver: a resolver that knows it lies.
+    fn ask_canaries(&mut self) {
+        let seed = self.observation.started_at.map_or(0, |time| time.as_nanosecond().unsigned_abs() as u64);
+        let name = dns::canary_name(&self.target.host, seed);
+        let options = Arc::clone(&self.options);
+        self.pending.evidence += 1;
+        self.tasks.spawn(async move {
+            let answers = system::ask_system(&options.system, &name, &dns_settings(&options)).await;
+            Done::Canary(answers.into_iter().next().unwrap_or_else(|| silent(&name)))
+        });
+    }
+
+    /// Dials those of the addresses that have not been dialled yet, and credits the resolver for the others.
+    fn dial(&mut self, addresses: &[IpAddr], label: &str, decides: bool) {
+        let options = Arc::clone(&self.options);
+        // Only where both families are there can one of them be left out; asking the kernel is not for free.
+        let both = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
+        let (has_ipv4, has_ipv6) = if both { route::has_routes() } else { (true, true) };
+        let routed = |address: &IpAddr| {
+            (if address.is_ipv4() { has_ipv4 } else { has_ipv6 })
+                || route::local_route(*address, &options.source).is_some()
+        };
+        let any_routed = addresses.iter().any(routed);
+        for address in addresses.iter().take(MAXIMUM_DIALLED) {
+            if !self.dialled.insert(*address) {
+                continue;
+            }
+            if any_routed && !routed(address) {
+                self.observation.attempts.push(self.skipped(*address, label, decides));
+                continue;
+            }
+            let (target, options) = (Arc::clone(&self.target), Arc::clone(&options));
+            let (address, label) = (*address, label.to_owned());
+            if options.proxy.is_some() {
+                self.dial_through_proxy(Some(address), vec![label]);
+                continue;
+            }
+            if decides {
+                self.pending.deciding += 1;
+            } else {
+                self.pending.beside += 1;
+            }
+            self.tasks.spawn(async move {
+                Done::Attempt(Box::new(attempt(&target, &options, address, label, decides).await))
+            });
+        }
+    }
+
+    fn skipped(&self, address: IpAddr, label: &str, decides: bool) -> Attempt {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        Attempt {
+            skipped: Some(format!("this vantage has no {family} route at all")),
+            ..blank(Some(address), &self.target, &self.options, vec![label.to_owned()], decides)
+        }
+    }
+
+    fn dial_through_proxy(&mut self, address: Option<IpAddr>, labels: Vec<String>) {
+        let Some(proxy) = self.options.proxy.clone() else { return };
+        let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
+        self.pending.deciding += 1;
+        self.tasks.spawn(async move {
+            let (proxy, attempt) = Box::pin(proxied_attempt(&target, &options, &proxy, address, labels)).await;
+            Done::Proxied { proxy: Box::new(proxy), attempt: Box::new(attempt) }
+        });
+    }
+}
+
+/// One address through all stages, with the evidence that a stuck stage calls for.
+async fn attempt(target: &Target, options: &Options, address: IpAddr, label: String, decides: bool) -> Attempt {
+    let mut attempt = blank(Some(address), target, options, vec![label], decides);
+    let peer = SocketAddr::new(address, target.port);
+    let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+    let (tcp, evidence) = in_the_shadow(
+        tcp::connect(peer, settings),
+        PATIENCE,
+        (options.investigate && decides).then_some(|| Box::pin(why_silent(peer, options))),
+    )
+    .await;
+    let (tcp, stream) = tcp;
+    attempt.tcp = tcp;
+    if let Some((trace, repeats)) = evidence {
+        attempt.trace = trace;
+        attempt.repeats = repeats;
+    }
+    if options.investigate && attempt.tcp.outcome != TcpOutcome::Connected {
+        attempt.route = route::local_route(address, &options.source);
+    }
+    let Some(stream) = stream else {
+        attempt.observed = Reachability::Unreachable;
+        return attempt;
+    };
+    // What follows is large and rare among silent targets: it lives on the heap, so that ten thousand attempts stay small.
+    let (tls, http) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    attempt.tls = tls;
+    attempt.http = http;
+    attempt.observed = observed(&attempt);
+    attempt
+}
+
+/// TLS and HTTP on a connected stream, with other handshakes beside it when it does not complete.
+/// `peer` is known when further connections can be made to the same address directly, with whether it decides.
+async fn secure<S>(
+    target: &Target,
+    options: &Options,
+    peer: Option<(SocketAddr, bool)>,
+    stream: S,
+) -> (TlsStage, HttpStage)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let name = target.server_name.as_deref().unwrap_or(&target.host);
+    let shaking = tls::handshake(stream, name, &target.trust, Hello::Standard, None, options.connect_timeout);
+    let direct = peer.map(|(peer, _)| peer);
+    let peer = peer.filter(|(_, decides)| options.investigate && *decides).map(|(peer, _)| peer);
+    let ((mut stage, stream), variants) =
+        in_the_shadow(shaking, PATIENCE, peer.map(|peer| move || Box::pin(other_handshakes(target, options, peer))))
+            .await;
+    let Some(stream) = stream else {
+        stage.variants = match (variants, peer) {
+            (Some(variants), _) => variants,
+            // It ended at once: compare now.
+            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => other_handshakes(target, options, peer).await,
+            (None, _) => Vec::new(),
+        };
+        return (stage, HttpStage::skipped());
+    };
+    // Credentials go only to a peer that verified; a client certificate needs a connection of its own.
+    let credentials = options.credentials.as_ref().filter(|_| stage.outcome == TlsOutcome::Verified);
+    let mut http2 = stage.alpn.as_deref() == Some("h2");
+    if let (Some(identity @ Credentials::ClientCertificate(..)), Some(peer)) = (credentials, direct) {
+        let settings =
+            ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+        if let (_, Some(again)) = tcp::connect(peer, settings).await {
+            let (second, again) =
+                tls::handshake(again, name, &target.trust, Hello::Standard, Some(identity), options.connect_timeout)
+                    .await;
+            if let (TlsOutcome::Verified, Some(again)) = (second.outcome, again) {
+                http2 = second.alpn.as_deref() == Some("h2");
+                let http = ask(target, options, again, http2, credentials).await;
+                return (stage, http);
+            }
+        }
+    }
+    let mut http = ask(target, options, stream, http2, credentials).await;
+    let unanswered = matches!(http.outcome, HttpOutcome::Timeout | HttpOutcome::Reset | HttpOutcome::Error);
+    if let (true, true, Some(peer)) = (unanswered, http2, peer) {
+        http.http1_outcome = Some(over_http1(target, options, peer).await);
+    }
+    (stage, http)
+}
+
+async fn ask<S>(
+    target: &Target,
+    options: &Options,
+    stream: S,
+    http2: bool,
+    credentials: Option<&Credentials>,
+) -> HttpStage
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let authority = match target.port {
+        443 if target.host.contains(':') => format!("[{}]", target.host),
+        443 => target.host.clone(),
+        port => Endpoint { host: target.host.clone(), port }.to_string(),
+    };
+    let exchange = Exchange {
+        authority: &authority,
+        base_path: &target.base_path,
+        paths: &options.requests,
+        credentials,
+        http2,
+        timeout: options.connect_timeout,
+    };
+    http::exchange(stream, exchange).await
+}
+
+async fn over_http1(target: &Target, options: &Options, peer: SocketAddr) -> HttpOutcome {
+    let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+    let (_, Some(stream)) = tcp::connect(peer, settings).await else { return HttpOutcome::Skipped };
+    let name = target.server_name.as_deref().unwrap_or(&target.host);
+    let (_, stream) = tls::handshake(stream, name, &target.trust, Hello::Http1, None, options.connect_timeout).await;
+    match stream {
+        Some(stream) => ask(target, options, stream, false, None).await.outcome,
+        None => HttpOutcome::Skipped,
+    }
+}
+
+/// The same handshake with one thing changed, three times at once.
+async fn other_handshakes(target: &Target, options: &Options, peer: SocketAddr) -> Vec<TlsVariant> {
+    let name = target.server_name.as_deref().unwrap_or(&target.host);
+    let one = async |kind: TlsVariantKind| {
+        let (hello, maximum_segment) = match kind {
+            TlsVariantKind::SmallSegments => (Hello::Standard, Some(SMALL_SEGMENT)),
+            TlsVariantKind::ClassicalKeyShares => (Hello::Classical, None),
+            TlsVariantKind::NoServerName => (Hello::NoServerName, None),
+        };
+        let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment };
+        let started = Instant::now();
+        let (tcp, stream) = tcp::connect(peer, settings).await;
+        let Some(stream) = stream else {
+            let detail = Some(format!("tcp {}", tcp.outcome.label()));
+            return TlsVariant { kind, outcome: TlsOutcome::Skipped, ms: milliseconds(started), detail };
+        };
+        let (stage, _stream) = tls::handshake(stream, name, &target.trust, hello, None, VARIANT_TIMEOUT).await;
+        TlsVariant { kind, outcome: stage.outcome, ms: milliseconds(started), detail: stage.detail }
+    };
+    let (small, classical, nameless) = tokio::join!(
+        one(TlsVariantKind::SmallSegments),
+        one(TlsVariantKind::ClassicalKeyShares),
+        one(TlsVariantKind::NoServerName)
+    );
+    vec![small, classical, nameless]
+}
+
+/// Where do packets stop, and is it always so? A few at a time in the whole process.
+async fn why_silent(peer: SocketAddr, options: &Options) -> (Option<PathTrace>, Option<Repeats>) {
+    static INVESTIGATORS: Semaphore = Semaphore::const_new(MAXIMUM_INVESTIGATORS);
+    let Ok(_permit) = INVESTIGATORS.try_acquire() else { return (None, None) };
+    let (trace, repeats) = tokio::join!(path::trace(peer, &options.source, TRACE_TIMEOUT), repeat(peer, options));
+    (Some(trace), Some(repeats))
+}
+
+async fn repeat(peer: SocketAddr, options: &Options) -> Repeats {
+    let mut tasks = JoinSet::new();
+    for _ in 0..REPEATS {
+        let source = options.source.clone();
+        tasks.spawn(async move {
+            // Shorter than the kernel's first retransmission: each is one packet's luck.
+            let settings = ConnectSettings { timeout: REPEAT_TIMEOUT, source: &source, maximum_segment: None };
+            tcp::connect(peer, settings).await.0.outcome
+        });
+        tokio::time::sleep(REPEAT_PACE).await;
+    }
+    let mut repeats = Repeats { tried: REPEATS, connected: 0, timed_out: 0 };
+    while let Some(outcome) = tasks.join_next().await {
+        match outcome {
+            Ok(TcpOutcome::Connected) => repeats.connected += 1,
+            Ok(TcpOutcome::Timeout) => repeats.timed_out += 1,
+            _ => {}
+        }
+    }
+    repeats
+}
+
+/// The tunnel, then TLS and HTTP through it.
+async fn proxied_attempt(
+    target: &Target,
+    options: &Options,
+    proxy: &ProxyTarget,
+    address: Option<IpAddr>,
+    labels: Vec<String>,
+) -> (ProxyObservation, Attempt) {
+    let mut attempt = blank(address, target, options, labels, true);
+    let (dns, addresses) = match proxy.host.parse::<IpAddr>() {
+        Ok(address) => (None, vec![address]),
+        Err(_) => {
+            let answer = system::ask_system(&options.system, &proxy.host, &dns_settings(options)).await;
+            let answer = answer.into_iter().next();
+            let addresses = answer.as_ref().map(|answer| answer.addresses.clone()).unwrap_or_default();
+            (answer, addresses)
+        }
+    };
+    let host = address.map_or_else(|| target.host.clone(), |address| address.to_string());
+    let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+    let (observation, stream) = proxy::tunnel(proxy, dns, &addresses, &host, target.port, settings).await;
+    // The connection that is measured is the one to the proxy.
+    attempt.tcp = observation.tcp.clone();
+    attempt.observed = Reachability::Unreachable;
+    if let Some(stream) = stream {
+        let (tls, http) = secure(target, options, None, stream).await;
+        attempt.tls = tls;
+        attempt.http = http;
+        attempt.observed = observed(&attempt);
+    }
+    (observation, attempt)
+}
+
+async fn ask_control(control: &Endpoint, options: &Options) -> Control {
+    let target = control.to_string();
+    let addresses = match control.host.parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => {
+            let answers = system::ask_system(&options.system, &control.host, &dns_settings(options)).await;
+            answers.into_iter().next().map(|answer| answer.addresses).unwrap_or_default()
+        }
+    };
+    let Some(address) = addresses.first() else {
+        return Control { target, answered: false, detail: "its name does not resolve".to_owned() };
+    };
+    let timeout = options.connect_timeout.min(CONTROL_TIMEOUT);
+    let settings = ConnectSettings { timeout, source: &options.source, maximum_segment: None };
+    let (tcp, _stream) = tcp::connect(SocketAddr::new(*address, control.port), settings).await;
+    let answered = matches!(tcp.outcome, TcpOutcome::Connected | TcpOutcome::Refused | TcpOutcome::Reset);
+    let detail = tcp.detail.map_or_else(String::new, |detail| format!(": {detail}"));
+    Control { target, answered, detail: format!("tcp {}{detail}", tcp.outcome.label()) }
+}
+
+/// Runs `main`; when it has not ended after `patience`, `shadow` begins beside it and is waited for.
+async fn in_the_shadow<M, S>(
+    main: M,
+    patience: Duration,
+    shadow: Option<impl FnOnce() -> Pin<Box<S>>>,
+) -> (M::Output, Option<S::Output>)
+where
+    M: Future,
+    S: Future,
+{
+    let mut main = std::pin::pin!(main);
+    let Some(shadow) = shadow else { return (main.await, None) };
+    match tokio::time::timeout(patience, &mut main).await {
+        Ok(output) => (output, None),
+        Err(_elapsed) => {
+            let (output, evidence) = tokio::join!(main, shadow());
+            (output, Some(evidence))
+        }
+    }
+}
+
+fn observed(attempt: &Attempt) -> Reachability {
+    if attempt.tls.outcome == TlsOutcome::Verified && attempt.http.outcome == HttpOutcome::ApiServer {
+        Reachability::Reachable
+    } else {
+        Reachability::Unreachable
+    }
+}
+
+fn blank(
+    address: Option<IpAddr>,
+    target: &Target,
+    options: &Options,
+    resolvers: Vec<String>,
+    decides: bool,
+) -> Attempt {
+    Attempt {
+        address,
+        port: target.port,
+        address_class: address.map_or(AddressClass::None, |address| options.classes.of(address)),
+        resolvers,
+        decides,
+        skipped: None,
+        tcp: TcpStage { outcome: TcpOutcome::LocalError, ms: 0.0, detail: None, source: None, icmp: None },
+        tls: TlsStage::skipped(),
+        http: HttpStage::skipped(),
+        observed: Reachability::Unknown,
+        route: None,
+        trace: None,
+        repeats: None,
+    }
+}
+
+fn silent(name: &str) -> DnsObservation {
+    DnsObservation {
+        resolver: SYSTEM.to_owned(),
+        server: None,
+        name: name.to_owned(),
+        outcome: DnsOutcome::Timeout,
+        addresses: Vec::new(),
+        cnames: Vec::new(),
+        ttl: None,
+        address_class: AddressClass::None,
+        ms: 0.0,
+        source: DnsSource::Server,
+        detail: None,
+        queries: Vec::new(),
+    }
+}
+
+fn dns_settings(options: &Options) -> DnsSettings<'_> {
+    DnsSettings { timeout: options.dns_timeout, source: &options.source, classes: &options.classes }
+}
+
+/// The order of the contract: the deciding resolver first, then the user's order; deciding attempts first, by address.
+fn sort(observation: &mut Observation, options: &Options) {
+    let rank = |label: &str| match label {
+        SYSTEM => 0,
+        "system-dns" => 1,
+        _ => 2 + options.resolvers.iter().position(|resolver| resolver.label == label).unwrap_or(usize::MAX - 2),
+    };
+    observation.dns.sort_by_key(|one| rank(&one.resolver));
+    for attempt in &mut observation.attempts {
+        let Some(address) = attempt.address else { continue };
+        for answer in observation.dns.iter().filter(|answer| answer.addresses.contains(&address)) {
+            if !attempt.resolvers.contains(&answer.resolver) {
+                attempt.resolvers.push(answer.resolver.clone());
+            }
+        }
+        attempt.resolvers.sort_by_key(|label| rank(label));
+    }
+    observation.attempts.sort_by_key(|attempt| (!attempt.decides, attempt.address));
+    if let Some(connectivity) = &mut observation.connectivity {
+        connectivity.controls.sort_by(|one, other| one.target.cmp(&other.target));
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Label of the deciding resolver.
+const SYSTEM: &str = "system";
+/// How long a stage may take before the search for the cause begins beside it.
+const PATIENCE: Duration = Duration::from_millis(1000);
+const VARIANT_TIMEOUT: Duration = Duration::from_millis(1800);
+const TRACE_TIMEOUT: Duration = Duration::from_millis(1800);
+const CONTROL_TIMEOUT: Duration = Duration::from_millis(2000);
+const ECHO_TIMEOUT: Duration = Duration::from_millis(1000);
+const REPEAT_TIMEOUT: Duration = Duration::from_millis(900);
+const REPEAT_PACE: Duration = Duration::from_millis(50);
+const REPEATS: u32 = 8;
+const SMALL_SEGMENT: u32 = 1_100;
+const MAXIMUM_DIALLED: usize = 64;
+const MAXIMUM_INVESTIGATORS: usize = 32;

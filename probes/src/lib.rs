@@ -17,6 +17,6 @@ pub mod target;
 pub mod tcp;
 pub mod tls;
 
-pub use engine::probe;
+pub use engine::{ProbeEvent, Run, probe};
 pub use observation::*;
 pub use target::*;

@@ -3,7 +3,10 @@
 use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
-use rustls::pki_types::CertificateDer;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::AddressClass;
@@ -29,9 +32,38 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub enum Trust {
     /// The cluster's own certificate authorities.
-    ClusterCa(Arc<Vec<CertificateDer<'static>>>),
+    ClusterCa(Arc<ClusterCa>),
     /// The roots of this operating system.
     SystemRoots,
+}
+
+/// The certificate authorities of a cluster, ready to verify with.
+#[derive(Debug)]
+pub struct ClusterCa {
+    pub(crate) roots: RootCertStore,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
+}
+
+impl ClusterCa {
+    /// Reads PEM text with one or more certificates; anything else in it is passed over.
+    ///
+    /// # Errors
+    /// In words, when there is no certificate, or one that cannot be a trust anchor.
+    pub fn from_pem(pem: &str) -> Result<Self, String> {
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| format!("not PEM: {error}"))?;
+        if certificates.is_empty() {
+            return Err("no `-----BEGIN CERTIFICATE-----` block in it".to_owned());
+        }
+        let mut roots = RootCertStore::empty();
+        for (index, certificate) in certificates.iter().enumerate() {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| format!("certificate {} of {}: {error}", index + 1, certificates.len()))?;
+        }
+        Ok(Self { roots, certificates })
+    }
 }
 
 /// How to probe.

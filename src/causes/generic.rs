@@ -1,5 +1,733 @@
-//! Causes: generic.
+//! Causes that belong to no provider and no layer: propagation, the undecided, paths that are not as intended.
 
-use super::Cause;
+use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
-pub(super) const CAUSES: &[Cause] = &[];
+use super::{
+    BY_CONFIGURATION, Cause, CellView, Need, Told, by_code,
+    dns::{answer_still_running_out, is_private_name},
+    lookups::{
+        self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
+        lookup_words, moment_words, system,
+    },
+    recipes::eks_wait,
+    sources, symptoms,
+};
+use crate::report::{Confidence, Intended, Provider, Severity, Verdict, Via};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause {
+        code: "propagation-aks-authorized-ip-ranges",
+        title: "A change of the authorized IP ranges may still be on its way",
+        signature: "The authorized IP ranges of an AKS cluster were changed less than two minutes ago, and the probe does not agree with the new list yet. AKS takes up to two minutes to apply it. A refused connection is not this, because the ranges drop silently. Probing again every five seconds until three rounds agree, or until the window ends, decides.",
+        setting: "apiServerAccessProfile.authorizedIPRanges, and when it was changed",
+        fix: "kubereach verify <scenario> --changed-at <time>   # probes again until the rounds agree or two minutes are over",
+        docs: sources::AKS_RANGES,
+        kubectl: &["i/o timeout"],
+        decided_by: "the same probe after two minutes",
+        predicate: Some(propagation_aks),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "propagation-eks-update-in-progress",
+        title: "EKS is still applying an update of the endpoint",
+        signature: "An update of endpoint access or of the VPC configuration is `InProgress`, or the cluster is `UPDATING`, and what the probe sees belongs to the state before. Handshakes may time out now and then meanwhile. The window ends one DNS time to live, 60 seconds, after the update is `Successful`. The update's status decides.",
+        setting: "update.status",
+        fix: eks_wait!(),
+        docs: sources::EKS_API,
+        kubectl: &["i/o timeout", "tls handshake timeout"],
+        decided_by: "`aws eks describe-update`",
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "propagation-dns-ttl",
+        title: "A cached DNS answer has not run out yet",
+        needs: &[Need::Probe],
+        signature: "The zone's own server, or another resolver, already gives the right answer; the caching resolver that this machine uses still holds the old one, or still denies the name, and its time to live runs. It ends by itself at the second that the finding names. Once that is over and the answer is still old, it is `dns-stale-answer`.",
+        setting: "the record's time to live; of a denial, that of the zone's SOA",
+        fix: "resolvectl flush-caches   # or wait until the time to live is over",
+        docs: sources::EKS_CONTROL_PLANE,
+        kubectl: &["no such host", "i/o timeout"],
+        decided_by: "the same lookup after the time to live",
+        predicate: Some(answer_still_running_out),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "propagation-eks-vpc-cidr",
+        title: "A new range of the VPC is not yet known to the cluster",
+        signature: "Only clients in a CIDR that was associated with the VPC less than five hours ago get no answer; clients in older ranges work. EKS takes up to five hours to take a new range into account. A missing security-group rule for the new range looks the same, so its rules are read first.",
+        setting: "CidrBlockAssociationSet",
+        fix: "aws ec2 describe-vpcs --vpc-ids <vpc> --query 'Vpcs[].CidrBlockAssociationSet'   # then wait, at most 5 hours",
+        docs: sources::EKS_NETWORK,
+        kubectl: &["i/o timeout"],
+        decided_by: "the same probe from an older range of the VPC",
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "propagation-window-open",
+        title: "A declared change may still be on its way",
+        needs: &[Need::Probe, Need::Scenario],
+        signature: "A change was declared with its time, the window in which it may take effect is still open, and what is observed does not agree with what is intended. That may be the change on its way, or a fault that the window merely hides; findings beside this one name what it would be. Only another round after the window decides.",
+        setting: "--changed-at, propagation.window",
+        fix: "kubereach verify <scenario> --changed-at <time>   # without --no-wait it probes again until the rounds agree or the window ends",
+        docs: sources::AKS_RANGES,
+        kubectl: &[],
+        decided_by: "the same probe after the window",
+        predicate: Some(propagation_window_open),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-vantage-unavailable",
+        title: "The vantage cannot be used",
+        needs: &[Need::Probe],
+        signature: "The interface, network namespace, proxy, SSH host or agent from which this cell should have been probed cannot be used, so nothing was probed. That says nothing about the cluster. The evidence names the step that failed.",
+        setting: "vantages.<vantage>",
+        fix: "# Restore the vantage (the evidence names the step that failed), then run again.",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "the step that the evidence names",
+        predicate: Some(vantage_unavailable),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-prober-offline",
+        title: "The prober itself is offline",
+        needs: &[Need::Probe],
+        signature: "Nothing answers from here: neither the cluster nor this machine's own resolver nor any control target, or the machine could not even open a socket. A laptop without network sees every cluster as down, so this says nothing about the cluster. As soon as a control target answers, the same picture has another cause.",
+        setting: "the network of this machine; its limits of descriptors and ports",
+        fix: "ip route get <gateway>   # repair this machine's own network first, then run again",
+        docs: sources::EKS_TROUBLESHOOTING,
+        kubectl: &["network is unreachable", "temporary failure in name resolution"],
+        decided_by: "a control target that should always answer",
+        predicate: Some(prober_offline),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-facts-missing",
+        title: "The provider's configuration is needed and was not read",
+        needs: &[Need::Facts],
+        signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
+        setting: "the facts folder; the permission that is named",
+        fix: "kubereach facts pull   # with the permission that the evidence names",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "the file or permission that the evidence names",
+        predicate: Some(facts_missing),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-egress-address-unknown",
+        title: "An allow-list decides, but the vantage's egress address is not known",
+        needs: &[Need::Probe, Need::Scenario],
+        signature: "Whether this vantage is let in depends on the source address that the cluster sees, and that address is not known for this family and path: NAT and proxies change it. Sites that tell an address see another path, so theirs counts only as a hint. Declaring the address, or an echo on the same path, decides.",
+        setting: "vantages.<vantage>.model.ip",
+        fix: "# Declare the address in the scenario: vantages: { <vantage>: { model: { ip: <address> } } }",
+        docs: sources::EKS_ENDPOINT,
+        kubectl: &[],
+        decided_by: "the source address as the far side of this very path sees it",
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-rule-not-evaluable",
+        title: "A rule on the path cannot be evaluated",
+        needs: &[Need::Facts],
+        signature: "The element that decides lies outside what the model knows: a service tag without its prefixes, an appliance or firewall as next hop, a policy table, routes learned by BGP. The configuration alone cannot tell then. A probe from that vantage outranks the gap.",
+        setting: "the element named in path[]",
+        fix: "kubereach verify <scenario>   # probe from that vantage: what happens outranks what cannot be evaluated",
+        docs: sources::VPC_EXPLANATIONS,
+        kubectl: &[],
+        decided_by: "a probe from that vantage",
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-results-unstable",
+        title: "The rounds do not agree with each other",
+        needs: &[Need::Probe],
+        signature: "The result alternated from round to round to the end of the window and never gave as many equal results in a row as were asked for. It does not depend on the address or the resolver; if it did, that would be told instead. Loss on the path and a change that is rolled back and forth look like this. More rounds over a longer time decide.",
+        setting: "propagation.consecutive",
+        fix: "kubereach verify <scenario> --wait 10m   # or raise propagation.consecutive",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "more rounds over a longer time",
+        predicate: Some(results_unstable),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "inconclusive-run-interrupted",
+        title: "The run ended before this cell was decided",
+        needs: &[Need::Probe],
+        signature: "The run was interrupted, or its whole time was used up, before every stage of this cell was decided. What was seen until then is reported and proves nothing. A longer `--timeout` decides.",
+        setting: "--timeout",
+        fix: "kubereach verify <scenario> --timeout 5m",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "another run with more time",
+        predicate: Some(run_interrupted),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "partial-address-failure",
+        title: "Some addresses of the endpoint do not answer, while others do",
+        needs: &[Need::Probe],
+        signature: "The name has several addresses, and at least one that was dialled fails while another reaches the API server. Clients that pick the bad one hang, others work, so it looks like a flicker. The cause is what the failing addresses have in common: the network ACL or route of one subnet, a zone without a transit-gateway attachment, an outdated record. A family for which this machine has no route is not dialled and does not count.",
+        setting: "the subnet or target of the failing address",
+        fix: "# Compare subnet and availability zone of the failing address with those of the others; the finding beside this one names its cause.\nkubereach explain partial-address-failure",
+        docs: sources::HALF_AN_OUTAGE,
+        kubectl: &["i/o timeout"],
+        decided_by: "the subnet and zone of the good addresses against those of the bad ones",
+        predicate: Some(partial_address_failure),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "net-reachable-though-not-intended",
+        title: "The API server is reachable from where it should not be",
+        needs: &[Need::Probe, Need::Scenario],
+        signature: "The scenario says that this vantage must not reach the cluster, and an API server answered over a verified connection. The evidence names the address and its class, which tells which endpoint is open. Which rule or list entry lets it in, only the provider's configuration can say. While a change is on its way this may still be propagation.",
+        setting: "what lets it in: publicAccessCidrs, authorizedIPRanges, or a security-group rule",
+        fix: "kubereach facts pull   # then: kubereach verify --facts <dir> <scenario>, which names the entry to drop",
+        docs: sources::EKS_ENDPOINT,
+        kubectl: &[],
+        decided_by: "the allow-list or security groups of the cluster",
+        predicate: Some(reachable_though_not_intended),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "net-path-not-as-intended",
+        title: "The API server is reached by another path than intended",
+        needs: &[Need::Probe, Need::Scenario],
+        signature: "The API server answers, but at addresses of another class than the scenario names: public where private was meant, or the reverse. That costs privacy or money today and becomes an outage when the other endpoint is closed. Usually DNS is the reason: the view of the resolver, or the DNS attributes of the VPC.",
+        setting: "the resolver of the vantage; the DNS attributes of the VPC",
+        fix: "dig +short <host>   # here and at the network's own resolver; the finding beside this one names the cause",
+        docs: sources::EKS_ENDPOINT,
+        kubectl: &[],
+        decided_by: "the same name asked of the network's own resolver",
+        predicate: Some(path_not_as_intended),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "net-unreachable-for-another-reason",
+        severity: Severity::Warning,
+        title: "Unreachable as intended, but only because something else is broken",
+        needs: &[Need::Probe, Need::Scenario],
+        signature: "The cluster should not be reachable from here, and it is not, but what stops it is not an access control: the name does not resolve, there is no route, the proxy is down, or something answers and refuses. Once that is repaired the door may stand open. With the provider's configuration it can be said whether it would.",
+        setting: "the thing that is broken, named in the evidence",
+        fix: "# Repair what the evidence names, then run kubereach verify again.",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "the same probe after the repair, or the provider's configuration",
+        predicate: Some(unreachable_for_another_reason),
+    },
+    Cause {
+        code: "unexplained",
+        title: "Not as intended, and no known cause fits",
+        needs: &[Need::Probe],
+        signature: "The cell is not as intended, and no cause of the catalogue signed. The evidence is what was seen, stage by stage, with every cause that came close and what would decide it. kubereach does not invent a cause.",
+        setting: "not known",
+        fix: "kubereach doctor -o json=report.json   # attach the report to an issue",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "the raw evidence",
+        predicate: Some(unexplained),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "net-scenario-contradicts-itself",
+        title: "The scenario contradicts itself",
+        needs: &[Need::Scenario],
+        signature: "No configuration within the scenario's `intent` can meet its `expect`: a pair is expected both ways, a public path is expected while public access is meant to be off, or an address outside `allow` is expected to get in. Nothing can make this cell right. The line is named.",
+        setting: "expect and intent of the scenario",
+        fix: "# Correct the line of the scenario that the evidence names.",
+        docs: HOME,
+        kubectl: &[],
+        decided_by: "the scenario alone",
+        predicate: Some(scenario_contradicts_itself),
+        ..BY_CONFIGURATION
+    },
+];
+
+fn propagation_aks(view: &CellView<'_>) -> Option<Told> {
+    let change = view.change.filter(|change| change.open)?;
+    if view.provider != Provider::Aks {
+        return None;
+    }
+    let words = match (view.intended, view.observed) {
+        (Intended::Reachable, Reachability::Unreachable)
+            if all_silent(view) && all_of_class(view, AddressClass::Public) =>
+        {
+            let count = deciding(view).count();
+            format!(
+                "{count} of {count} public addresses did not answer (tcp timeout), as when the ranges do not hold this source."
+            )
+        }
+        (Intended::Unreachable, Reachability::Reachable) if all_of_class(view, AddressClass::Public) => {
+            "A public address still answers, as while the old ranges hold this source.".to_owned()
+        }
+        _ => return None,
+    };
+    Some(window_told(view, change, words).and("AKS takes up to 2 minutes to apply authorized IP ranges."))
+}
+
+fn propagation_window_open(view: &CellView<'_>) -> Option<Told> {
+    let change = view.change.filter(|change| change.open)?;
+    let disagrees = match view.intended {
+        Intended::Reachable => view.observed == Reachability::Unreachable,
+        Intended::Unreachable => view.observed == Reachability::Reachable,
+        Intended::Unspecified => false,
+    };
+    (disagrees || view.verdict == Verdict::Propagating)
+        .then(|| window_told(view, change, format!("{} is {} so far.", view.cluster, view.observed.label())))
+}
+
+fn window_told(view: &CellView<'_>, change: super::Change, seen: String) -> Told {
+    let end = change.at.checked_add(change.window).ok();
+    let told = Told::new(Confidence::Likely, seen);
+    let since = view.now.as_second().saturating_sub(change.at.as_second());
+    let told = told.and(format!("A change was declared {since} s ago, at {}.", moment_words(change.at)));
+    match end {
+        Some(end) => {
+            let rest = end.as_second().saturating_sub(view.now.as_second()).max(0);
+            told.and(format!("Its window stays open for {rest} s more, until {}.", moment_words(end))).fix(format!(
+                "# Wait until {} ({rest} s), then run again; without --no-wait kubereach does so itself.",
+                moment_words(end)
+            ))
+        }
+        None => told,
+    }
+}
+
+fn vantage_unavailable(view: &CellView<'_>) -> Option<Told> {
+    let why = view.circumstances.vantage_unavailable.or(view.observation.vantage_error.as_deref())?;
+    Some(
+        Told::new(
+            Confidence::Certain,
+            format!("Nothing was probed from {} ({}): {why}.", view.vantage, view.vantage_kind),
+        )
+        .and("This says nothing about the cluster.")
+        .setting(format!("vantages.{}", view.vantage)),
+    )
+}
+
+fn prober_offline(view: &CellView<'_>) -> Option<Told> {
+    let local_errors =
+        deciding(view).count() > 0 && deciding(view).all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
+    if !view.circumstances.offline && !local_errors {
+        return None;
+    }
+    let mut told = if view.circumstances.offline {
+        Told::new(
+            Confidence::Certain,
+            format!("From {} nothing answers: not the cluster, not the resolver, no control target.", view.vantage),
+        )
+    } else {
+        let detail = deciding(view).find_map(|attempt| attempt.tcp.detail.as_deref()).unwrap_or("local error");
+        Told::new(Confidence::Certain, format!("{} could not open a connection at all: {detail}.", view.vantage))
+    };
+    if let Some(connectivity) = &view.observation.connectivity {
+        let count = connectivity.controls.len();
+        let answered = connectivity.controls.iter().filter(|control| control.answered).count();
+        if count > 0 {
+            told = told.and(format!("{answered} of {count} control targets answered."));
+        }
+        if !connectivity.ipv4_route && !connectivity.ipv6_route {
+            told = told.and("This machine has no route beyond itself, for neither address family.");
+        }
+    }
+    Some(told.and("This says nothing about the cluster."))
+}
+
+fn facts_missing(view: &CellView<'_>) -> Option<Told> {
+    let what = view.circumstances.facts_missing?;
+    Some(Told::new(Confidence::Certain, what))
+}
+
+fn results_unstable(view: &CellView<'_>) -> Option<Told> {
+    if !view.circumstances.unstable {
+        return None;
+    }
+    let count = view.rounds.len();
+    let agreeing = view.rounds.iter().filter(|round| round.agrees).count();
+    let series: Vec<&str> = view.rounds.iter().rev().take(ROUNDS_SHOWN).map(|round| round.observed.label()).collect();
+    let series: Vec<&str> = series.into_iter().rev().collect();
+    Some(
+        Told::new(Confidence::Certain, format!("{agreeing} of {count} rounds agreed with what is intended."))
+            .and(format!("The last ones, in order: {}.", series.join(", "))),
+    )
+}
+
+fn run_interrupted(view: &CellView<'_>) -> Option<Told> {
+    let cut = view.observation.cut_short && view.observed == Reachability::Unknown;
+    (view.circumstances.interrupted || cut).then(|| {
+        Told::new(Confidence::Certain, "The run ended before this cell was decided.")
+            .and(format!("{} rounds were complete.", view.rounds.len()))
+    })
+}
+
+fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
+    if !lookups::is_partial(view) || view.intended == Intended::Unreachable {
+        return None;
+    }
+    let count = deciding(view).count();
+    let bad = failed(view).count();
+    let mut told =
+        Told::new(Confidence::Certain, format!("{bad} of {count} addresses failed, {} answered.", count - bad));
+    for attempt in failed(view).take(ATTEMPTS_SHOWN) {
+        told = told.and(format!("{} ({}).", attempt_words(attempt), attempt.address_class.label()));
+    }
+    if bad > ATTEMPTS_SHOWN {
+        told = told.and(format!("{} more failed.", bad - ATTEMPTS_SHOWN));
+    }
+    if view.intended == Intended::Unspecified {
+        told = told.severity(Severity::Warning);
+    }
+    Some(told.setting(format!("the subnet or target of {}", addresses_words(&addresses(failed(view))))))
+}
+
+fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
+    if view.intended != Intended::Unreachable || view.observed != Reachability::Reachable {
+        return None;
+    }
+    let answering = || deciding(view).filter(|attempt| attempt.observed == Reachability::Reachable);
+    let class = view.via.map_or("an unknown", |via| via.label());
+    let count = deciding(view).count();
+    let at = addresses(answering());
+    let at = if at.is_empty() { "through the proxy".to_owned() } else { format!("at {}", addresses_words(&at)) };
+    let mut told = Told::new(
+        Confidence::Certain,
+        format!("A Kubernetes API server answered {at} ({class} path): {} of {count} addresses.", answering().count()),
+    );
+    if let Some(status) = answering().find_map(|attempt| attempt.http.status) {
+        told = told.and(format!("It answered with HTTP status {status} over a verified connection."));
+    }
+    Some(told.and("Not known: which rule or entry lets it in. The provider's configuration would name it."))
+}
+
+fn path_not_as_intended(view: &CellView<'_>) -> Option<Told> {
+    let intended = view.intended_via?;
+    let via = view.via.filter(|via| *via != intended)?;
+    if view.observed != Reachability::Reachable || view.intended == Intended::Unreachable {
+        return None;
+    }
+    let answering = addresses(deciding(view).filter(|attempt| attempt.observed == Reachability::Reachable));
+    let mut told = Told::new(
+        Confidence::Certain,
+        format!(
+            "It is reachable, but over {} addresses ({}) where {} ones were meant.",
+            via.label(),
+            addresses_words(&answering),
+            intended.label()
+        ),
+    );
+    if let Some(lookup) = system(view) {
+        told = told.and(format!("{}.", lookup_words(lookup)));
+    }
+    Some(if intended == Via::Private {
+        told.and("Inside the cluster's own VPC or VNet, its DNS settings decide which addresses are given; outside, the resolver does.")
+    } else {
+        told
+    })
+}
+
+fn unreachable_for_another_reason(view: &CellView<'_>) -> Option<Told> {
+    if view.intended != Intended::Unreachable || view.observed != Reachability::Unreachable {
+        return None;
+    }
+    let broken = other_reason(view)?;
+    Some(
+        Told::new(Confidence::Likely, format!("{} should not be reachable from {} ({}), and is not.", view.cluster, view.vantage, view.origin))
+            .and(broken)
+            .and("That is no access control: once it is repaired, the door may stand open. Not known without the provider's configuration: whether it would."),
+    )
+}
+
+/// What stops a probe that no access control stops, in a sentence.
+fn other_reason(view: &CellView<'_>) -> Option<String> {
+    if let Some(proxy) = &view.observation.proxy {
+        let own =
+            proxy.dns.as_ref().is_some_and(|lookup| !answered(lookup)) || proxy.tcp.outcome != TcpOutcome::Connected;
+        let other = matches!(
+            proxy.tunnel.outcome,
+            TunnelOutcome::AuthenticationRequired
+                | TunnelOutcome::NotAProxy
+                | TunnelOutcome::Timeout
+                | TunnelOutcome::Closed
+        );
+        if own || other {
+            return Some(format!("But what stops it is the proxy {}, which does not work.", proxy.url));
+        }
+        if proxy.tunnel.outcome != TunnelOutcome::Established {
+            return None;
+        }
+    }
+    if deciding(view).next().is_none() {
+        let lookup = system(view).filter(|lookup| !answered(lookup))?;
+        // Public resolvers are meant not to know a private name: that is the control.
+        let meant = is_private_name(view.host) && matches!(lookup.outcome, DnsOutcome::Nxdomain | DnsOutcome::Nodata);
+        return (!meant).then(|| format!("But what stops it is the name: {}.", lookup_words(lookup)));
+    }
+    deciding(view).find_map(|attempt| {
+        let filtered = attempt.tcp.icmp.is_some();
+        let broken = match attempt.tcp.outcome {
+            // A router far away that knows no private range is as good as a control.
+            TcpOutcome::Unreachable => !filtered || attempt.address_class == AddressClass::Public,
+            TcpOutcome::Refused => !filtered,
+            TcpOutcome::Connected => {
+                attempt.tls.outcome != TlsOutcome::Verified || attempt.observed != Reachability::Reachable
+            }
+            TcpOutcome::Reset | TcpOutcome::LocalError => true,
+            TcpOutcome::Timeout | TcpOutcome::Prohibited => false,
+        };
+        broken.then(|| format!("But what stops it is this: {}.", attempt_words(attempt)))
+    })
+}
+
+fn scenario_contradicts_itself(view: &CellView<'_>) -> Option<Told> {
+    let told = Told::new(Confidence::Certain, view.circumstances.contradiction?);
+    Some(if view.verdict == Verdict::Match { told.severity(Severity::Warning) } else { told })
+}
+
+/// Asked last, when nothing else signed: what was seen, and what came close.
+fn unexplained(view: &CellView<'_>) -> Option<Told> {
+    if view.verdict == Verdict::Match {
+        return None;
+    }
+    let mut told = Told::new(
+        Confidence::Possible,
+        format!("Observed: {}; verdict: {}.", view.observed.label(), view.verdict.label()),
+    );
+    for lookup in view.observation.dns.iter().take(ATTEMPTS_SHOWN) {
+        told = told.and(format!("{}.", lookup_words(lookup)));
+    }
+    if let Some(proxy) = &view.observation.proxy {
+        let tunnel = proxy.tunnel.outcome.label();
+        told = told.and(format!("Proxy {}: tcp {}, tunnel {tunnel}.", proxy.url, proxy.tcp.outcome.label()));
+    }
+    for attempt in view.observation.attempts.iter().take(ATTEMPTS_SHOWN) {
+        let evidence = if attempt.decides { "" } else { " (evidence only)" };
+        told = told.and(format!("{}{evidence}.", attempt_words(attempt)));
+    }
+    let Some(symptom) = symptoms::seen_in(view) else { return Some(told) };
+    for code in symptom.candidates.iter().take(CANDIDATES_SHOWN) {
+        let Some(cause) = by_code(code) else { continue };
+        let why = if cause.predicate.is_some() {
+            "its signature does not hold here"
+        } else {
+            "not known without the provider's configuration"
+        };
+        told = told.and(format!("Came close: {code}; {why}. What decides it: {}.", cause.decided_by));
+    }
+    Some(told)
+}
+
+const HOME: &str = "https://github.com/kubereach/kubereach/blob/main/docs/causes.md";
+const ATTEMPTS_SHOWN: usize = 8;
+const CANDIDATES_SHOWN: usize = 12;
+const ROUNDS_SHOWN: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::causes::{Round, testing::*};
+
+    fn rounds(observed: &[Reachability]) -> Vec<Round> {
+        let round = |observed: &Reachability| Round {
+            at: Timestamp::from_second(NOW).unwrap(),
+            observed: *observed,
+            agrees: *observed == Reachability::Reachable,
+            addresses: vec![],
+            tcp: vec![],
+        };
+        observed.iter().map(round).collect()
+    }
+
+    #[test]
+    fn a_young_change_of_an_aks_cluster_excuses_silence_but_no_refusal() {
+        let scene = |attempt, ago| {
+            Scene::new()
+                .saw(vec![answer("system", &["198.51.100.20"])], vec![attempt])
+                .with(|scene| {
+                    scene.provider = Provider::Aks;
+                    scene.verdict = Verdict::Propagating;
+                })
+                .changed(ago)
+        };
+        let young = scene(silent("198.51.100.20"), 30);
+        assert_eq!(young.errors()[0], "propagation-aks-authorized-ip-ranges");
+        assert!(!young.errors().contains(&"propagation-window-open".to_owned()));
+        assert!(young.findings()[0].fix.as_ref().unwrap().contains("90 s"));
+        let refused = scene(attempt("198.51.100.20", TcpOutcome::Refused, 12.0), 30);
+        assert!(refused.finding("propagation-aks-authorized-ip-ranges").is_none());
+        assert!(scene(silent("198.51.100.20"), 300).finding("propagation-aks-authorized-ip-ranges").is_none());
+        assert!(scene(silent("10.0.1.5"), 30).finding("propagation-aks-authorized-ip-ranges").is_none());
+    }
+
+    #[test]
+    fn an_open_window_outranks_what_it_may_excuse() {
+        let scene = Scene::new()
+            .saw(vec![no_answer("system", DnsOutcome::Servfail), answer("public", &["198.51.100.20"])], vec![])
+            .with(|scene| scene.verdict = Verdict::Propagating)
+            .changed(10);
+        assert_eq!(scene.errors(), ["propagation-window-open", "dns-resolver-returns-error"]);
+        let closed = scene.changed(600);
+        assert_eq!(closed.errors(), ["dns-resolver-returns-error"]);
+    }
+
+    #[test]
+    fn what_could_not_be_probed_is_inconclusive_and_blames_nothing() {
+        let unknown = |change: fn(&mut Scene)| {
+            Scene::new()
+                .with(|scene| {
+                    scene.observed = Reachability::Unknown;
+                    scene.verdict = Verdict::Inconclusive;
+                })
+                .with(change)
+        };
+        let vantage = unknown(|scene| scene.circumstances.vantage_unavailable = Some("no namespace blue"));
+        assert_eq!(vantage.errors(), ["inconclusive-vantage-unavailable"]);
+        let error = unknown(|scene| scene.observation.vantage_error = Some("no interface wlan9".into()));
+        assert_eq!(error.errors(), ["inconclusive-vantage-unavailable"]);
+        let offline = unknown(|scene| {
+            scene.circumstances.offline = true;
+            scene.observation = observation(
+                vec![no_answer("system", DnsOutcome::Timeout)],
+                vec![attempt("198.51.100.20", TcpOutcome::Unreachable, 0.1)],
+            );
+        });
+        assert_eq!(offline.errors(), ["inconclusive-prober-offline"]);
+        let facts = unknown(|scene| scene.circumstances.facts_missing = Some("a model vantage needs facts"));
+        assert_eq!(facts.errors(), ["inconclusive-facts-missing"]);
+        let interrupted = unknown(|scene| scene.circumstances.interrupted = true);
+        assert_eq!(interrupted.errors(), ["inconclusive-run-interrupted"]);
+        let cut = unknown(|scene| scene.observation.cut_short = true);
+        assert_eq!(cut.errors(), ["inconclusive-run-interrupted"]);
+        assert_eq!(unknown(|_| {}).errors(), ["unexplained"]);
+    }
+
+    #[test]
+    fn a_machine_out_of_descriptors_is_offline() {
+        let mut local = attempt("198.51.100.20", TcpOutcome::LocalError, 0.0);
+        local.tcp.detail = Some("Too many open files".into());
+        let scene = Scene::new().saw(vec![], vec![local]).with(|scene| scene.verdict = Verdict::Inconclusive);
+        assert_eq!(scene.errors()[0], "inconclusive-prober-offline");
+        assert!(scene.findings()[0].evidence.iter().any(|sentence| sentence.contains("Too many open files")));
+    }
+
+    #[test]
+    fn rounds_that_alternate_are_unstable_unless_the_address_explains_it() {
+        let (up, down) = (Reachability::Reachable, Reachability::Unreachable);
+        let scene = Scene::new().saw(vec![], vec![reached("198.51.100.20")]).with(|scene| {
+            scene.verdict = Verdict::Inconclusive;
+            scene.circumstances.unstable = true;
+            scene.rounds = rounds(&[up, down, up]);
+        });
+        assert_eq!(scene.errors(), ["inconclusive-results-unstable"]);
+        assert!(scene.findings()[0].evidence.iter().any(|sentence| sentence.starts_with("2 of 3 rounds")));
+        let by_address = Scene::new()
+            .saw(vec![], vec![reached("198.51.100.20"), attempt("198.51.100.21", TcpOutcome::Reset, 1.0)])
+            .with(|scene| {
+                scene.verdict = Verdict::Inconclusive;
+                scene.circumstances.unstable = true;
+            });
+        assert!(by_address.errors().contains(&"partial-address-failure".to_owned()));
+        assert!(by_address.finding("inconclusive-results-unstable").is_none());
+    }
+
+    #[test]
+    fn one_bad_address_among_three_is_counted() {
+        let attempts = || vec![reached("198.51.100.20"), silent("198.51.100.21"), reached("198.51.100.22")];
+        let scene = Scene::new().saw(vec![], attempts());
+        assert_eq!(scene.errors()[0], "partial-address-failure");
+        assert!(scene.findings()[0].evidence.contains(&"1 of 3 addresses failed, 2 answered.".to_owned()));
+        let unspecified = Scene::new().saw(vec![], attempts()).with(|scene| {
+            scene.intended = Intended::Unspecified;
+            scene.verdict = Verdict::Match;
+        });
+        assert_eq!(unspecified.finding("partial-address-failure").unwrap().severity, Severity::Warning);
+        let evidence_only = Scene::new()
+            .saw(vec![], vec![reached("198.51.100.20"), beside(silent("198.51.100.21"))])
+            .with(|scene| scene.verdict = Verdict::Match);
+        assert!(evidence_only.finding("partial-address-failure").is_none());
+    }
+
+    #[test]
+    fn reachable_where_it_must_not_be_is_the_only_error() {
+        let scene = Scene::new()
+            .saw(vec![answer("system", &["198.51.100.20"])], vec![reached("198.51.100.20"), silent("198.51.100.21")])
+            .with(|scene| {
+                scene.intended = Intended::Unreachable;
+                scene.via = Some(Via::Public);
+            });
+        assert_eq!(scene.errors(), ["net-reachable-though-not-intended"]);
+        let evidence = scene.findings()[0].evidence.join(" ");
+        assert!(evidence.contains("should not be reachable from laptop (expect, line 24)"), "{evidence}");
+        assert!(evidence.contains("198.51.100.20 (public path): 1 of 2"), "{evidence}");
+    }
+
+    #[test]
+    fn the_other_path_is_an_error_of_its_own() {
+        let scene = Scene::new().saw(vec![], vec![reached("198.51.100.20")]).with(|scene| {
+            scene.intended_via = Some(Via::Private);
+            scene.via = Some(Via::Public);
+        });
+        assert_eq!(scene.errors(), ["net-path-not-as-intended"]);
+        let as_meant = scene.with(|scene| {
+            scene.via = Some(Via::Private);
+            scene.verdict = Verdict::Match;
+        });
+        assert!(as_meant.errors().is_empty());
+    }
+
+    #[test]
+    fn an_expected_silence_is_a_success_and_a_broken_thing_a_warning() {
+        let met = |dns, attempts| {
+            Scene::new().saw(dns, attempts).with(|scene| {
+                scene.intended = Intended::Unreachable;
+                scene.verdict = Verdict::Match;
+            })
+        };
+        let code = "net-unreachable-for-another-reason";
+        let blocked = met(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")]);
+        assert!(blocked.finding(code).is_none());
+        assert!(blocked.errors().is_empty());
+        let resolver_down = met(vec![no_answer("system", DnsOutcome::Timeout)], vec![]);
+        assert_eq!(resolver_down.finding(code).unwrap().severity, Severity::Warning);
+        let cause = resolver_down.finding("dns-resolver-unreachable").unwrap();
+        assert_eq!(cause.severity, Severity::Info);
+        assert!(cause.evidence[0].ends_with("and is not."), "{:?}", cause.evidence);
+        let no_route = met(vec![], vec![attempt("198.51.100.20", TcpOutcome::Unreachable, 0.1)]);
+        assert!(no_route.finding(code).is_some());
+        let forbidden = met(vec![], vec![attempt("198.51.100.20", TcpOutcome::Prohibited, 3.0)]);
+        assert!(forbidden.finding(code).is_none());
+        let interfered = met(vec![], vec![shook("198.51.100.20", TlsOutcome::Untrusted)]);
+        assert!(interfered.finding(code).is_some());
+        let private = met(vec![no_answer("system", DnsOutcome::Nxdomain)], vec![])
+            .with(|scene| scene.host = "a.1b2.privatelink.westeurope.azmk8s.io");
+        assert!(private.finding(code).is_none());
+    }
+
+    #[test]
+    fn a_contradiction_stands_whatever_was_seen() {
+        let scene = Scene::new().saw(vec![], vec![reached("198.51.100.20")]).with(|scene| {
+            scene.circumstances.contradiction = Some("line 9 expects both");
+        });
+        assert_eq!(scene.errors(), ["net-scenario-contradicts-itself"]);
+    }
+
+    #[test]
+    fn what_nothing_explains_keeps_its_evidence_and_what_came_close() {
+        let mut odd = shook("198.51.100.20", TlsOutcome::Verified);
+        odd.http = http(kubereach_probes::HttpOutcome::Skipped);
+        odd.http.detail = Some("frame size".into());
+        let scene = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![odd]);
+        let findings = scene.findings();
+        let unexplained = findings.iter().find(|finding| finding.code == "unexplained").unwrap();
+        assert_eq!(unexplained.severity, Severity::Error);
+        assert!(unexplained.evidence.iter().any(|sentence| sentence.contains("frame size")));
+        assert_eq!(scene.errors(), ["unexplained"]);
+        let silence = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")]);
+        if let Some(raw) = silence.finding("unexplained") {
+            assert!(raw.evidence.iter().any(|sentence| sentence.starts_with("Came close: ")), "{:?}", raw.evidence);
+            assert_eq!(silence.errors(), ["unexplained"]);
+        }
+    }
+}

@@ -7,12 +7,22 @@ mod aks;
 mod client;
 mod dns;
 mod eks;
+mod evidence;
 mod generic;
 mod http;
+mod lookups;
 mod net;
+pub mod page;
+mod recipes;
+mod sources;
+pub mod symptoms;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod testing_net;
 mod tls;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use kubereach_probes::Observation;
@@ -214,8 +224,484 @@ pub fn by_code(code: &str) -> Option<&'static Cause> {
     all().find(|cause| cause.code == code)
 }
 
-/// Asks every cause once; those that fit, ranked.
+/// The codes that this version can tell: those with a predicate.
+pub fn told_codes() -> impl Iterator<Item = &'static str> {
+    all().filter(|cause| cause.predicate.is_some()).map(|cause| cause.code)
+}
+
+/// Asks every cause once; those that fit, most probable first.
+///
+/// Three rules stand above the single causes. What may be an error in this cell is decided in one place
+/// ([`severity_here`]), so that a cell that matches shows none. A specific cause silences the general ones that its
+/// evidence contains ([`SILENCES`]). And a cell that does not match always gets an error finding: `unexplained`, with
+/// the raw evidence, when nothing else is one.
 #[must_use]
-pub fn diagnose(_view: &CellView<'_>) -> Vec<Finding> {
-    Vec::new()
+pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
+    let mut signed: Vec<Signed> = all()
+        .enumerate()
+        .filter(|(_, cause)| cause.code != UNEXPLAINED)
+        .filter_map(|(place, cause)| {
+            let told = cause.predicate?(view)?;
+            let own = told.severity.unwrap_or(cause.severity);
+            let severity = severity_here(view, cause.code, own)?;
+            Some(Signed { place, cause, told, own, severity })
+        })
+        .collect();
+    silence(&mut signed);
+    if view.verdict != Verdict::Match
+        && !signed.iter().any(|signed| signed.severity == Severity::Error)
+        && let Some((place, cause)) = all().enumerate().find(|(_, cause)| cause.code == UNEXPLAINED)
+        && let Some(told) = cause.predicate.and_then(|predicate| predicate(view))
+    {
+        signed.push(Signed { place, cause, told, own: Severity::Error, severity: Severity::Error });
+    }
+    let window_open = view.change.is_some_and(|change| change.open);
+    signed.sort_by_key(|signed| signed.rank(window_open));
+    signed.into_iter().map(|signed| signed.finding(view)).collect()
+}
+
+/// A cause that signed, and how bad that is in this cell.
+struct Signed {
+    place: usize,
+    cause: &'static Cause,
+    told: Told,
+    /// What it says of itself.
+    own: Severity,
+    /// What it is here.
+    severity: Severity,
+}
+
+impl Signed {
+    fn confidence(&self) -> Confidence {
+        self.told.confidence.unwrap_or(Confidence::Likely)
+    }
+
+    /// Smaller is more probable. What is only good to know never stands before what explains; a change that may still
+    /// be on its way outranks what it may excuse; then the surer, the worse, the one that rests on fewer unknowns, and
+    /// the one nearer to the client.
+    fn rank(&self, window_open: bool) -> (bool, bool, Confidence, Severity, bool, usize) {
+        let excuses = window_open && self.cause.code.starts_with("propagation-");
+        let unknowns = self.cause.needs.contains(&Need::Facts);
+        (self.severity == Severity::Info, !excuses, self.confidence(), self.severity, unknowns, self.place)
+    }
+
+    fn finding(self, view: &CellView<'_>) -> Finding {
+        let confidence = self.confidence();
+        let mut evidence = Vec::with_capacity(self.told.evidence.len() + 2);
+        if self.own == Severity::Error {
+            evidence.extend(expectation(view));
+        }
+        // What was expected stands first in every error, said once and alike.
+        let said =
+            self.told.evidence.iter().filter(|clause| !clause.starts_with("expected: ") && !clause.trim().is_empty());
+        evidence.extend(said.map(|clause| sentence(clause, view)));
+        if self.own == Severity::Error {
+            evidence.extend(standpoint(view));
+        }
+        let cause = self.cause;
+        let given = |own: Option<String>, general: &str| own.or_else(|| Some(filled_in(general, view)));
+        Finding {
+            code: cause.code.to_owned(),
+            severity: self.severity,
+            confidence,
+            title: cause.title.to_owned(),
+            cluster: Some(view.cluster.to_owned()),
+            vantage: Some(view.vantage.to_owned()),
+            cells: Vec::new(),
+            evidence,
+            setting: given(self.told.setting, cause.setting),
+            fix: given(self.told.fix, cause.fix),
+            docs: Some(cause.docs.to_owned()),
+        }
+    }
+}
+
+/// What a finding of this severity is in this cell: an error only where something is wrong that it may explain.
+///
+/// `None` drops it: a cell that is as it should be has nothing to explain, and a cell of which nothing is known is
+/// explained by what kept it unknown.
+fn severity_here(view: &CellView<'_>, code: &str, own: Severity) -> Option<Severity> {
+    if own != Severity::Error || STANDS_ALWAYS.contains(&code) {
+        return Some(own);
+    }
+    let undecided = code.starts_with("inconclusive-") || code.starts_with("propagation-");
+    if view.verdict == Verdict::Match {
+        // Met although unreachable (or nothing was intended): what blocks it is good to know.
+        return (view.observed == Reachability::Unreachable && !undecided).then_some(Severity::Info);
+    }
+    if undecided {
+        return Some(Severity::Error);
+    }
+    match (view.intended, view.observed) {
+        (_, Reachability::Unknown) => None,
+        (Intended::Unreachable, Reachability::Reachable) => (code == REACHABLE).then_some(Severity::Error),
+        (Intended::Unreachable, Reachability::Unreachable) => Some(Severity::Info),
+        (_, Reachability::Unreachable) => Some(Severity::Error),
+        (_, Reachability::Reachable) => {
+            let by_other_path = view.intended_via.is_some() && view.intended_via != view.via;
+            let explains_path = code == OTHER_PATH || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
+            let alternates = view.circumstances.unstable && code == INTERMITTENT;
+            (lookups::is_partial(view) || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
+        }
+    }
+}
+
+/// Drops what a more specific cause contains. A guess silences nothing.
+fn silence(signed: &mut Vec<Signed>) {
+    let silenced: Vec<&str> = SILENCES
+        .iter()
+        .filter(|(specific, _)| {
+            signed.iter().any(|signed| signed.cause.code == *specific && signed.confidence() != Confidence::Possible)
+        })
+        .flat_map(|(_, general)| general.iter().copied())
+        .collect();
+    signed.retain(|signed| !silenced.contains(&signed.cause.code));
+}
+
+/// What was expected, and who says so.
+fn expectation(view: &CellView<'_>) -> Option<String> {
+    let CellView { cluster, vantage, origin, .. } = view;
+    let origin = if origin.is_empty() { String::new() } else { format!(" ({origin})") };
+    let path = view.intended_via.map(|via| format!(" over {} addresses", via.label())).unwrap_or_default();
+    match (view.intended, view.observed) {
+        (Intended::Reachable, _) => Some(format!("{cluster} should be reachable from {vantage}{path}{origin}.")),
+        (Intended::Unreachable, Reachability::Unreachable) => {
+            Some(format!("{cluster} should not be reachable from {vantage}{origin}, and is not."))
+        }
+        (Intended::Unreachable, _) => Some(format!("{cluster} should not be reachable from {vantage}{origin}.")),
+        (Intended::Unspecified, _) => None,
+    }
+}
+
+/// From where it was seen: source addresses, resolver, proxy.
+fn standpoint(view: &CellView<'_>) -> Option<String> {
+    let mut parts = Vec::new();
+    let sources: BTreeSet<_> =
+        view.observation.attempts.iter().filter_map(|attempt| attempt.tcp.source).take(SOURCES_NAMED).collect();
+    if !sources.is_empty() {
+        let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        parts.push(format!("source address {}", sources.join(", ")));
+    }
+    if let Some(server) = lookups::system(view).and_then(|lookup| lookup.server.as_deref()) {
+        parts.push(format!("resolver {server}"));
+    }
+    if let Some(proxy) = &view.observation.proxy {
+        parts.push(format!("proxy {}", proxy.url));
+    }
+    (!parts.is_empty()).then(|| format!("Seen from {}: {}.", view.vantage, parts.join(", ")))
+}
+
+/// A clause as a sentence: with a capital, unless it begins with a name or an address, and a full stop.
+fn sentence(clause: &str, view: &CellView<'_>) -> String {
+    let clause = clause.trim();
+    let word = clause.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ':', ';']);
+    let named = word == view.cluster || word == view.vantage;
+    let plain = !named && word.chars().all(|character| character.is_ascii_lowercase());
+    let mut text = String::with_capacity(clause.len() + 1);
+    let mut characters = clause.chars();
+    if let Some(first) = characters.next() {
+        text.push(if plain { first.to_ascii_uppercase() } else { first });
+    }
+    text.push_str(characters.as_str());
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
+/// Fills in the placeholders whose values every cell knows.
+fn filled_in(text: &str, view: &CellView<'_>) -> String {
+    let text = text.replace("<port>", &view.port.to_string());
+    if view.host.is_empty() { text } else { text.replace("<host>", &lookups::shell_word(view.host)) }
+}
+
+/// What most causes share, for their entries to start from: an error that needs probe and configuration.
+const BY_CONFIGURATION: Cause = Cause {
+    code: "",
+    severity: Severity::Error,
+    title: "",
+    needs: &[Need::Probe, Need::Facts],
+    signature: "",
+    setting: "",
+    fix: "",
+    docs: "",
+    kubectl: &[],
+    decided_by: "",
+    predicate: None,
+};
+
+const UNEXPLAINED: &str = "unexplained";
+const REACHABLE: &str = "net-reachable-though-not-intended";
+const OTHER_PATH: &str = "net-path-not-as-intended";
+const INTERMITTENT: &str = "net-intermittent-timeout";
+const SOURCES_NAMED: usize = 16;
+
+/// Errors that stand whatever was seen on the wire: they are not about the network.
+const STANDS_ALWAYS: &[&str] = &["client-exec-plugin-unavailable", "net-scenario-contradicts-itself"];
+
+/// The specific cause, and the general ones that only repeat part of its evidence.
+const SILENCES: &[(&str, &[&str])] = &[
+    ("client-proxy-not-bypassed", &["client-proxy-fails", "http-not-a-kubernetes-api", "tls-inspected-by-proxy"]),
+    ("client-proxy-not-bypassed", BEHIND_A_PROXY),
+    ("client-proxy-fails", BEHIND_A_PROXY),
+    ("client-proxy-bypassed-but-needed", PATH),
+    ("client-proxy-bypassed-but-needed", NAME),
+    ("client-clock-skew", &["tls-certificate-expired", "tls-certificate-not-yet-valid"]),
+    ("client-hosts-file-overrides-dns", NAME),
+    ("client-hosts-file-overrides-dns", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    ("client-local-route-captures-endpoint", PATH),
+    ("client-no-path-for-address-family", PATH),
+    ("dns-private-answer-filtered", &["dns-resolver-returns-error", "dns-wrong-view-for-vantage"]),
+    ("dns-private-answer-filtered", &["dns-name-does-not-exist", "dns-stale-answer"]),
+    ("dns-wrong-view-for-vantage", &["dns-stale-answer", "dns-resolver-returns-error"]),
+    ("dns-answer-rewritten", &["dns-stale-answer", "dns-wrong-view-for-vantage", "net-filtered-silently"]),
+    ("dns-answer-rewritten", &["net-port-closed", "tls-answered-by-other-service", "client-not-on-connected-network"]),
+    ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),
+    ("propagation-aks-authorized-ip-ranges", &["propagation-window-open"]),
+    ("dns-stale-answer", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    (
+        "eks-management-endpoint-is-not-kubernetes",
+        &[
+            "http-not-a-kubernetes-api",
+            "tls-answered-by-other-service",
+            "tls-inspected-by-proxy",
+            "tls-cluster-ca-stale",
+        ],
+    ),
+    ("net-rejected-by-filter", &["net-filtered-silently", "net-port-closed", "net-no-route-to-address"]),
+    ("net-no-route-to-address", &["net-filtered-silently"]),
+    ("net-intermittent-timeout", &["net-filtered-silently", "inconclusive-results-unstable"]),
+    ("partial-address-failure", &["inconclusive-results-unstable"]),
+    ("net-endpoint-addresses-changed", &["net-filtered-silently"]),
+    ("net-mtu-black-hole", &["tls-handshake-times-out", "tls-large-client-hello-dropped"]),
+    ("tls-sni-filtered", &["tls-handshake-times-out", "tls-handshake-refused"]),
+    ("tls-large-client-hello-dropped", &["tls-handshake-times-out"]),
+    ("tls-inspected-by-proxy", &["tls-cluster-ca-stale", "tls-answered-by-other-service"]),
+    ("tls-cluster-ca-stale", &["tls-answered-by-other-service"]),
+    (
+        "inconclusive-vantage-unavailable",
+        &["inconclusive-facts-missing", "inconclusive-prober-offline", "inconclusive-run-interrupted"],
+    ),
+    ("inconclusive-prober-offline", &["inconclusive-results-unstable", "inconclusive-run-interrupted"]),
+];
+
+/// What a failing proxy makes the rest look like.
+const BEHIND_A_PROXY: &[&str] = &[
+    "net-filtered-silently",
+    "net-port-closed",
+    "net-rejected-by-filter",
+    "net-no-route-to-address",
+    "tls-handshake-refused",
+    "tls-handshake-times-out",
+    "tls-answered-by-other-service",
+    "http-no-response-after-tls",
+];
+
+/// The general words for packets that do not arrive.
+const PATH: &[&str] = &["net-filtered-silently", "net-no-route-to-address", "client-not-on-connected-network"];
+
+/// The general words for a name that is not known as it should be.
+const NAME: &[&str] = &[
+    "dns-name-does-not-exist",
+    "dns-resolver-unreachable",
+    "dns-resolver-returns-error",
+    "dns-wrong-view-for-vantage",
+    "dns-stale-answer",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kubereach_probes::{DnsOutcome, TcpOutcome};
+
+    use super::{testing::*, *};
+
+    #[test]
+    fn codes_are_unique_and_the_catalogue_is_complete() {
+        let mut codes = BTreeSet::new();
+        for cause in all() {
+            assert!(codes.insert(cause.code), "{} twice", cause.code);
+            let kebab =
+                |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+            assert!(cause.code.chars().all(kebab) && !cause.code.contains("--"), "{}", cause.code);
+            assert_eq!(by_code(cause.code).map(|cause| cause.title), Some(cause.title));
+        }
+        let missing: Vec<&str> = CATALOGUE.split_whitespace().filter(|code| !codes.contains(code)).collect();
+        assert!(missing.is_empty(), "not in the list: {missing:?}");
+        let told: BTreeSet<&str> = told_codes().collect();
+        let silent: Vec<&str> = TOLD.split_whitespace().filter(|code| !told.contains(code)).collect();
+        assert!(silent.is_empty(), "without a predicate: {silent:?}");
+        for (specific, general) in SILENCES {
+            for code in general.iter().chain([specific]) {
+                assert!(codes.contains(code), "{code} of the table of silences is not in the list");
+            }
+        }
+    }
+
+    #[test]
+    fn every_cause_says_everything() {
+        for cause in all() {
+            let Cause { code, title, needs, signature, setting, fix, docs, decided_by, .. } = cause;
+            for (field, text) in [("title", title), ("setting", setting), ("fix", fix), ("decided_by", decided_by)] {
+                assert!(!text.trim().is_empty(), "{code}: {field}");
+            }
+            assert!(!needs.is_empty(), "{code}: needs");
+            assert!(!title.ends_with('.'), "{code}: a title is no sentence");
+            assert!(signature.len() > 80 && signature.ends_with('.'), "{code}: signature");
+            assert!(docs.starts_with("https://"), "{code}: docs");
+            for fragment in cause.kubectl {
+                assert_eq!(*fragment, fragment.to_lowercase(), "{code}: kubectl");
+            }
+        }
+    }
+
+    #[test]
+    fn no_fix_opens_a_list_to_all() {
+        for cause in all() {
+            for line in cause.fix.lines().filter(|line| !line.trim_start().starts_with('#')) {
+                let open = line.contains("0.0.0.0/0") || line.contains("::/0");
+                // A default route is no allow-list, and taking the open entry out is what is wanted.
+                let harmless = line.contains("create-route") || line.contains("(.publicAccessCidrs-[");
+                assert!(!open || harmless, "{}: {line}", cause.code);
+            }
+        }
+    }
+
+    #[test]
+    fn a_healthy_cell_shows_no_error() {
+        let scene = Scene::new()
+            .saw(
+                vec![answer("system", &["198.51.100.20", "198.51.100.21"])],
+                vec![reached("198.51.100.20"), reached("198.51.100.21")],
+            )
+            .with(|scene| scene.verdict = Verdict::Match);
+        assert!(scene.errors().is_empty(), "{:?}", scene.errors());
+    }
+
+    #[test]
+    fn a_cell_that_does_not_match_always_has_an_error() {
+        let outcomes = [
+            TcpOutcome::Timeout,
+            TcpOutcome::Refused,
+            TcpOutcome::Reset,
+            TcpOutcome::Unreachable,
+            TcpOutcome::Prohibited,
+            TcpOutcome::LocalError,
+        ];
+        for intended in [Intended::Reachable, Intended::Unspecified] {
+            for outcome in outcomes {
+                for to in ["10.0.1.5", "198.51.100.20", "2001:db8::1"] {
+                    let scene = Scene::new()
+                        .saw(vec![answer("system", &[to])], vec![attempt(to, outcome, 40.0)])
+                        .with(|scene| scene.intended = intended);
+                    let errors = scene.errors();
+                    assert!(!errors.is_empty(), "{outcome:?} {to}");
+                    assert!(errors.len() == 1 || !errors.contains(&UNEXPLAINED.to_owned()), "{errors:?}");
+                }
+            }
+        }
+        for outcome in [DnsOutcome::Nodata, DnsOutcome::Nxdomain, DnsOutcome::Servfail, DnsOutcome::Timeout] {
+            assert!(!Scene::new().saw(vec![no_answer("system", outcome)], vec![]).errors().is_empty(), "{outcome:?}");
+        }
+        assert!(!Scene::new().errors().is_empty());
+    }
+
+    #[test]
+    fn evidence_says_what_was_expected_first_and_from_where_last() {
+        let scene = Scene::new().saw(
+            vec![no_answer("system", DnsOutcome::Servfail), answer("public", &["198.51.100.20"])],
+            vec![beside(reached("198.51.100.20"))],
+        );
+        let finding = scene.finding("dns-resolver-returns-error").unwrap();
+        assert_eq!(finding.evidence.first().unwrap(), "prod should be reachable from laptop (expect, line 24).");
+        let last = finding.evidence.last().unwrap();
+        assert_eq!(last, "Seen from laptop: source address 192.0.2.7, resolver 192.0.2.53:53.");
+        assert!(finding.fix.unwrap().contains("api.prod.example.com"));
+    }
+
+    #[test]
+    fn the_surer_cause_stands_first_and_info_last() {
+        let mut skipped = attempt("2001:db8::20", TcpOutcome::Unreachable, 0.0);
+        skipped.skipped = Some("no route for IPv6".into());
+        let attempts = vec![reached("198.51.100.20"), silent("198.51.100.21"), skipped];
+        let findings = Scene::new().saw(vec![], attempts).findings();
+        assert_eq!(findings.first().unwrap().code, "partial-address-failure");
+        assert_eq!(findings.last().unwrap().severity, Severity::Info);
+    }
+
+    /// Every code of the catalogue but those of providers that are not read yet.
+    const CATALOGUE: &str = "
+        client-kubeconfig-unusable client-kubeconfig-server-not-this-cluster
+        client-kubeconfig-skips-tls-verification client-exec-plugin-unavailable client-proxy-not-bypassed
+        client-proxy-bypassed-but-needed client-proxy-fails client-proxy-settings-invalid client-clock-skew
+        client-hosts-file-overrides-dns client-local-route-captures-endpoint client-not-on-connected-network
+        client-no-path-for-address-family dns-name-does-not-exist dns-resolver-unreachable
+        dns-resolver-returns-error dns-private-answer-filtered dns-wrong-view-for-vantage dns-stale-answer
+        dns-answer-rewritten eks-client-not-in-public-access-cidrs eks-node-egress-not-in-public-access-cidrs
+        eks-public-access-disabled eks-private-access-disabled eks-public-dns-not-switched-to-private
+        eks-cluster-not-healthy eks-update-failed eks-public-cidr-not-accepted eks-public-cidrs-over-quota
+        eks-both-endpoints-disabled eks-control-plane-egress-unrouted vpc-dns-support-disabled
+        vpc-dns-hostnames-disabled vpc-dhcp-options-lack-amazon-dns eks-private-zone-not-in-effect
+        eks-connected-network-gets-public-answer vpc-resolver-config-shadows-endpoint
+        eks-control-plane-sg-blocks-client vpc-prefix-list-lacks-client vpc-client-sg-blocks-egress
+        vpc-nacl-denies-request vpc-nacl-denies-return vpc-no-route-to-cluster vpc-no-return-route
+        vpc-peering-does-not-carry-traffic vpc-tgw-attachment-not-usable vpc-tgw-route-missing
+        vpc-no-internet-egress vpc-cidr-overlaps-client-network eks-cluster-subnet-short-of-addresses
+        eks-management-endpoint-is-not-kubernetes eks-management-endpoint-unavailable
+        eks-management-endpoint-private-dns-off eks-management-endpoint-sg-blocks-client
+        eks-management-endpoint-policy-denies eks-management-endpoint-hides-sibling-names
+        aks-client-not-in-authorized-ip-ranges aks-cluster-egress-not-in-authorized-ip-ranges
+        aks-authorized-ip-ranges-overwritten aks-authorized-ip-ranges-outbound-only
+        aks-node-public-ip-not-authorized aks-authorized-ip-range-not-network-address
+        aks-authorized-ip-range-not-public-ipv4 aks-authorized-ip-ranges-over-limit
+        aks-authorized-ip-ranges-on-private-cluster aks-authorized-ip-ranges-need-standard-lb
+        aks-service-tag-not-accepted aks-cluster-stopped aks-cluster-not-ready aks-public-network-access-disabled
+        aks-private-zone-not-linked aks-private-zone-record-wrong aks-private-zone-shadowed
+        aks-private-zone-settings-rejected aks-kubeconfig-uses-wrong-fqdn azure-custom-dns-not-forwarding
+        aks-private-endpoint-not-usable aks-vnet-integration-restart-pending aks-apiserver-subnet-nsg-blocks
+        aks-apiserver-subnet-invalid azure-nsg-denies-443 azure-udr-diverts-endpoint
+        azure-peering-does-not-carry-traffic azure-firewall-lacks-endpoint-rule aks-http-proxy-config-ineffective
+        net-filtered-silently net-port-closed net-rejected-by-filter net-no-route-to-address
+        net-egress-address-not-as-declared net-endpoint-addresses-changed net-intermittent-timeout
+        net-idle-connection-reset net-mtu-black-hole tls-sni-filtered tls-large-client-hello-dropped
+        tls-inspected-by-proxy tls-cluster-ca-stale eks-ca-rotation-not-trusted tls-handshake-times-out
+        tls-certificate-not-yet-valid tls-certificate-expired tls-name-not-in-certificate
+        tls-answered-by-other-service tls-handshake-refused http-reachable-without-identity
+        http-identity-not-permitted http-server-degraded http-not-a-kubernetes-api http-no-response-after-tls
+        http-api-tunnel-down propagation-aks-authorized-ip-ranges propagation-eks-update-in-progress
+        propagation-dns-ttl propagation-eks-vpc-cidr inconclusive-vantage-unavailable inconclusive-prober-offline
+        inconclusive-facts-missing inconclusive-egress-address-unknown inconclusive-rule-not-evaluable
+        inconclusive-results-unstable inconclusive-run-interrupted partial-address-failure
+        net-reachable-though-not-intended net-path-not-as-intended net-unreachable-for-another-reason unexplained
+        net-allow-list-open-to-internet net-allow-list-nearly-open net-allow-list-redundant-entries
+        net-allow-list-near-limit net-allow-list-documentation-range net-allow-list-exceeds-intent
+        net-allow-list-lacks-intended-source net-endpoint-mode-differs-from-intent net-scenario-contradicts-itself
+        eks-ipv6-open-while-ipv4-restricted eks-node-traffic-leaves-vpc eks-cluster-sg-rules-insufficient
+        eks-network-config-invalid eks-ca-successor-not-in-kubeconfig aks-no-out-of-band-access
+        propagation-window-open
+    ";
+
+    /// Those that a probe, the client's settings or the scenario alone can tell.
+    const TOLD: &str = "
+        client-kubeconfig-skips-tls-verification client-exec-plugin-unavailable client-proxy-not-bypassed
+        client-proxy-bypassed-but-needed client-proxy-fails client-proxy-settings-invalid client-clock-skew
+        client-hosts-file-overrides-dns client-local-route-captures-endpoint client-not-on-connected-network
+        client-no-path-for-address-family
+        dns-name-does-not-exist dns-resolver-unreachable dns-resolver-returns-error dns-private-answer-filtered
+        dns-wrong-view-for-vantage dns-stale-answer dns-answer-rewritten
+        net-filtered-silently net-port-closed net-rejected-by-filter net-no-route-to-address
+        net-intermittent-timeout net-mtu-black-hole
+        tls-sni-filtered tls-large-client-hello-dropped tls-inspected-by-proxy tls-handshake-times-out
+        tls-certificate-not-yet-valid tls-certificate-expired tls-name-not-in-certificate
+        tls-answered-by-other-service tls-handshake-refused
+        http-reachable-without-identity http-identity-not-permitted http-server-degraded http-not-a-kubernetes-api
+        http-no-response-after-tls
+        eks-management-endpoint-is-not-kubernetes
+        propagation-dns-ttl propagation-aks-authorized-ip-ranges propagation-window-open
+        inconclusive-vantage-unavailable inconclusive-prober-offline inconclusive-facts-missing
+        inconclusive-results-unstable inconclusive-run-interrupted
+        partial-address-failure net-reachable-though-not-intended net-path-not-as-intended
+        net-unreachable-for-another-reason net-scenario-contradicts-itself unexplained
+    ";
 }

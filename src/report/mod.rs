@@ -1,11 +1,26 @@
 //! The report: the one value that every output format is drawn from.
 
+/// Appends formatted text to a `String`, without an intermediate one.
+macro_rules! push {
+    ($text:expr, $($arguments:tt)*) => {{
+        // Writing into a string cannot fail.
+        let _ = std::fmt::Write::write_fmt(&mut $text, format_args!($($arguments)*));
+    }};
+}
+
 pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod page;
 pub mod sarif;
 pub mod text;
+pub mod words;
+
+#[cfg(test)]
+mod every_variant;
+
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 pub use kubereach_probes::Reachability;
@@ -15,6 +30,64 @@ use serde::{Deserialize, Serialize};
 
 /// Name and version of the JSON form.
 pub const REPORT_SCHEMA: &str = "kubereach.report/v1";
+
+/// How a report may look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// The whole report as one JSON document.
+    Json,
+    /// `JUnit` XML: a test case a cell.
+    Junit,
+    /// SARIF 2.1.0: a result a finding.
+    Sarif,
+    /// GitHub-flavoured Markdown, for a pipeline's step summary.
+    Markdown,
+    /// One self-contained HTML file.
+    Html,
+}
+
+impl Format {
+    /// Every format, in the order of the help text.
+    pub const ALL: [Self; 6] = [Self::Text, Self::Json, Self::Junit, Self::Sarif, Self::Markdown, Self::Html];
+
+    /// The name on the command line.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Junit => "junit",
+            Self::Sarif => "sarif",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+        }
+    }
+}
+
+/// What a renderer may know beyond the report.
+#[derive(Clone, Debug, Default)]
+pub struct RenderContext {
+    /// How the text form is laid out.
+    pub text: text::TextOptions,
+    /// The scenario file, as the user named it; SARIF points at it.
+    pub scenario: Option<PathBuf>,
+}
+
+/// Draws the report; the result ends with a newline. Everything that came from the network is made harmless for the
+/// format: control characters visible, markup escaped, lengths bounded.
+#[must_use]
+pub fn render(format: Format, report: &Report, context: &RenderContext) -> String {
+    match format {
+        Format::Text => text::render(report, &context.text),
+        Format::Json => json::render(report),
+        Format::Junit => junit::render(report),
+        Format::Sarif => sarif::render(report, context.scenario.as_deref()),
+        Format::Markdown => markdown::render(report),
+        Format::Html => html::render(report),
+    }
+}
 
 /// What one run found.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use kubereach_probes::{AddressClasses, Endpoint, NamedResolver, ProxyTarget};
 
-use crate::report::{Intended, Provider, Via};
+use crate::{
+    client::kubeconfig::KubeCluster,
+    report::{Intended, Provider, Via},
+};
 
 /// A validated scenario.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct Plan {
     pub vantages: Vec<Vantage>,
     /// The pairs to decide: those that `expect` names, in its order, then those that a cluster's intent implies.
     pub cells: Vec<PlannedCell>,
+    /// Where the scenario contradicts itself; the cell keeps what was said first.
+    pub contradictions: Vec<Contradiction>,
     /// The scenario's `resolvers`, by label (`eager`); a `system` entry replaces the host's resolver.
     pub resolvers: Vec<NamedResolver>,
     /// The scenario's `controls`; `None` means the default, `Some(vec![])` asks nobody.
@@ -47,6 +52,8 @@ pub struct Cluster {
     pub intent: Option<Intent>,
     /// What the provider's block names: `eks prod in eu-west-1`; read by the provider's own part.
     pub provider_block: Option<ProviderBlock>,
+    /// The kubeconfig's cluster, when the scenario names one: its credentials are used only when asked.
+    pub kubeconfig: Option<KubeCluster>,
     /// Folder with provider configuration, relative paths resolved against the scenario file.
     pub facts: Option<PathBuf>,
     /// Line of the cluster in the file.
@@ -199,6 +206,17 @@ pub struct PlannedCell {
     pub via: Option<Via>,
     /// Who says so: `expect, line 24` or `intent.publicAccess, line 12`.
     pub origin: String,
+}
+
+/// Two places of the scenario that cannot both hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Index into [`Plan::clusters`].
+    pub cluster: usize,
+    /// Index into [`Plan::vantages`].
+    pub vantage: usize,
+    /// What contradicts what, with both lines. No final full stop.
+    pub message: String,
 }
 
 /// How to wait for a change to take effect.

@@ -1,9 +1,22 @@
 //! This host as a Kubernetes client: what kubeconfig and environment make kubectl do. Read once, then plain values.
 
+pub mod exec;
+pub mod host;
+pub mod kubeconfig;
+mod pem;
+pub mod proxy;
+mod server;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use kubereach_probes::ProxyTarget;
+
+pub use self::server::{ServerUrlError, parse_server_url};
+pub(crate) use self::{
+    pem::{certificates_pem, inline_pem},
+    server::split_host_port,
+};
 
 /// What kubeconfig and environment say beyond the endpoint. Plain values, read by the causes.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +61,8 @@ pub struct ProxyEnvironment {
     pub no_proxy_entry: Option<String>,
     /// What is wrong with the settings, a sentence each, without credentials.
     pub problems: Vec<String>,
+    /// Good to know and nothing wrong, a sentence each, without credentials.
+    pub notes: Vec<String>,
 }
 
 /// One proxy setting.

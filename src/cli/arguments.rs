@@ -1,0 +1,680 @@
+//! The command line as plain types. Parsing checks every value; a usage error exits with 2, help and version with 0.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use jiff::Timestamp;
+use kubereach_probes::NamedResolver;
+
+use crate::{report::Format, scenario::ClusterEndpoint};
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "kubereach",
+    version,
+    about = "Is the Kubernetes API server reachable from where it should be, and only from there?",
+    long_about = "Is the Kubernetes API server reachable from where it should be, and only from there?\n\n\
+        kubereach probes DNS, TCP, TLS and HTTP, every address on its own, compares what it sees with what is \
+        intended, and names the cause and the command that mends it.",
+    after_help = "Exit status: 0 match, 1 mismatch or not reachable, 2 wrong input, 3 inconclusive, 4 still propagating",
+    after_long_help = TOP_EXAMPLES,
+    arg_required_else_help = true,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Why does kubectl hang? Probes the API server of the kubeconfig, no configuration needed
+    #[command(after_long_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArguments),
+    /// Probe every cluster of a scenario from every vantage, compare with what is intended, wait out propagation
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArguments),
+    /// What a finding means; or paste a kubectl error to see which causes fit
+    #[command(after_long_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArguments),
+    /// The whole thing on this machine alone: no account, no network, no privilege
+    #[command(after_long_help = "Example:\n  kubereach demo -o json=demo.json")]
+    Demo(DemoArguments),
+    /// Print the JSON Schema of the scenario file or of the report
+    #[command(after_long_help = "Example:\n  kubereach schema scenario > kubereach.schema.json")]
+    Schema(SchemaArguments),
+    /// Print a completion script for a shell
+    #[command(
+        after_long_help = "Example:\n  kubereach completions bash > ~/.local/share/bash-completion/completions/kubereach"
+    )]
+    Completions(CompletionsArguments),
+    /// Write the manual pages into a folder
+    #[command(after_long_help = "Example:\n  kubereach man ~/.local/share/man/man1")]
+    Man(ManArguments),
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArguments {
+    /// Kubeconfig file; without it KUBECONFIG (several files are merged), then ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; without it the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Probe this API server instead of one of a kubeconfig; port 443 unless given
+    #[arg(long, value_name = "https://HOST[:PORT]", value_parser = parse_server, conflicts_with_all = ["kubeconfig", "context"])]
+    pub server: Option<ClusterEndpoint>,
+    /// PEM file with the certificate authorities of --server; without it the system's roots are trusted
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub ca: Option<PathBuf>,
+    /// Name to send as SNI and to expect in the certificate, when it differs from the server's host
+    #[arg(long, value_name = "NAME", value_parser = parse_server_name)]
+    pub tls_server_name: Option<String>,
+    /// Ask with the kubeconfig's credentials; runs its exec plugin. Never sent over a connection that did not verify
+    #[arg(long, conflicts_with = "server")]
+    pub auth: bool,
+    /// Ask no public resolver and no control target, even when something is wrong
+    #[arg(long)]
+    pub no_controls: bool,
+    /// Options that all probing commands share.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// Arguments of `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArguments {
+    /// Scenario file, YAML or JSON
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// Options that all probing commands share.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArguments {
+    /// A finding's code, or the text of an error (quotes are best; several words are joined)
+    #[arg(value_name = "CODE|TEXT", required = true)]
+    pub query: Vec<String>,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+impl ExplainArguments {
+    /// The words as one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.query.join(" ")
+    }
+}
+
+/// Formats of `explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArguments {
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// Arguments of `schema`.
+#[derive(Clone, Debug, Args)]
+pub struct SchemaArguments {
+    /// Which schema
+    pub of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The scenario file
+    Scenario,
+    /// The JSON report
+    Report,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArguments {
+    /// The folder; made when it does not exist
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Where reports go and how they look.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArguments {
+    /// text, json, junit, sarif, markdown or html; with =FILE into a file. Repeatable; at most one without FILE
+    ///
+    /// Without FILE the report goes to stdout. When every one given has a FILE, stdout still gets the text form.
+    #[arg(short, long = "output", value_name = "FORMAT[=FILE]", value_parser = parse_output)]
+    pub outputs: Vec<Output>,
+    /// Say more: progress as lines on stderr, and what went well in detail
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+impl OutputArguments {
+    /// What goes to stdout: the one format given without a file, else text.
+    #[must_use]
+    pub fn stdout_format(&self) -> Format {
+        self.outputs.iter().find(|output| output.file.is_none()).map_or(Format::Text, |output| output.format)
+    }
+
+    /// What goes to files.
+    pub fn files(&self) -> impl Iterator<Item = (Format, &PathBuf)> {
+        self.outputs.iter().filter_map(|output| output.file.as_ref().map(|file| (output.format, file)))
+    }
+}
+
+/// Options that all probing commands share.
+#[derive(Clone, Debug, Args)]
+pub struct CommonArguments {
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
+    /// Bound of the whole run, e.g. 30s; what is undecided then is inconclusive
+    #[arg(long, value_name = "DURATION", value_parser = parse_positive_duration)]
+    pub timeout: Option<Duration>,
+    /// Bound of each connect, handshake and answer
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_positive_duration)]
+    pub connect_timeout: Duration,
+    /// Judge at once: do not wait for a change to propagate
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Upper bound on waiting for a change to propagate
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+    /// When the configuration was changed (RFC 3339, e.g. 2026-03-01T12:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub changed_at: Option<Timestamp>,
+    /// Ask this DNS server, too; NAME is system (then it decides), vpc, public or any label. Repeatable
+    ///
+    /// IPv6 with a port stands in brackets: `[2001:db8::53]:5353`. Without NAME the address is the label, so that each
+    /// such server is shown on its own; servers with the same NAME are one resolver, asked in order.
+    #[arg(long = "resolver", value_name = "[NAME=]ADDR[:PORT]", value_parser = parse_resolver)]
+    pub resolvers: Vec<ResolverArgument>,
+}
+
+impl CommonArguments {
+    /// The resolvers by label, in the order in which the labels were first given; servers of one label accumulate.
+    #[must_use]
+    pub fn named_resolvers(&self) -> Vec<NamedResolver> {
+        let mut named: Vec<NamedResolver> = Vec::new();
+        for ResolverArgument { label, server } in &self.resolvers {
+            match named.iter_mut().find(|resolver| resolver.label == *label) {
+                Some(resolver) if resolver.servers.contains(server) => {}
+                Some(resolver) => resolver.servers.push(*server),
+                None => named.push(NamedResolver { label: label.clone(), servers: vec![*server], eager: true }),
+            }
+        }
+        named
+    }
+}
+
+/// A format and where it goes: stdout when there is no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The format.
+    pub format: Format,
+    /// The file.
+    pub file: Option<PathBuf>,
+}
+
+/// One `--resolver`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverArgument {
+    /// Its label; the address where none was given.
+    pub label: String,
+    /// The server.
+    pub server: SocketAddr,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless the environment says otherwise
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Parses a whole command line, the program's name first, and checks what spans several options.
+///
+/// The error is clap's: it prints itself and knows its exit status (2 for usage, 0 for help and version).
+pub fn parse<I, T>(arguments: I) -> Result<Arguments, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments = Arguments::try_parse_from(arguments)?;
+    let (name, output) = match &arguments.command {
+        Command::Doctor(doctor) => ("doctor", &doctor.common.output),
+        Command::Verify(verify) => ("verify", &verify.common.output),
+        Command::Demo(demo) => ("demo", &demo.output),
+        Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => return Ok(arguments),
+    };
+    match check_outputs(&output.outputs) {
+        Ok(()) => Ok(arguments),
+        Err(message) => {
+            let mut command = Arguments::command();
+            command.build();
+            let command = command.find_subcommand_mut(name).cloned().unwrap_or(command);
+            Err(command.clone().error(ErrorKind::ArgumentConflict, message))
+        }
+    }
+}
+
+fn check_outputs(outputs: &[Output]) -> Result<(), String> {
+    let bare: Vec<&str> = outputs.iter().filter(|o| o.file.is_none()).map(|o| o.format.label()).collect();
+    if bare.len() > 1 {
+        return Err(format!(
+            "only one report fits on stdout, not {}: give the others a file, e.g. -o {}=report",
+            bare.join(" and "),
+            bare[1]
+        ));
+    }
+    for (index, output) in outputs.iter().enumerate() {
+        if let Some(file) = &output.file
+            && outputs[..index].iter().any(|earlier| earlier.file.as_ref() == Some(file))
+        {
+            return Err(format!("two reports would be written to {}", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// `FORMAT` or `FORMAT=FILE`.
+fn parse_output(text: &str) -> Result<Output, String> {
+    let (name, file) = match text.split_once('=') {
+        Some((_, "")) => return Err("a file name was expected after \"=\"".to_owned()),
+        Some((name, file)) => (name, Some(PathBuf::from(file))),
+        None => (text, None),
+    };
+    match Format::ALL.into_iter().find(|format| format.label() == name) {
+        Some(format) => Ok(Output { format, file }),
+        None => Err(format!("expected one of {}", Format::ALL.map(Format::label).join(", "))),
+    }
+}
+
+/// `[NAME=]ADDR[:PORT]`; port 53 unless given.
+fn parse_resolver(text: &str) -> Result<ResolverArgument, String> {
+    let (label, server) = match text.split_once('=') {
+        Some((label, server)) => (Some(label), server),
+        None => (None, text),
+    };
+    if let Some(label) = label {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if label.is_empty() || label.len() > 63 || !label.chars().all(allowed) {
+            return Err("a resolver's name is 1 to 63 letters, digits, dots, hyphens or underscores".to_owned());
+        }
+    }
+    let server = parse_server_address(server)?;
+    if server.ip().is_unspecified() || server.ip().is_multicast() {
+        return Err(format!("{} is no address of a DNS server", server.ip()));
+    }
+    let label = label.map_or_else(
+        || if server.port() == DNS_PORT { server.ip().to_string() } else { server.to_string() },
+        str::to_owned,
+    );
+    Ok(ResolverArgument { label, server })
+}
+
+fn parse_server_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, DNS_PORT));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = match bracketed {
+        Some(host) => host.parse::<Ipv6Addr>().map(IpAddr::V6).ok(),
+        None => host.parse::<Ipv4Addr>().map(IpAddr::V4).ok(),
+    };
+    let Some(address) = address else {
+        return Err(format!(
+            "expected an IP address, optionally with a port (9.9.9.9, 9.9.9.9:53, [2001:db8::53]:53), not {text:?}"
+        ));
+    };
+    match port.map_or(Ok(DNS_PORT), str::parse::<u16>) {
+        Ok(port) if port > 0 => Ok(SocketAddr::new(address, port)),
+        _ => Err(format!("a port is a number from 1 to 65535, not {:?}", port.unwrap_or_default())),
+    }
+}
+
+/// `https://host[:port][/path]`; a bare host is taken as `https`.
+fn parse_server(text: &str) -> Result<ClusterEndpoint, String> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = url::Url::parse(&with_scheme).map_err(|error| format!("expected https://host[:port]: {error}"))?;
+    if url.scheme() != "https" {
+        return Err(format!("a Kubernetes API server speaks https, not {}", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a server's URL holds no user name or password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a server's URL ends with its path: no \"?\" and no \"#\"".to_owned());
+    }
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("the URL names no host")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_owned();
+    match url.port_or_known_default() {
+        Some(0) | None => Err("a port is a number from 1 to 65535".to_owned()),
+        Some(port) => Ok(ClusterEndpoint { host, port, base_path: url.path().trim_end_matches('/').to_owned() }),
+    }
+}
+
+fn parse_server_name(text: &str) -> Result<String, String> {
+    match rustls::pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected a DNS name or an IP address, without scheme and port".to_owned()),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected an RFC 3339 time with its offset, e.g. 2026-03-01T12:00:00Z".to_owned())
+}
+
+fn parse_positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than zero".to_owned()),
+        other => other,
+    }
+}
+
+/// `500ms`, `3s`, `2m`, `1h30m`: numbers with units, the units descending and each at most once.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a duration such as 500ms, 3s, 2m or 1h30m, not {text:?}");
+    let mut rest = text;
+    let mut previous = u64::MAX;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, tail) = tail.split_at(letters);
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        if milliseconds >= previous {
+            return Err(wrong());
+        }
+        let part = number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)?;
+        total = total
+            .checked_add(part)
+            .filter(|total| *total <= LONGEST_DURATION)
+            .ok_or_else(|| format!("{text:?} is too long: at most {} hours", LONGEST_DURATION.as_secs() / 3_600))?;
+        (previous, rest) = (milliseconds, tail);
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+}
+
+const DNS_PORT: u16 = 53;
+const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  kubereach doctor                            why does kubectl hang?
+  kubereach verify s.yaml -o junit=r.xml      after a change, in a pipeline
+  kubereach explain partial-address-failure   what a finding means
+  kubereach demo                              see it work here
+
+Exit status:
+  0  match              everything is as intended
+  1  mismatch           something is not; for doctor: not reachable
+  2  wrong input        usage, scenario or kubeconfig; nothing was probed
+  3  inconclusive       what is needed to decide could not be obtained
+  4  still propagating  a change had not taken effect when the wait ended";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  kubereach doctor
+  kubereach doctor --context prod -v
+  kubereach doctor --server https://10.20.1.10:6443 --ca ./ca.pem
+  kubereach doctor --resolver vpc=10.20.0.2 --resolver 9.9.9.9 -o json=r.json";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  kubereach verify scenario.yaml
+  kubereach verify scenario.yaml --changed-at 2026-03-01T12:00:00Z --wait 5m
+  kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  kubereach explain partial-address-failure
+  kubereach explain \"dial tcp 10.20.1.10:443: i/o timeout\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doctor(arguments: &[&str]) -> DoctorArguments {
+        match parse(["kubereach", "doctor"].iter().chain(arguments)).unwrap().command {
+            Command::Doctor(doctor) => doctor,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn error(arguments: &[&str]) -> clap::Error {
+        parse(["kubereach"].iter().chain(arguments)).unwrap_err()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let doctor = doctor(&[]);
+        assert_eq!(doctor.common.connect_timeout, Duration::from_secs(3));
+        assert_eq!(doctor.common.timeout, None);
+        assert_eq!(doctor.common.output.stdout_format(), Format::Text);
+        assert_eq!(doctor.common.output.color, ColorChoice::Auto);
+        assert!(!doctor.auth && !doctor.common.no_wait && !doctor.common.output.verbose);
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2_help_and_version_with_0() {
+        for wrong in [
+            &["doctor", "--server", "https://a", "--context", "c"][..],
+            &["doctor", "--server", "https://a", "--kubeconfig", "f"],
+            &["doctor", "--server", "https://a", "--auth"],
+            &["doctor", "--ca", "f"],
+            &["doctor", "-o", "yaml"],
+            &["doctor", "-o", "json", "-o", "text"],
+            &["doctor", "-o", "json=a", "-o", "text=a"],
+            &["doctor", "-o", "json="],
+            &["doctor", "--connect-timeout", "0s"],
+            &["doctor", "--connect-timeout", "3"],
+            &["doctor", "--no-wait", "--wait", "2m"],
+            &["doctor", "--changed-at", "yesterday"],
+            &["doctor", "--resolver", "dns.example.com"],
+            &["doctor", "--color", "sometimes"],
+            &["verify"],
+            &["verify", "a.yaml", "--auth"],
+            &["explain"],
+            &["schema", "facts"],
+            &["completions", "sh"],
+            &["man"],
+            &["nonsense"],
+            &[],
+        ] {
+            assert_eq!(error(wrong).exit_code(), 2, "{wrong:?}");
+        }
+        for fine in [&["--help"][..], &["--version"], &["doctor", "--help"], &["help", "verify"]] {
+            assert_eq!(error(fine).exit_code(), 0, "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn commands_of_later_versions_are_not_offered() {
+        for later in ["predict", "trace", "facts", "init", "watch", "agent"] {
+            assert_eq!(error(&[later]).kind(), ErrorKind::InvalidSubcommand, "{later}");
+        }
+    }
+
+    #[test]
+    fn outputs_go_to_stdout_and_files() {
+        let output = doctor(&["-o", "json=a=b.json", "-o", "markdown", "--output", "html=r.html"]).common.output;
+        assert_eq!(output.stdout_format(), Format::Markdown);
+        let files: Vec<(Format, &PathBuf)> = output.files().collect();
+        assert_eq!(files, [(Format::Json, &PathBuf::from("a=b.json")), (Format::Html, &PathBuf::from("r.html"))]);
+        assert_eq!(doctor(&["-o", "json=r.json"]).common.output.stdout_format(), Format::Text);
+        let message = error(&["doctor", "-o", "json", "-o", "sarif"]).to_string();
+        assert!(message.contains("json and sarif") && message.contains("kubereach doctor"), "{message}");
+    }
+
+    #[test]
+    fn resolvers_take_every_form_of_an_address() {
+        for (text, label, server) in [
+            ("9.9.9.9", "9.9.9.9", "9.9.9.9:53"),
+            ("9.9.9.9:5353", "9.9.9.9:5353", "9.9.9.9:5353"),
+            ("vpc=10.0.0.2", "vpc", "10.0.0.2:53"),
+            ("vpc=10.0.0.2:5353", "vpc", "10.0.0.2:5353"),
+            ("2001:db8::53", "2001:db8::53", "[2001:db8::53]:53"),
+            ("[2001:db8::53]", "2001:db8::53", "[2001:db8::53]:53"),
+            ("my.dns=[2001:db8::53]:5353", "my.dns", "[2001:db8::53]:5353"),
+        ] {
+            let parsed = parse_resolver(text).unwrap();
+            assert_eq!((parsed.label.as_str(), parsed.server.to_string().as_str()), (label, server), "{text}");
+        }
+        for wrong in [
+            "",
+            "=9.9.9.9",
+            "a b=9.9.9.9",
+            "vpc=",
+            "9.9.9.9:0",
+            "9.9.9.9:65536",
+            "9.9.9.9:",
+            "[9.9.9.9]:53",
+            "[::1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "dns.example.com",
+            "9.9.9",
+            "2001:db8::53]:53",
+        ] {
+            assert!(parse_resolver(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn servers_of_one_label_accumulate() {
+        let common = doctor(&[
+            "--resolver",
+            "a=9.9.9.9",
+            "--resolver",
+            "1.1.1.1",
+            "--resolver",
+            "a=8.8.8.8",
+            "--resolver",
+            "a=9.9.9.9",
+        ])
+        .common;
+        let named = common.named_resolvers();
+        let shape: Vec<(&str, usize)> = named.iter().map(|r| (r.label.as_str(), r.servers.len())).collect();
+        assert_eq!(shape, [("a", 2), ("1.1.1.1", 1)]);
+        assert!(named.iter().all(|resolver| resolver.eager));
+    }
+
+    #[test]
+    fn servers_are_https_urls() {
+        for (text, host, port, base_path) in [
+            ("https://api.example.com", "api.example.com", 443, ""),
+            ("https://api.example.com.:6443/", "api.example.com", 6443, ""),
+            ("10.0.0.1:6443", "10.0.0.1", 6443, ""),
+            ("https://[2001:db8::1]:6443/k8s/clusters/c-1/", "2001:db8::1", 6443, "/k8s/clusters/c-1"),
+        ] {
+            let endpoint = ClusterEndpoint { host: host.to_owned(), port, base_path: base_path.to_owned() };
+            assert_eq!(parse_server(text).unwrap(), endpoint, "{text}");
+        }
+        for wrong in
+            ["http://a", "https://", "https://u:p@a", "https://a?b", "https://a#b", "https://a:0", "https://a:99999"]
+        {
+            assert!(parse_server(wrong).is_err(), "{wrong}");
+        }
+        assert!(!parse_server("https://user:hunter2@a").unwrap_err().contains("hunter2"));
+    }
+
+    #[test]
+    fn durations_are_numbers_with_descending_units() {
+        for (text, milliseconds) in [("500ms", 500), ("3s", 3_000), ("2m", 120_000), ("1h30m", 5_400_000), ("0s", 0)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in
+            ["", "3", "s", "3 s", "-3s", "1.5s", "3d", "1m1h", "1s1s", "99999999999999999999s", "999999999h", "3s "]
+        {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(parse_time("2026-03-01T13:00:00+01:00").unwrap(), "2026-03-01T12:00:00Z".parse().unwrap());
+        for wrong in ["2026-03-01", "12:00", "2026-03-01T12:00:00", ""] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unquoted_error_text_is_joined() {
+        let Command::Explain(explain) = parse(["kubereach", "explain", "i/o", "timeout"]).unwrap().command else {
+            panic!("explain")
+        };
+        assert_eq!(explain.text(), "i/o timeout");
+    }
+
+    #[test]
+    fn the_help_texts_read_well() {
+        let mut command = Arguments::command().term_width(80);
+        insta::assert_snapshot!("help", command.render_long_help().to_string());
+        for name in ["doctor", "verify", "explain"] {
+            let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help();
+            insta::assert_snapshot!(format!("help_{name}"), help.to_string());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `kubereach doctor`: why does kubectl hang? The plan is made from kubeconfig and environment; nothing is configured.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver, ProxyTarget};
+
+use super::{arguments::DoctorArguments, run, verify};
+use crate::{
+    check::Settings,
+    client::{
+        ClientEnvironment,
+        host::{HostIdentity, recognise},
+        exec::exec_credentials,
+        kubeconfig::{self, KubeCluster, KubeconfigSelection},
+        proxy::proxy_for,
+    },
+    input::{InputError, InputErrors},
+    report::{Intended, text::Mode},
+    scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, Vantage, VantageKind},
+};
+
+pub(super) fn main(
+    arguments: &DoctorArguments,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<ExitCode, InputErrors> {
+    let common = &arguments.common;
+    run::check_files(&common.output)?;
+    let Diagnosis { plan, environment, credentials, about } = diagnose(arguments, environment)?;
+    let mut settings = Settings { credentials, ..verify::from_arguments(common) };
+    ask_in_need(&mut settings, arguments.no_controls);
+    settings.client = Some(Arc::new(environment));
+    let report = run::block_on(run::run(&plan, &settings, common.output.verbose, common.timeout))??;
+    run::write(&report, &common.output, Mode::Doctor, None, &format!("\n{about}.\n"))
+}
+
+/// What doctor will do.
+#[derive(Debug)]
+struct Diagnosis {
+    /// One cluster, seen by the path that kubectl takes and, where a proxy is in play, by the other one.
+    plan: Plan,
+    /// This host as a client.
+    environment: ClientEnvironment,
+    /// Credentials, when they were asked for.
+    credentials: Option<Credentials>,
+    /// What the host name says about the cluster, for people.
+    about: &'static str,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// When the kubeconfig or an argument cannot be used: nothing is probed then.
+fn diagnose(
+    arguments: &DoctorArguments,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Diagnosis, InputErrors> {
+    let mut cluster = match &arguments.server {
+        Some(server) => from_server(server, arguments, environment)?,
+        None => {
+            let file = arguments.kubeconfig.as_deref();
+            let selection = KubeconfigSelection::choose(file, arguments.context.clone(), environment);
+            kubeconfig::load(&selection, environment)?
+        }
+    };
+    if let Some(name) = &arguments.tls_server_name {
+        cluster.server_name = Some(name.clone());
+    }
+    let credentials = if arguments.auth { credentials(&cluster)? } else { None };
+    let identity = recognise(&cluster.endpoint.host);
+    let plan = plan(&cluster, &identity);
+    Ok(Diagnosis { plan, environment: cluster.environment, credentials, about: identity.meaning })
+}
+
+/// What `--auth` sends: the static credentials, else what the exec plugin prints.
+fn credentials(cluster: &KubeCluster) -> Result<Option<Credentials>, InputErrors> {
+    match (&cluster.credentials, &cluster.exec) {
+        (Some(credentials), _) => Ok(Some(credentials.clone())),
+        (None, Some(exec)) => exec_credentials(exec).map(Some),
+        (None, None) => Err(InputError::new("--auth: the context's user has no credentials")
+            .help("leave out --auth, or name a context with --context")
+            .into()),
+    }
+}
+
+fn from_server(
+    endpoint: &ClusterEndpoint,
+    arguments: &DoctorArguments,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<KubeCluster, InputErrors> {
+    let ca_pem = arguments.ca.as_ref().map(|path| read_ca(path)).transpose()?;
+    let proxy = proxy_for(&endpoint.host, endpoint.port, None, environment);
+    Ok(KubeCluster {
+        name: endpoint.host.clone(),
+        endpoint: endpoint.clone(),
+        ca_pem,
+        server_name: None,
+        environment: ClientEnvironment { proxy, ..ClientEnvironment::default() },
+        credentials: None,
+        exec: None,
+    })
+}
+
+fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
+    let proxies = &cluster.environment.proxy;
+    let used = proxies.used.as_ref().and_then(|setting| setting.target.clone());
+    let bypassed = proxies.bypassed.as_ref().and_then(|setting| setting.target.clone());
+    let vantage = |name: &str, proxy: Option<ProxyTarget>| Vantage {
+        name: name.to_owned(),
+        kind: proxy.map_or(VantageKind::Local { source_ip: None, interface: None, netns: None }, VantageKind::Proxy),
+        resolvers: Vec::new(),
+        line: 0,
+    };
+    // The path that kubectl takes decides; the other one is there to be compared with.
+    let vantages = match (used, bypassed) {
+        (Some(proxy), _) => vec![vantage("here", Some(proxy)), vantage("here-direct", None)],
+        (None, Some(proxy)) => vec![vantage("here", None), vantage("here-proxied", Some(proxy))],
+        (None, None) => vec![vantage("here", None)],
+    };
+    let cells = (0..vantages.len())
+        .map(|index| PlannedCell {
+            cluster: 0,
+            vantage: index,
+            intended: if index == 0 { Intended::Reachable } else { Intended::Unspecified },
+            via: None,
+            origin: "doctor".to_owned(),
+        })
+        .collect();
+    Plan {
+        clusters: vec![Cluster {
+            name: cluster.name.clone(),
+            endpoint: Some(cluster.endpoint.clone()),
+            provider: identity.provider,
+            ca_pem: cluster.ca_pem.clone(),
+            server_name: cluster.server_name.clone(),
+            addresses: Vec::new(),
+            intent: None,
+            provider_block: None,
+            facts: None,
+            line: 0,
+        }],
+        vantages,
+        cells,
+        resolvers: Vec::new(),
+        controls: None,
+        classes: AddressClasses::default(),
+        propagation: Propagation { window: Some(Duration::ZERO), ..Propagation::default() },
+        contradictions: Vec::new(),
+        file: cluster.environment.kubeconfig.clone().unwrap_or_default(),
+    }
+}
+
+/// Completes the settings with what doctor asks in need: public resolvers, the cloud's own resolver on a cloud's host.
+fn ask_in_need(settings: &mut Settings, no_controls: bool) {
+    if no_controls {
+        return;
+    }
+    // Whoever names resolvers has chosen who may be asked.
+    if settings.resolvers.iter().all(|resolver| resolver.label == "system") {
+        settings.fallback_resolvers = public_resolvers();
+        if let Some(server) = cloud_resolver() {
+            settings.fallback_resolvers.push(NamedResolver {
+                label: "vpc".to_owned(),
+                servers: vec![server],
+                eager: false,
+            });
+        }
+    }
+    settings.default_controls = public_controls(&settings.fallback_resolvers, &settings.resolvers);
+}
+
+/// The public resolvers that are asked when something is wrong and the user named none.
+pub(super) fn public_resolvers() -> Vec<NamedResolver> {
+    let servers = PUBLIC_RESOLVERS.map(|address| SocketAddr::from((address, 53))).to_vec();
+    vec![NamedResolver { label: "public".to_owned(), servers, eager: false }]
+}
+
+/// The default controls: the public resolvers, over TCP.
+pub(super) fn public_controls(fallback: &[NamedResolver], named: &[NamedResolver]) -> Vec<Endpoint> {
+    named
+        .iter()
+        .chain(fallback)
+        .filter(|resolver| resolver.label == "public")
+        .flat_map(|resolver| &resolver.servers)
+        .map(|server| Endpoint { host: server.ip().to_string(), port: server.port() })
+        .collect()
+}
+
+/// The resolver that only a cloud's own hosts can ask, told from the machine's firmware.
+fn cloud_resolver() -> Option<SocketAddr> {
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default().trim().to_owned();
+    if read("sys_vendor") == "Amazon EC2" {
+        return Some(SocketAddr::from(([169, 254, 169, 253], 53)));
+    }
+    // Azure's chassis asset tag is the documented mark of its virtual machines.
+    (read("chassis_asset_tag") == "7783-7084-3265-9085-8269-3286-77")
+        .then(|| SocketAddr::from(([168, 63, 129, 16], 53)))
+}
+
+const PUBLIC_RESOLVERS: [[u8; 4]; 2] = [[9, 9, 9, 9], [1, 1, 1, 1]];

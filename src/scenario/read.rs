@@ -1,0 +1,976 @@
+//! From the positioned tree to the plan. Every mistake is noted and the reading goes on.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use kubereach_probes::{AddressClasses, Endpoint, NamedResolver};
+
+use super::{
+    Access, Cluster, Contradiction, Intent, Plan, PlannedCell, Propagation, ProviderBlock, Surroundings, Vantage,
+    VantageKind, derive::derive, parse_duration,
+};
+use crate::{
+    client::{
+        certificates_pem, host, inline_pem,
+        kubeconfig::{self, KubeCluster, KubeconfigSelection},
+        parse_server_url,
+        proxy::parse_proxy_url,
+        split_host_port,
+    },
+    input::{
+        Documents, Entry, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted,
+        read_bytes, read_tree,
+    },
+    report::{Intended, Provider, Via},
+};
+
+/// Validates a scenario.
+pub(super) fn read(text: &str, file: &Path, surroundings: &Surroundings<'_>) -> Result<Plan, InputErrors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() as u64 > MEBIBYTE {
+        return Err(InputError::new("the scenario is larger than 1 MiB").in_file(file).into());
+    }
+    let source = Source::new(file, text);
+    let tree = read_tree(&source, text, LIMITS)?;
+    let Some(root) = tree.root.filter(|root| !root.is_null()) else {
+        let mut errors = tree.errors;
+        errors.push(
+            source
+                .error((1, 1), "the scenario is empty")
+                .help("it needs `apiVersion: kubereach/v1`, `clusters`, `vantages` and `expect`"),
+        );
+        return Err(InputErrors(errors));
+    };
+    let mut reader = Reader { source, surroundings, errors: tree.errors };
+    let plan = reader.plan(&root);
+    let mut errors = reader.errors;
+    // Stable: errors of one place keep their order; those of other files (a kubeconfig's) come last.
+    errors.sort_by_key(|error| (error.file.as_deref() != Some(file), error.position.unwrap_or_default()));
+    match plan {
+        Some(plan) if errors.is_empty() => Ok(plan),
+        _ => Err(InputErrors::bounded(errors)),
+    }
+}
+
+struct Reader<'a> {
+    source: Source<'a>,
+    surroundings: &'a Surroundings<'a>,
+    errors: Vec<InputError>,
+}
+
+/// A mapping whose keys were checked.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    entries: &'a [Entry],
+    position: (usize, usize),
+}
+
+impl<'a> Fields<'a> {
+    /// The entry of a key; absent too where the value is null.
+    fn entry(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| &*entry.key == key && !entry.value.is_null())
+    }
+
+    fn get(&self, key: &str) -> Option<&'a Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// Where to point for a key: at it, else at the mapping.
+    fn place(&self, key: &str) -> (usize, usize) {
+        self.entries.iter().find(|entry| &*entry.key == key).map_or(self.position, |entry| entry.position)
+    }
+}
+
+/// Names with their position, for look-up.
+type Names = HashMap<String, usize>;
+
+impl Reader<'_> {
+    fn plan(&mut self, root: &Node) -> Option<Plan> {
+        let fields = self.fields(root, "a scenario", ROOT_KEYS)?;
+        self.api_version(&fields);
+        let classes = self.classes(&fields);
+        let (clusters, cluster_names) = self.clusters(&fields);
+        let (vantages, vantage_names) = self.vantages(&fields);
+        let resolvers = fields.get("resolvers").map(|node| self.resolvers(node)).unwrap_or_default();
+        let controls = fields.get("controls").map(|node| self.controls(node));
+        let propagation = fields.get("propagation").map(|node| self.propagation(node)).unwrap_or_default();
+        let expectations = self.expectations(&fields, &cluster_names, &vantage_names);
+        if !clusters.is_empty()
+            && self.expects_nothing(&fields)
+            && clusters.iter().all(|cluster| cluster.as_ref().is_some_and(|cluster| cluster.intent.is_none()))
+        {
+            let message = "nothing is expected: `expect` is empty and no cluster has an `intent`";
+            let error = self.source.error(fields.place("expect"), message);
+            self.errors.push(
+                error.help("add `expect: [{ cluster: …, from: …, reachable: true }]`, or an `intent` to a cluster"),
+            );
+        }
+        if !self.errors.is_empty() {
+            return None;
+        }
+        let clusters: Vec<Cluster> = clusters.into_iter().collect::<Option<_>>()?;
+        let vantages: Vec<Vantage> = vantages.into_iter().collect::<Option<_>>()?;
+        let (cells, contradictions) = plan_cells(&clusters, &vantages, expectations, &classes);
+        Some(Plan {
+            clusters,
+            vantages,
+            cells,
+            contradictions,
+            resolvers,
+            controls,
+            classes,
+            propagation,
+            file: self.source.file.to_owned(),
+        })
+    }
+
+    fn api_version(&mut self, fields: &Fields<'_>) {
+        let help = format!("write `apiVersion: {API_VERSION}`");
+        match fields.get("apiVersion") {
+            None => self.error(fields.place("apiVersion"), "the scenario lacks its `apiVersion`", help),
+            Some(node) => {
+                if let Some(version) = self.text(node, "`apiVersion`")
+                    && version != API_VERSION
+                {
+                    let message = format!("the apiVersion {} is not known; expected `{API_VERSION}`", quoted(&version));
+                    self.error(node.position, message, help);
+                }
+            }
+        }
+    }
+
+    fn classes(&mut self, fields: &Fields<'_>) -> AddressClasses {
+        let Some(fields) =
+            fields.get("classes").and_then(|node| self.fields(node, "`classes`", &["private", "public"]))
+        else {
+            return AddressClasses::default();
+        };
+        AddressClasses {
+            private: fields.get("private").map(|node| self.ranges(node, "`private`")).unwrap_or_default(),
+            public: fields.get("public").map(|node| self.ranges(node, "`public`")).unwrap_or_default(),
+        }
+    }
+
+    /// The clusters with their names; `None` for one with mistakes, so that its name is known all the same.
+    fn clusters(&mut self, fields: &Fields<'_>) -> (Vec<Option<Cluster>>, Names) {
+        let entries = self.named(fields, "clusters", "cluster", "clusters: { prod: { endpoint: https://… } }");
+        let names = names_of(entries);
+        let clusters = entries.iter().map(|entry| self.cluster(entry)).collect();
+        (clusters, names)
+    }
+
+    fn cluster(&mut self, entry: &Entry) -> Option<Cluster> {
+        let before = self.errors.len();
+        let name = entry.key.to_string();
+        let what = format!("the cluster {}", quoted(&name));
+        let fields = self.fields(&entry.value, &what, CLUSTER_KEYS)?;
+        let endpoint = fields.get("endpoint").and_then(|node| self.endpoint(node));
+        let kube = fields.get("kubeconfig").and_then(|node| self.kubeconfig(node));
+        if let (Some(_), Some(kubeconfig)) = (fields.entry("endpoint"), fields.entry("kubeconfig")) {
+            let message = format!("{what} has both `endpoint` and `kubeconfig`");
+            self.error(kubeconfig.position, message, "keep the one that says where the API server is");
+        }
+        let block = self.provider_block(&fields, &what);
+        if ["endpoint", "kubeconfig", "eks", "aks"].iter().all(|key| fields.entry(key).is_none()) {
+            let message = format!("{what} does not say where its API server is");
+            self.error(entry.position, message, "add one of `endpoint`, `kubeconfig`, `eks` and `aks`");
+        }
+        let addresses = fields.get("addresses").map(|node| {
+            self.items(node, "`addresses`").into_iter().filter_map(|item| self.address(item, "an address")).collect()
+        });
+        let ca_pem = fields.get("ca").and_then(|node| self.authority(node));
+        let server_name = fields.get("serverName").and_then(|node| {
+            let name = self.text(node, "`serverName`")?;
+            if rustls::pki_types::ServerName::try_from(name.as_str()).is_err() {
+                let message = format!("{} is no host name", quoted(&name));
+                self.error(node.position, message, "write a DNS name or an address, without scheme and port");
+            }
+            Some(name)
+        });
+        let facts = fields.get("facts").and_then(|node| self.path(node, "`facts`"));
+        let intent = fields.get("intent").and_then(|node| self.intent(node));
+        if self.errors.len() > before {
+            return None;
+        }
+        let endpoint = endpoint.or_else(|| kube.as_ref().map(|kube| kube.endpoint.clone()));
+        let provider = match (&block, &endpoint) {
+            (Some(ProviderBlock::Eks { .. }), _) => Provider::Eks,
+            (Some(ProviderBlock::Aks { .. }), _) => Provider::Aks,
+            (None, Some(endpoint)) => host::recognise(&endpoint.host).provider,
+            (None, None) => Provider::Generic,
+        };
+        Some(Cluster {
+            name,
+            endpoint,
+            provider,
+            ca_pem: ca_pem.or_else(|| kube.as_ref().and_then(|kube| kube.ca_pem.clone())),
+            server_name: server_name.or_else(|| kube.as_ref().and_then(|kube| kube.server_name.clone())),
+            addresses: addresses.unwrap_or_default(),
+            intent,
+            provider_block: block,
+            kubeconfig: kube,
+            facts,
+            line: entry.position.0,
+        })
+    }
+
+    fn endpoint(&mut self, node: &Node) -> Option<super::ClusterEndpoint> {
+        let text = self.text(node, "`endpoint`")?;
+        match parse_server_url(&text) {
+            Ok(endpoint) => Some(endpoint),
+            Err(wrong) => {
+                let mut error = self.source.error(node.position, format!("`endpoint`: {}", wrong.message));
+                error.help = wrong.help;
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
+    fn kubeconfig(&mut self, node: &Node) -> Option<KubeCluster> {
+        let before = self.errors.len();
+        let fields = self.fields(node, "`kubeconfig`", &["path", "context"])?;
+        let path = fields.get("path").and_then(|node| self.path(node, "`path`"));
+        let context = fields.get("context").and_then(|node| self.text(node, "`context`"));
+        if self.errors.len() > before {
+            return None;
+        }
+        let selection = KubeconfigSelection::choose(path.as_deref(), context, self.surroundings.environment);
+        match kubeconfig::load(&selection, self.surroundings.environment) {
+            Ok(cluster) => Some(cluster),
+            Err(InputErrors(errors)) => {
+                let line = node.position.0;
+                let file = self.source.file.display().to_string();
+                self.errors.extend(errors.into_iter().map(|mut error| {
+                    let note = format!("named at line {line} of {file}");
+                    error.help = Some(error.help.map_or(note.clone(), |help| format!("{help} ({note})")));
+                    error
+                }));
+                None
+            }
+        }
+    }
+
+    fn provider_block(&mut self, fields: &Fields<'_>, what: &str) -> Option<ProviderBlock> {
+        if let (Some(eks), Some(aks)) = (fields.entry("eks"), fields.entry("aks")) {
+            let later = if eks.position > aks.position { eks } else { aks };
+            let message = format!("{what} has two provider blocks, `eks` and `aks`");
+            self.error(later.position, message, "keep the one of the provider that runs it");
+        }
+        let eks = fields.get("eks").and_then(|node| {
+            let fields = self.fields(node, "`eks`", &["name", "region", "profile", "endpointUrl"])?;
+            Some(ProviderBlock::Eks {
+                name: self.required(&fields, "name", "`eks`")?,
+                region: self.optional(&fields, "region"),
+                profile: self.optional(&fields, "profile"),
+                endpoint_url: self.provider_url(&fields),
+            })
+        });
+        let aks = fields.get("aks").and_then(|node| {
+            let fields = self.fields(node, "`aks`", &["subscription", "resourceGroup", "name", "endpointUrl"])?;
+            let (subscription, resource_group, name) = (
+                self.required(&fields, "subscription", "`aks`"),
+                self.required(&fields, "resourceGroup", "`aks`"),
+                self.required(&fields, "name", "`aks`"),
+            );
+            Some(ProviderBlock::Aks {
+                subscription: subscription?,
+                resource_group: resource_group?,
+                name: name?,
+                endpoint_url: self.provider_url(&fields),
+            })
+        });
+        eks.or(aks)
+    }
+
+    fn provider_url(&mut self, fields: &Fields<'_>) -> Option<String> {
+        let node = fields.get("endpointUrl")?;
+        let text = self.text(node, "`endpointUrl`")?;
+        let usable = url::Url::parse(&text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if !usable {
+            let message = "`endpointUrl` is no `http` or `https` URL without user information";
+            self.error(node.position, message, "write it as `http://127.0.0.1:5000`");
+        }
+        Some(text)
+    }
+
+    /// A CA: PEM or base64 in the text, else the path of a file.
+    fn authority(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node, "`ca`")?;
+        let help = "give the path of a PEM file, PEM text, or base64 of it";
+        let (found, what) = match inline_pem(&text) {
+            Some(found) => (found, "`ca`".to_owned()),
+            None => {
+                let path = self.resolved(&text);
+                let what = format!("`ca`, the file {}", path.display());
+                let found = read_bytes(&path, "CA file", MEBIBYTE)
+                    .map_err(|error| error.message)
+                    .and_then(|bytes| certificates_pem(&bytes));
+                (found, what)
+            }
+        };
+        found
+            .map_err(|reason| {
+                let error = self.source.error(node.position, format!("{what}: {reason}")).help(help);
+                self.errors.push(error);
+            })
+            .ok()
+    }
+
+    fn intent(&mut self, node: &Node) -> Option<Intent> {
+        let fields = self.fields(node, "`intent`", &["publicAccess", "privateAccess"])?;
+        if fields.entry("publicAccess").is_none() && fields.entry("privateAccess").is_none() {
+            let message = "`intent` says nothing: neither `publicAccess` nor `privateAccess`";
+            self.error(node.position, message, "add `publicAccess: { enabled: true, allow: […] }`, or remove `intent`");
+        }
+        Some(Intent {
+            public_access: fields.entry("publicAccess").and_then(|entry| self.access(entry)),
+            private_access: fields.entry("privateAccess").and_then(|entry| self.access(entry)),
+        })
+    }
+
+    fn access(&mut self, entry: &Entry) -> Option<Access> {
+        let fields = self.fields(&entry.value, &format!("`{}`", entry.key), &["enabled", "allow"])?;
+        Some(Access {
+            enabled: fields.get("enabled").and_then(|node| self.boolean(node, "`enabled`")).unwrap_or(true),
+            allow: fields.get("allow").map(|node| self.ranges(node, "`allow`")),
+            line: entry.position.0,
+        })
+    }
+
+    fn vantages(&mut self, fields: &Fields<'_>) -> (Vec<Option<Vantage>>, Names) {
+        let entries = self.named(fields, "vantages", "vantage", "vantages: { laptop: { local: {} } }");
+        let names = names_of(entries);
+        let vantages = entries.iter().map(|entry| self.vantage(entry)).collect();
+        (vantages, names)
+    }
+
+    fn vantage(&mut self, entry: &Entry) -> Option<Vantage> {
+        let before = self.errors.len();
+        let what = format!("the vantage {}", quoted(&entry.key));
+        let fields = self.fields(&entry.value, &what, VANTAGE_KEYS)?;
+        let kinds: Vec<&Entry> = fields.entries.iter().filter(|entry| VANTAGE_KINDS.contains(&&*entry.key)).collect();
+        let resolvers = fields.get("resolvers").map(|node| self.resolvers(node)).unwrap_or_default();
+        let kind = match kinds.as_slice() {
+            [] => {
+                let known_mistake = fields.entries.iter().any(|entry| !VANTAGE_KEYS.contains(&&*entry.key));
+                if !known_mistake {
+                    let message = format!("{what} does not say where it is");
+                    let help =
+                        format!("add one of {}; `local: {{}}` is this host", listed(VANTAGE_KINDS.iter().copied()));
+                    self.error(entry.position, message, help);
+                }
+                None
+            }
+            [one] => self.vantage_kind(one),
+            [_, second, ..] => {
+                let names = listed(kinds.iter().map(|kind| &*kind.key));
+                let message = format!("{what} is {names} at once");
+                self.error(second.position, message, "keep one; give each place a vantage of its own");
+                None
+            }
+        };
+        let kind = kind.filter(|_| self.errors.len() == before)?;
+        Some(Vantage { name: entry.key.to_string(), kind, resolvers, line: entry.position.0 })
+    }
+
+    fn vantage_kind(&mut self, entry: &Entry) -> Option<VantageKind> {
+        let what = format!("`{}`", entry.key);
+        // `local:` with nothing behind it means `local: {}`.
+        if &*entry.key == "local" && entry.value.is_null() {
+            return Some(VantageKind::Local { source_ip: None, interface: None, netns: None });
+        }
+        let mut fields = |keys: &[&str]| self.fields(&entry.value, &what, keys);
+        match &*entry.key {
+            "local" => {
+                let fields = fields(&["sourceIp", "interface", "netns"])?;
+                Some(VantageKind::Local {
+                    source_ip: fields.get("sourceIp").and_then(|node| self.address(node, "`sourceIp`")),
+                    interface: self.system_name(&fields, "interface", LONGEST_INTERFACE),
+                    netns: self.system_name(&fields, "netns", LONGEST_FILE_NAME),
+                })
+            }
+            "proxy" => {
+                let fields = fields(&["url"])?;
+                let Some(node) = fields.get("url") else {
+                    self.lacks(&fields, "url", &what);
+                    return None;
+                };
+                let text = self.text(node, "`url`")?;
+                let found = if text.contains("://") {
+                    parse_proxy_url(&text)
+                } else {
+                    Err("the proxy's URL has no scheme".to_owned())
+                };
+                found
+                    .map(VantageKind::Proxy)
+                    .map_err(|message| {
+                        // The line may hold the proxy's password.
+                        let error = self.source.error_without_snippet(node.position, message);
+                        self.errors
+                            .push(error.help("write `http://host:port`, `https://…`, `socks5://…` or `socks5h://…`"));
+                    })
+                    .ok()
+            }
+            "model" => {
+                let fields = fields(&["ip", "instance"])?;
+                if fields.entry("ip").is_none() && fields.entry("instance").is_none() {
+                    let help = "add `ip: <address>` or `instance: <instance id>`";
+                    self.error(entry.position, "`model` says neither `ip` nor `instance`", help);
+                }
+                Some(VantageKind::Model {
+                    ip: fields.get("ip").and_then(|node| self.address(node, "`ip`")),
+                    instance: self.word(&fields, "instance"),
+                })
+            }
+            "ssh" => {
+                let fields = fields(&["host"])?;
+                self.required_word(&fields, "host", &what).map(|host| VantageKind::Ssh { host })
+            }
+            "ssm" => {
+                let fields = fields(&["instance", "region"])?;
+                let region = self.word(&fields, "region");
+                self.required_word(&fields, "instance", &what).map(|instance| VantageKind::Ssm { instance, region })
+            }
+            _ => {
+                let fields = fields(&["name"])?;
+                self.required(&fields, "name", &what).map(|name| VantageKind::Agent { name })
+            }
+        }
+    }
+
+    /// The name of an interface or a namespace: one component of a path, as the system keeps it.
+    fn system_name(&mut self, fields: &Fields<'_>, key: &str, longest: usize) -> Option<String> {
+        let node = fields.get(key)?;
+        let name = self.text(node, &format!("`{key}`"))?;
+        let odd = |character: char| character == '/' || character.is_whitespace() || character.is_control();
+        if name.is_empty() || name.len() > longest || name == "." || name == ".." || name.contains(odd) {
+            let message = format!("{} cannot be the name of `{key}`", quoted(&name));
+            self.error(
+                node.position,
+                message,
+                format!("a name has 1 to {longest} characters, no slash, no white space"),
+            );
+            return None;
+        }
+        Some(name)
+    }
+
+    /// A word that becomes an argument of another program: never an option, never two words.
+    fn word(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
+        let node = fields.get(key)?;
+        let word = self.text(node, &format!("`{key}`"))?;
+        if word.is_empty() || word.starts_with('-') || word.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            let message = format!("{} cannot be a `{key}`", quoted(&word));
+            self.error(node.position, message, "it must be one word that does not begin with `-`");
+            return None;
+        }
+        Some(word)
+    }
+
+    fn required_word(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<String> {
+        if fields.entry(key).is_none() {
+            self.lacks(fields, key, what);
+        }
+        self.word(fields, key)
+    }
+
+    fn resolvers(&mut self, node: &Node) -> Vec<NamedResolver> {
+        let Kind::Map(entries) = &node.kind else {
+            self.mismatch(node, "`resolvers`", "a mapping from a label to addresses");
+            return Vec::new();
+        };
+        let mut resolvers = Vec::new();
+        for entry in entries {
+            let what = format!("the resolver {}", quoted(&entry.key));
+            let items: Vec<&Node> = match &entry.value.kind {
+                Kind::Scalar { .. } => vec![&entry.value],
+                _ => self.items(&entry.value, &what),
+            };
+            if items.is_empty() && !matches!(entry.value.kind, Kind::Map(_)) {
+                self.error(entry.position, format!("{what} has no address"), "write `public: [9.9.9.9]`, or remove it");
+            }
+            let servers = items.into_iter().filter_map(|item| self.server(item, &what)).collect();
+            resolvers.push(NamedResolver { label: entry.key.to_string(), servers, eager: true });
+        }
+        resolvers
+    }
+
+    /// `host` or `host:port`; a name is resolved here, once.
+    fn server(&mut self, node: &Node, what: &str) -> Option<SocketAddr> {
+        let text = self.text(node, what)?;
+        let help = "write an address such as `9.9.9.9` or `9.9.9.9:5353`";
+        match split_host_port(&text) {
+            Err(reason) => {
+                self.error(node.position, format!("{} is no address of a resolver: {reason}", quoted(&text)), help);
+                None
+            }
+            Ok((host, port)) => {
+                let address = host.parse().ok().or_else(|| (self.surroundings.resolve)(&host));
+                if address.is_none() {
+                    self.error(
+                        node.position,
+                        format!("the resolver {} has no address that this host can find", quoted(&host)),
+                        help,
+                    );
+                }
+                address.map(|address| SocketAddr::new(address, port.unwrap_or(53)))
+            }
+        }
+    }
+
+    fn controls(&mut self, node: &Node) -> Vec<Endpoint> {
+        let mut controls = Vec::new();
+        for item in self.items(node, "`controls`") {
+            let Some(text) = self.text(item, "a control") else { continue };
+            let help = "write `host:port`; `controls: []` asks nobody";
+            match split_host_port(&text) {
+                Ok((host, Some(port))) => controls.push(Endpoint { host, port }),
+                Ok((_, None)) => {
+                    self.error(item.position, format!("the control {} lacks its port", quoted(&text)), help)
+                }
+                Err(reason) => self.error(item.position, format!("the control {}: {reason}", quoted(&text)), help),
+            }
+        }
+        controls
+    }
+
+    fn propagation(&mut self, node: &Node) -> Propagation {
+        let default = Propagation::default();
+        let Some(fields) = self.fields(node, "`propagation`", &["window", "interval", "consecutive"]) else {
+            return default;
+        };
+        let window = fields.get("window").and_then(|node| self.duration(node, "`window`"));
+        let interval = fields.get("interval").and_then(|node| {
+            let interval = self.duration(node, "`interval`")?;
+            if interval.is_zero() {
+                self.error(
+                    node.position,
+                    "`interval` is 0: rounds would follow each other without a pause",
+                    "write `interval: 5s`",
+                );
+            }
+            Some(interval)
+        });
+        let consecutive = fields.get("consecutive").and_then(|node| {
+            let number = match &node.kind {
+                Kind::Scalar { text, plain: true } => {
+                    text.parse::<u32>().ok().filter(|number| (1..=1000).contains(number))
+                }
+                _ => None,
+            };
+            if number.is_none() {
+                let message =
+                    format!("`consecutive` must be a number from 1 to 1000, but {} stands here", node.describe());
+                self.error(
+                    node.position,
+                    message,
+                    "it is how many agreeing rounds in a row are believed, 3 by default",
+                );
+            }
+            number
+        });
+        Propagation {
+            window,
+            interval: interval.unwrap_or(default.interval),
+            consecutive: consecutive.unwrap_or(default.consecutive),
+        }
+    }
+
+    fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+        let text = self.text(node, what)?;
+        parse_duration(&text)
+            .map_err(|message| {
+                let error = self.source.error(node.position, format!("{what}: {message}"));
+                self.errors.push(error);
+            })
+            .ok()
+    }
+
+    fn expects_nothing(&self, fields: &Fields<'_>) -> bool {
+        fields.get("expect").is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()))
+    }
+
+    fn expectations(&mut self, fields: &Fields<'_>, clusters: &Names, vantages: &Names) -> Vec<Expectation> {
+        let Some(node) = fields.get("expect") else { return Vec::new() };
+        let items = self.items(node, "`expect`");
+        items.into_iter().flat_map(|item| self.expectation(item, clusters, vantages)).collect()
+    }
+
+    fn expectation(&mut self, node: &Node, clusters: &Names, vantages: &Names) -> Vec<Expectation> {
+        let what = "an entry of `expect`";
+        let Some(fields) = self.fields(node, what, &["cluster", "from", "reachable", "via"]) else { return Vec::new() };
+        for key in ["cluster", "from", "reachable"] {
+            if fields.entry(key).is_none() {
+                self.lacks(&fields, key, what);
+            }
+        }
+        let cluster = fields.get("cluster").and_then(|node| self.reference(node, "cluster", clusters));
+        let from: Vec<&Node> = match fields.get("from") {
+            Some(node @ Node { kind: Kind::List(items), .. }) => {
+                if items.is_empty() {
+                    self.error(node.position, "`from` is empty", format!("known vantages: {}", known(vantages)));
+                }
+                items.iter().collect()
+            }
+            Some(node) => vec![node],
+            None => Vec::new(),
+        };
+        let vantages: Vec<usize> =
+            from.into_iter().filter_map(|node| self.reference(node, "vantage", vantages)).collect();
+        let reachable = fields.get("reachable").and_then(|node| self.boolean(node, "`reachable`"));
+        let via = fields.get("via").and_then(|node| {
+            let text = self.text(node, "`via`")?;
+            match text.as_str() {
+                "public" => Some(Via::Public),
+                "private" => Some(Via::Private),
+                other => {
+                    let message = format!("`via` must be `public` or `private`, but {} stands here", quoted(other));
+                    self.error(node.position, message, "leave it out where either may answer");
+                    None
+                }
+            }
+        });
+        let (Some(cluster), Some(reachable)) = (cluster, reachable) else { return Vec::new() };
+        let line = node.position.0;
+        vantages.into_iter().map(|vantage| Expectation { cluster, vantage, reachable, via, line }).collect()
+    }
+
+    /// The index of a name that must exist.
+    fn reference(&mut self, node: &Node, what: &str, names: &Names) -> Option<usize> {
+        let name = self.text(node, &format!("the name of a {what}"))?;
+        let index = names.get(&name).copied();
+        if index.is_none() {
+            let mut message = format!("there is no {what} {}", quoted(&name));
+            if let Some(similar) = closest(&name, names.keys().map(String::as_str)) {
+                message = format!("{message}; did you mean {}?", quoted(similar));
+            }
+            self.error(node.position, message, format!("known {what}s: {}", known(names)));
+        }
+        index
+    }
+
+    /// The entries of a mapping from names, which must not be empty.
+    fn named<'b>(&mut self, fields: &Fields<'b>, key: &str, what: &str, example: &str) -> &'b [Entry] {
+        let Some(entry) = fields.entry(key) else {
+            let message = format!(
+                "the scenario has no {what}: `{key}` is {}",
+                match fields.entries.iter().any(|entry| &*entry.key == key) {
+                    true => "empty",
+                    false => "missing",
+                }
+            );
+            self.error(fields.place(key), message, format!("write `{example}`"));
+            return &[];
+        };
+        match &entry.value.kind {
+            Kind::Map(entries) => {
+                if entries.is_empty() {
+                    let message = format!("the scenario has no {what}: `{key}` is empty");
+                    self.error(entry.position, message, format!("write `{example}`"));
+                }
+                for entry in entries {
+                    if entry.key.trim().is_empty() || entry.key.contains(char::is_control) {
+                        self.error(
+                            entry.position,
+                            format!("the name of a {what} is empty or holds control characters"),
+                            "choose another name",
+                        );
+                    }
+                }
+                entries
+            }
+            _ => {
+                self.mismatch(&entry.value, &format!("`{key}`"), "a mapping from names");
+                &[]
+            }
+        }
+    }
+
+    /// A mapping with known keys; says which keys are not known.
+    fn fields<'b>(&mut self, node: &'b Node, what: &str, keys: &[&str]) -> Option<Fields<'b>> {
+        let Kind::Map(entries) = &node.kind else {
+            self.mismatch(node, what, &format!("a mapping with {}", listed(keys.iter().copied())));
+            return None;
+        };
+        for entry in entries.iter().filter(|entry| !keys.contains(&&*entry.key)) {
+            let mut message = format!("{what} has no key {}", quoted(&entry.key));
+            if let Some(similar) = closest(&entry.key, keys.iter().copied()) {
+                message = format!("{message}; did you mean `{similar}`?");
+            }
+            let help = if &*entry.key == "<<" {
+                "merge keys are not part of YAML 1.2; write the values out, or repeat a whole value by an alias"
+                    .to_owned()
+            } else {
+                format!("known keys: {}", listed(keys.iter().copied()))
+            };
+            self.error(entry.position, message, help);
+        }
+        Some(Fields { entries, position: node.position })
+    }
+
+    fn items<'b>(&mut self, node: &'b Node, what: &str) -> Vec<&'b Node> {
+        match &node.kind {
+            Kind::List(items) => items.iter().collect(),
+            Kind::Null => Vec::new(),
+            _ => {
+                self.mismatch(node, what, "a list");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Text; a plain scalar is taken as it is written, whatever it looks like: `name: no` is the name `no`.
+    fn text(&mut self, node: &Node, what: &str) -> Option<String> {
+        match &node.kind {
+            Kind::Scalar { text, .. } => Some(text.trim().to_owned()),
+            _ => {
+                self.mismatch(node, what, "text");
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match &node.kind {
+            Kind::Scalar { text, plain: true } if matches!(&**text, "true" | "True" | "TRUE") => Some(true),
+            Kind::Scalar { text, plain: true } if matches!(&**text, "false" | "False" | "FALSE") => Some(false),
+            _ => {
+                self.mismatch(node, what, "`true` or `false`");
+                None
+            }
+        }
+    }
+
+    fn address(&mut self, node: &Node, what: &str) -> Option<IpAddr> {
+        let text = self.text(node, what)?;
+        let address = text.parse::<IpAddr>().ok();
+        if address.is_none() {
+            let message = format!("{what} must be an IP address, but {} stands here", quoted(&text));
+            self.error(node.position, message, "write it as `192.0.2.7` or `2001:db8::7`");
+        }
+        address
+    }
+
+    fn ranges(&mut self, node: &Node, what: &str) -> Vec<IpNet> {
+        self.items(node, what).into_iter().filter_map(|item| self.range(item)).collect()
+    }
+
+    /// A range in its canonical form; a bare address is the range that holds it alone.
+    fn range(&mut self, node: &Node) -> Option<IpNet> {
+        let text = self.text(node, "a range")?;
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(IpNet::from(address));
+        }
+        match text.parse::<IpNet>() {
+            Ok(range) if range == range.trunc() => Some(range),
+            Ok(range) => {
+                let message = format!("the range {} has host bits set", quoted(&text));
+                let help = format!(
+                    "write `{}` for the range, or `{}` for the one address",
+                    range.trunc(),
+                    IpNet::from(range.addr())
+                );
+                self.error(node.position, message, help);
+                None
+            }
+            Err(_) => {
+                let message = format!("{} is not a range of addresses", quoted(&text));
+                self.error(node.position, message, "write it as `203.0.113.0/24` or `2001:db8::/48`");
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
+        let text = self.text(node, what)?;
+        if text.is_empty() || text.contains('\0') {
+            self.error(node.position, format!("{what} is not a path"), "name a file or folder");
+            return None;
+        }
+        Some(self.resolved(&text))
+    }
+
+    fn resolved(&self, text: &str) -> PathBuf {
+        let home = text.strip_prefix("~/").and_then(|rest| {
+            (self.surroundings.environment)("HOME")
+                .filter(|home| !home.is_empty())
+                .map(|home| Path::new(&home).join(rest))
+        });
+        home.unwrap_or_else(|| self.source.file.parent().unwrap_or_else(|| Path::new("")).join(text))
+    }
+
+    fn required(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<String> {
+        match fields.get(key) {
+            None => {
+                self.lacks(fields, key, what);
+                None
+            }
+            Some(node) => {
+                let text = self.text(node, &format!("`{key}`"))?;
+                if text.is_empty() {
+                    self.error(
+                        node.position,
+                        format!("`{key}` of {what} is empty"),
+                        format!("give {what} its `{key}`"),
+                    );
+                }
+                Some(text)
+            }
+        }
+    }
+
+    fn optional(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
+        fields.get(key).and_then(|node| self.text(node, &format!("`{key}`")))
+    }
+
+    fn lacks(&mut self, fields: &Fields<'_>, key: &str, what: &str) {
+        self.error(fields.position, format!("{what} lacks its `{key}`"), format!("add `{key}: …`"));
+    }
+
+    fn mismatch(&mut self, node: &Node, what: &str, expected: &str) {
+        let error =
+            self.source.error(node.position, format!("{what} must be {expected}, but {} stands here", node.describe()));
+        self.errors.push(error);
+    }
+
+    fn error(&mut self, position: (usize, usize), message: impl Into<String>, help: impl Into<String>) {
+        let error = self.source.error(position, message).help(help);
+        self.errors.push(error);
+    }
+}
+
+/// One pair that `expect` names.
+struct Expectation {
+    cluster: usize,
+    vantage: usize,
+    reachable: bool,
+    via: Option<Via>,
+    line: usize,
+}
+
+/// The cells: those of `expect` in its order, then those that intents imply; and where the scenario contradicts itself.
+fn plan_cells(
+    clusters: &[Cluster],
+    vantages: &[Vantage],
+    expectations: Vec<Expectation>,
+    classes: &AddressClasses,
+) -> (Vec<PlannedCell>, Vec<Contradiction>) {
+    let mut cells: Vec<PlannedCell> = Vec::new();
+    let mut places: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
+    let mut contradictions = Vec::new();
+    for expectation in expectations {
+        let Expectation { cluster, vantage, reachable, via, line } = expectation;
+        let intended = if reachable { Intended::Reachable } else { Intended::Unreachable };
+        let contradiction = |message: String| Contradiction { cluster, vantage, message };
+        if let Some(message) = contradicts_intent(&clusters[cluster], &vantages[vantage], &expectation, classes) {
+            contradictions.push(contradiction(message));
+        }
+        if let Some((index, first)) = places.get(&(cluster, vantage)) {
+            let cell = &mut cells[*index];
+            let words = |intended: Intended, via: Option<Via>| match via {
+                Some(via) => format!("{} via {}", intended.label(), via.label()),
+                None => intended.label().to_owned(),
+            };
+            if cell.intended != intended || cell.via.is_some() && via.is_some() && cell.via != via {
+                contradictions.push(contradiction(format!(
+                    "line {first} expects it {}, line {line} expects it {}",
+                    words(cell.intended, cell.via),
+                    words(intended, via)
+                )));
+            } else {
+                cell.via = cell.via.or(via);
+            }
+            continue;
+        }
+        places.insert((cluster, vantage), (cells.len(), line));
+        cells.push(PlannedCell { cluster, vantage, intended, via, origin: format!("expect, line {line}") });
+    }
+    for (cluster, details) in clusters.iter().enumerate() {
+        let Some(intent) = &details.intent else { continue };
+        for (vantage, from) in vantages.iter().enumerate() {
+            if !places.contains_key(&(cluster, vantage)) {
+                let (intended, origin) = derive(intent, &from.kind, classes);
+                cells.push(PlannedCell { cluster, vantage, intended, via: None, origin });
+            }
+        }
+    }
+    (cells, contradictions)
+}
+
+/// Why no configuration within the cluster's intent can meet the expectation.
+fn contradicts_intent(
+    cluster: &Cluster,
+    vantage: &Vantage,
+    expectation: &Expectation,
+    classes: &AddressClasses,
+) -> Option<String> {
+    let intent = cluster.intent.as_ref()?;
+    let line = expectation.line;
+    let path = match expectation.via {
+        Some(Via::Public) => Some((&intent.public_access, "public")),
+        Some(Via::Private) => Some((&intent.private_access, "private")),
+        _ => None,
+    };
+    if let Some((Some(access), name)) = path
+        && expectation.reachable
+        && !access.enabled
+    {
+        return Some(format!(
+            "line {line} expects it reachable via {name}, but line {} says {name}Access is not enabled",
+            access.line
+        ));
+    }
+    let VantageKind::Model { ip: Some(ip), instance: None } = &vantage.kind else { return None };
+    // Where the expectation names the path, only that path of the intent counts.
+    let considered = match expectation.via {
+        Some(Via::Public) => Intent { public_access: intent.public_access.clone(), private_access: None },
+        Some(Via::Private) => Intent { public_access: None, private_access: intent.private_access.clone() },
+        _ => intent.clone(),
+    };
+    let (derived, origin) = derive(&considered, &vantage.kind, classes);
+    match (expectation.reachable, derived) {
+        (true, Intended::Unreachable) => {
+            Some(format!("line {line} expects it reachable, but {origin} does not allow {ip}"))
+        }
+        (false, Intended::Reachable) => Some(format!("line {line} expects it unreachable, but {origin} allows {ip}")),
+        _ => None,
+    }
+}
+
+fn names_of(entries: &[Entry]) -> Names {
+    let mut names = Names::new();
+    for (index, entry) in entries.iter().enumerate() {
+        names.entry(entry.key.to_string()).or_insert(index);
+    }
+    names
+}
+
+/// The names in the order of the text.
+fn known(names: &Names) -> String {
+    let mut sorted: Vec<(&usize, &str)> = names.iter().map(|(name, index)| (index, name.as_str())).collect();
+    sorted.sort_unstable();
+    listed(sorted.into_iter().map(|(_, name)| name))
+}
+
+const API_VERSION: &str = "kubereach/v1";
+const LIMITS: Limits = Limits { nodes: 100_000, depth: 64, documents: Documents::One };
+const LONGEST_INTERFACE: usize = 15;
+const LONGEST_FILE_NAME: usize = 255;
+
+const ROOT_KEYS: &[&str] =
+    &["apiVersion", "clusters", "resolvers", "vantages", "expect", "propagation", "controls", "classes"];
+const CLUSTER_KEYS: &[&str] =
+    &["endpoint", "kubeconfig", "eks", "aks", "addresses", "ca", "serverName", "facts", "intent"];
+const VANTAGE_KINDS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "agent"];
+const VANTAGE_KEYS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "agent", "resolvers"];

@@ -9,8 +9,8 @@ use crate::{
     check::Settings,
     client::{
         ClientEnvironment,
-        host::{HostIdentity, recognise},
         exec::exec_credentials,
+        host::{HostIdentity, recognise},
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
         proxy::proxy_for,
     },

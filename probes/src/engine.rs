@@ -34,7 +34,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum ProbeEvent {
     /// A resolver has answered, or not.
-    Resolved(DnsObservation),
+    Resolved(Box<DnsObservation>),
     /// An address has been tried through all stages.
     Attempted(Box<Attempt>),
     /// Something is wrong: the search for the cause has begun.
@@ -197,7 +197,7 @@ impl Round {
                 self.pending.deciding -= 1;
                 let deciding = observations.first().cloned();
                 for observation in &observations {
-                    self.run.tell(|| ProbeEvent::Resolved(observation.clone()));
+                    self.run.tell(|| ProbeEvent::Resolved(Box::new(observation.clone())));
                 }
                 self.observation.dns.extend(observations);
                 if let Some(deciding) = deciding {
@@ -218,7 +218,7 @@ impl Round {
                 } else {
                     self.pending.evidence -= 1;
                 }
-                self.run.tell(|| ProbeEvent::Resolved(observation.clone()));
+                self.run.tell(|| ProbeEvent::Resolved(Box::new(observation.clone())));
                 let (addresses, label) = (observation.addresses.clone(), observation.resolver.clone());
                 self.observation.dns.push(observation);
                 // The deciding resolver goes first; what it has not given by now is evidence.
@@ -316,7 +316,7 @@ impl Round {
 
     /// A random sibling of the name, from the deciding resolver: a resolver that knows it lies.
     fn ask_canaries(&mut self) {
-        let seed = self.observation.started_at.map_or(0, |time| time.as_nanosecond().unsigned_abs() as u64);
+        let seed = self.observation.started_at.map_or(0, |time| time.as_microsecond().unsigned_abs());
         let name = dns::canary_name(&self.target.host, seed);
         let options = Arc::clone(&self.options);
         self.pending.evidence += 1;
@@ -568,14 +568,13 @@ async fn proxied_attempt(
     labels: Vec<String>,
 ) -> (ProxyObservation, Attempt) {
     let mut attempt = blank(address, target, options, labels, true);
-    let (dns, addresses) = match proxy.host.parse::<IpAddr>() {
-        Ok(address) => (None, vec![address]),
-        Err(_) => {
-            let answer = system::ask_system(&options.system, &proxy.host, &dns_settings(options)).await;
-            let answer = answer.into_iter().next();
-            let addresses = answer.as_ref().map(|answer| answer.addresses.clone()).unwrap_or_default();
-            (answer, addresses)
-        }
+    let (dns, addresses) = if let Ok(address) = proxy.host.parse::<IpAddr>() {
+        (None, vec![address])
+    } else {
+        let answer = system::ask_system(&options.system, &proxy.host, &dns_settings(options)).await;
+        let answer = answer.into_iter().next();
+        let addresses = answer.as_ref().map(|answer| answer.addresses.clone()).unwrap_or_default();
+        (answer, addresses)
     };
     let host = address.map_or_else(|| target.host.clone(), |address| address.to_string());
     let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
@@ -594,12 +593,11 @@ async fn proxied_attempt(
 
 async fn ask_control(control: &Endpoint, options: &Options) -> Control {
     let target = control.to_string();
-    let addresses = match control.host.parse::<IpAddr>() {
-        Ok(address) => vec![address],
-        Err(_) => {
-            let answers = system::ask_system(&options.system, &control.host, &dns_settings(options)).await;
-            answers.into_iter().next().map(|answer| answer.addresses).unwrap_or_default()
-        }
+    let addresses = if let Ok(address) = control.host.parse::<IpAddr>() {
+        vec![address]
+    } else {
+        let answers = system::ask_system(&options.system, &control.host, &dns_settings(options)).await;
+        answers.into_iter().next().map(|answer| answer.addresses).unwrap_or_default()
     };
     let Some(address) = addresses.first() else {
         return Control { target, answered: false, detail: "its name does not resolve".to_owned() };
@@ -716,11 +714,11 @@ fn milliseconds(since: Instant) -> f64 {
 /// Label of the deciding resolver.
 const SYSTEM: &str = "system";
 /// How long a stage may take before the search for the cause begins beside it.
-const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_secs(1);
 const VARIANT_TIMEOUT: Duration = Duration::from_millis(1800);
 const TRACE_TIMEOUT: Duration = Duration::from_millis(1800);
-const CONTROL_TIMEOUT: Duration = Duration::from_millis(2000);
-const ECHO_TIMEOUT: Duration = Duration::from_millis(1000);
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
+const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 const REPEAT_TIMEOUT: Duration = Duration::from_millis(900);
 const REPEAT_PACE: Duration = Duration::from_millis(50);
 const REPEATS: u32 = 8;

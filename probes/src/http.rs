@@ -197,7 +197,7 @@ fn request(path: &str, exchange: Exchange<'_>) -> Result<Request<Empty<Bytes>>, 
     };
     match exchange.credentials {
         Some(Credentials::Bearer(token)) => {
-            request = request.header(header::AUTHORIZATION, sensitive("Bearer", token)?)
+            request = request.header(header::AUTHORIZATION, sensitive("Bearer", token)?);
         }
         Some(Credentials::Basic(user, password)) => {
             let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));

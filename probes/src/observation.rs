@@ -301,10 +301,10 @@ impl TcpOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IcmpError {
-    /// ICMP or ICMPv6 type.
+    /// ICMP or `ICMPv6` type.
     #[serde(rename = "type")]
     pub kind: u8,
-    /// ICMP or ICMPv6 code.
+    /// ICMP or `ICMPv6` code.
     pub code: u8,
     /// The host or router that sent it.
     pub from: Option<IpAddr>,
@@ -516,7 +516,7 @@ pub struct TlsVariant {
 pub enum TlsVariantKind {
     /// A maximum segment size of 1,200 bytes, so that no packet meets a small MTU.
     SmallSegments,
-    /// Classical key shares only: the ClientHello fits one segment.
+    /// Classical key shares only: the `ClientHello` fits one segment.
     ClassicalKeyShares,
     /// No SNI extension.
     NoServerName,

@@ -243,9 +243,8 @@ impl AddressClasses {
         match (longest(&self.private), longest(&self.public)) {
             (Some(private), Some(public)) if public > private => AddressClass::Public,
             (Some(_), _) => AddressClass::Private,
-            (None, Some(_)) => AddressClass::Public,
             (None, None) if is_registered_private(address) => AddressClass::Private,
-            (None, None) => AddressClass::Public,
+            (None, _) => AddressClass::Public,
         }
     }
 

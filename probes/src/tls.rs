@@ -29,7 +29,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::{Certificate, ClusterCa, Credentials, TlsChecks, TlsOutcome, TlsStage, Trust, Validity};
 
-/// What a ClientHello looks like.
+/// What a `ClientHello` looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hello {
     /// As a current Go client's: a post-quantum key share first, so larger than one segment; h2 and http/1.1.

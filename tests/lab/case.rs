@@ -310,20 +310,32 @@ impl Case {
         if self.uses_bind() {
             needed.push("named");
         }
-        // The first word of a confirming line is a tool.
-        needed.extend(self.confirm.iter().filter_map(|confirm| {
-            confirm.run.split(' ').find(|word| !word.contains('=') && *word != "!" && *word != "timeout")
-        }));
+        // The first word of each command of a confirming line is a tool.
+        for confirm in &self.confirm {
+            let commands = confirm.run.split(['|', ';', '&']);
+            needed.extend(commands.filter_map(first_tool));
+        }
         needed.sort_unstable();
         needed.dedup();
-        let builtin = ["test", "[", "!", "for", "if", "while"];
-        needed.retain(|tool| !builtin.contains(tool) && find_tool(tool).is_none());
+        needed.retain(|tool| find_tool(tool).is_none());
         needed.into_iter().map(str::to_owned).collect()
     }
 
     /// Whether any view is served by bind9.
     pub(crate) fn uses_bind(&self) -> bool {
         VIEWS.iter().any(|view| !self.dns.without.iter().any(|without| without == view))
+    }
+}
+
+/// The tool that a command of a shell line calls, past settings and words of the shell.
+fn first_tool(command: &str) -> Option<&str> {
+    let mut words = command.split_whitespace();
+    let word = words.find(|word| !word.contains('=') && !["!", "do", "then", "if", "while"].contains(word))?;
+    match word {
+        "for" | "done" | "fi" | "[" | "test" => None,
+        // `timeout 3 tool`.
+        "timeout" => words.nth(1),
+        word => word.starts_with(|first: char| first.is_ascii_lowercase()).then_some(word),
     }
 }
 

@@ -7,6 +7,12 @@
 //! `KUBEREACH_LAB=required` makes a case that cannot run here a failure instead of an ignored test;
 //! `KUBEREACH_LAB_ONLY=confirm` stops after the ordinary tools. See `scenarios/lab/README.md` for the form of a case.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the lab speaks to its reader and between its processes"
+)]
+
 mod case;
 mod judge;
 mod sandbox;

@@ -40,6 +40,9 @@ pub(crate) fn run(file: &Path) -> ExitCode {
     }
 }
 
+/// Waits until something that was started is ready.
+type Readiness = Box<dyn FnOnce() -> Result<(), String>>;
+
 struct Sandbox {
     /// Values of `${…}`.
     values: BTreeMap<String, String>,
@@ -166,7 +169,7 @@ impl Sandbox {
         if !servers.contains_key("server") {
             servers.insert("server".to_owned(), vec![ServerSpec::Api(default_server())]);
         }
-        let mut waiting: Vec<(String, Box<dyn FnOnce() -> Result<(), String>>)> = Vec::new();
+        let mut waiting: Vec<(String, Readiness)> = Vec::new();
         for (host, servers) in servers.into_iter().filter(|(_, servers)| !servers.is_empty()) {
             let file = format!("/run/lab/serve/{host}.json");
             let description = Description { authorities: self.authorities.clone(), servers };
@@ -481,7 +484,7 @@ fn stage(what: &str) {
 
 static STAGE: Mutex<String> = Mutex::new(String::new());
 
-const LONGEST_CASE: Duration = Duration::from_secs(60);
+const LONGEST_CASE: Duration = Duration::from_mins(1);
 const LONGEST_START: Duration = Duration::from_secs(15);
 const WORK: &str = "/run/lab/work";
 const BIND: &str = "/run/lab/bind";

@@ -71,12 +71,12 @@ impl LabCa {
     /// Issues a server certificate with a new key. The chain is the leaf, then the intermediate when asked for;
     /// the authority itself is never part of it.
     pub fn issue(&self, spec: &CertificateSpec) -> Result<Identity, ServerError> {
-        let subject = spec.common_name.clone().or_else(|| spec.names.first().cloned()).unwrap_or_else(|| "lab".into());
-        let failed = |error: rcgen::Error| certificate_error(&subject, &error);
+        let subject = spec.common_name.as_deref().unwrap_or("kube-apiserver");
+        let failed = |error: rcgen::Error| certificate_error(subject, &error);
         let names: Vec<String> =
             spec.names.iter().cloned().chain(spec.addresses.iter().map(ToString::to_string)).collect();
         let mut params = CertificateParams::new(names).map_err(failed)?;
-        params.distinguished_name.push(DnType::CommonName, subject.as_str());
+        params.distinguished_name.push(DnType::CommonName, subject);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
@@ -135,7 +135,7 @@ impl Default for AuthoritySpec {
 pub struct CertificateSpec {
     /// Which authority issues it.
     pub authority: String,
-    /// Subject's common name; the first name when absent.
+    /// Subject's common name; `kube-apiserver` when absent.
     pub common_name: Option<String>,
     /// DNS names.
     pub names: Vec<String>,

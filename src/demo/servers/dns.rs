@@ -112,7 +112,7 @@ pub enum DnsReply {
     Looping,
     /// Over UDP truncated, over TCP 65,535 bytes long.
     Oversized,
-    /// First with another id and other addresses (192.0.2.66, 2001:db8::66), then rightly.
+    /// First with another id and other addresses (192.0.2.66 and `2001:db8::66`), then rightly.
     WrongIdFirst,
     /// First from another port and with other addresses, then rightly.
     WrongSourceFirst,
@@ -175,16 +175,18 @@ impl Service {
         match answer.reply {
             DnsReply::Answer | DnsReply::Nxdomain | DnsReply::Servfail | DnsReply::Refused => vec![right],
             DnsReply::Silence => Vec::new(),
-            DnsReply::Malformed => {
-                let mut bytes = right.bytes;
-                bytes.truncate(bytes.len().saturating_sub(bytes.len() / 4).max(13));
-                vec![Packet::right(bytes)]
-            }
-            DnsReply::Looping => {
-                // The header says one question and one answer; the answer's name points at itself.
-                let mut bytes = packet[..12].to_vec();
-                bytes[2..12].copy_from_slice(&[0x81, 0x80, 0, 0, 0, 1, 0, 0, 0, 0]);
-                bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 10]);
+            DnsReply::Malformed | DnsReply::Looping => {
+                // Header and question are right; the one answer is a name that points at itself, or half a record.
+                let mut message = Message::response(question.metadata.id, question.metadata.op_code);
+                message.queries.clone_from(&question.queries);
+                let mut bytes = encode(&message);
+                let [high, low] = u16::try_from(bytes.len()).unwrap_or(12).to_be_bytes();
+                bytes[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+                if answer.reply == DnsReply::Looping {
+                    bytes.extend([0xc0 | high, low, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 10]);
+                } else {
+                    bytes.extend([0xc0, 12, 0, 1, 0, 1, 0]);
+                }
                 vec![Packet::right(bytes)]
             }
             DnsReply::Oversized if over_tcp => {

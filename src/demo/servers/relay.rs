@@ -154,7 +154,11 @@ impl ResolvesServerCert for Resigner {
         if let Some(key) = issued.get(&name) {
             return Some(Arc::clone(key));
         }
-        let spec = CertificateSpec { names: vec![name.clone()], ..CertificateSpec::default() };
+        let spec = CertificateSpec {
+            common_name: Some(name.clone()),
+            names: vec![name.clone()],
+            ..CertificateSpec::default()
+        };
         let identity = self.authority.issue(&spec).ok()?;
         let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&identity.key).ok()?;
         let certified = Arc::new(CertifiedKey::new(identity.chain, key));

@@ -614,7 +614,7 @@ fn concurrency() -> usize {
 
 /// Documented: changes of the authorized ranges take up to two minutes
 /// (<https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>).
-const AKS_WINDOW: Duration = Duration::from_secs(120);
+const AKS_WINDOW: Duration = Duration::from_mins(2);
 const MAXIMUM_EVIDENCE: usize = 12;
 const MAXIMUM_ROUNDS_KEPT: usize = 1_000;
 const MAXIMUM_DESCRIPTORS: u64 = 65_536;

@@ -41,9 +41,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain(arguments),
         Command::Schema(arguments) => print(&schema::document(arguments.of, scenario::schema)),
         Command::Completions(arguments) => print(&completions::script(arguments.shell)),
-        Command::Man(arguments) => man::write(&arguments.directory)
-            .map_err(InputErrors::from)
-            .and_then(|pages| print(&pages.iter().map(|page| format!("{}\n", page.display())).collect::<String>())),
+        Command::Man(arguments) => man::write(&arguments.directory).map_err(InputErrors::from).and_then(|pages| {
+            let names: Vec<String> = pages.iter().map(|page| page.display().to_string()).collect();
+            print(&(names.join("\n") + "\n"))
+        }),
     };
     result.unwrap_or_else(|errors| {
         printer::complain(&format!("{errors}\n"));

@@ -123,6 +123,7 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Verdict;
 
     fn pair() -> (String, String) {
         ("prod".to_owned(), "lap\x1btop".to_owned())

@@ -191,13 +191,13 @@ fn exec_credentials_within(exec: &ExecCommand, deadline: Duration) -> Result<Cre
             .help("its token service may be out of reach; run it by hand to see")
             .into());
     };
+    if u64::try_from(output.len()).unwrap_or(u64::MAX) > MOST_OUTPUT {
+        return Err(failed(format!("the exec plugin {name} printed more than 1 MiB")).into());
+    }
     if !status.success() {
         return Err(failed(format!("the exec plugin {name} failed: {status}"))
             .help("run it by hand to see why")
             .into());
-    }
-    if u64::try_from(output.len()).unwrap_or(u64::MAX) > MOST_OUTPUT {
-        return Err(failed(format!("the exec plugin {name} printed more than 1 MiB")).into());
     }
     read_credential(&output, &exec.api_version)
         .map_err(|reason| failed(format!("the exec plugin {name} printed no usable credential: {reason}")).into())

@@ -30,7 +30,7 @@ pub enum HostKind {
     AksPublic,
     /// An AKS private cluster's name in a `privatelink` zone.
     AksPrivateLink,
-    /// An AKS private cluster's name with API-server VNet integration.
+    /// An AKS private cluster's name with API-server `VNet` integration.
     AksPrivate,
     /// The name that only the Azure portal uses.
     AksPortal,

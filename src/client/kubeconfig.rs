@@ -469,8 +469,10 @@ fn resolve(
         }
         Some(server) => parse_server_url(server)
             .map_err(|wrong| {
-                let mut error =
-                    shown(inner("server"), &first, format!("`server` of the cluster {name}: {}", wrong.message));
+                let message = format!("`server` of the cluster {name}: {}", wrong.message);
+                // A query may hold a token.
+                let show = if server.contains('?') { at } else { shown };
+                let mut error = show(inner("server"), &first, message);
                 error.help = wrong.help;
                 errors.push(error);
             })

@@ -57,7 +57,7 @@ pub struct ProxyEnvironment {
     pub used: Option<ProxySetting>,
     /// A proxy that is set, but not used because of `no_proxy_entry`.
     pub bypassed: Option<ProxySetting>,
-    /// The entry of NO_PROXY that matches the host.
+    /// The entry of `NO_PROXY` that matches the host.
     pub no_proxy_entry: Option<String>,
     /// What is wrong with the settings, a sentence each, without credentials.
     pub problems: Vec<String>,

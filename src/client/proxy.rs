@@ -1,7 +1,7 @@
 //! What Go's HTTP client, and so kubectl, does about proxies.
 //!
 //! The rules are those of `golang.org/x/net/http/httpproxy` and of client-go's `proxy-url`: the latter wins and knows
-//! no exceptions; otherwise `HTTPS_PROXY` (upper case first) unless NO_PROXY matches. An empty variable is no variable.
+//! no exceptions; otherwise `HTTPS_PROXY` (upper case first) unless `NO_PROXY` matches. An empty variable is no variable.
 
 use std::net::IpAddr;
 
@@ -45,26 +45,23 @@ pub fn proxy_for(
         found.bypassed = Some(setting);
         return found;
     }
-    match entries.matchers.iter().find(|matcher| matcher.matches(&host, port)) {
-        Some(matcher) => {
-            found.bypassed = Some(setting);
-            found.no_proxy_entry = Some(matcher.text.clone());
+    if let Some(matcher) = entries.matchers.iter().find(|matcher| matcher.matches(&host, port)) {
+        found.bypassed = Some(setting);
+        found.no_proxy_entry = Some(matcher.text.clone());
+    } else {
+        let ranges: Vec<&str> = entries
+            .matchers
+            .iter()
+            .filter(|matcher| matches!(matcher.rule, Rule::Range(_)))
+            .map(|matcher| matcher.text.as_str())
+            .collect();
+        if !ranges.is_empty() && host.parse::<IpAddr>().is_err() {
+            found.notes.push(format!(
+                "the ranges in NO_PROXY ({}) match only endpoints given by address: Go does not resolve a name to compare it",
+                ranges.join(", ")
+            ));
         }
-        None => {
-            let ranges: Vec<&str> = entries
-                .matchers
-                .iter()
-                .filter(|matcher| matches!(matcher.rule, Rule::Range(_)))
-                .map(|matcher| matcher.text.as_str())
-                .collect();
-            if !ranges.is_empty() && host.parse::<IpAddr>().is_err() {
-                found.notes.push(format!(
-                    "the ranges in NO_PROXY ({}) match only endpoints given by address: Go does not resolve a name to compare it",
-                    ranges.join(", ")
-                ));
-            }
-            found.used = Some(setting);
-        }
+        found.used = Some(setting);
     }
     found
 }
@@ -202,7 +199,7 @@ struct NoProxy {
     problems: Vec<String>,
 }
 
-/// One entry of NO_PROXY.
+/// One entry of `NO_PROXY`.
 struct Matcher {
     /// As the user wrote it.
     text: String,
@@ -385,7 +382,7 @@ mod tests {
         proxy_for(host, port, None, &environment)
     }
 
-    /// Rows of Go's own tables: NO_PROXY, host, port, whether the proxy is used.
+    /// Rows of Go's own tables: `NO_PROXY`, host, port, whether the proxy is used.
     #[test]
     fn no_proxy_matches_as_in_go() {
         for (no_proxy, host, port, used) in [

@@ -49,7 +49,8 @@ impl Node {
     pub(crate) fn describe(&self) -> String {
         match &self.kind {
             Kind::Null => "nothing".to_owned(),
-            Kind::Scalar { text, .. } => quoted(text),
+            Kind::Scalar { text, plain: true } => quoted(text),
+            Kind::Scalar { text, plain: false } => format!("the text {}", quoted(text)),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a mapping".to_owned(),
         }

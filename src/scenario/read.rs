@@ -101,7 +101,7 @@ impl Reader<'_> {
         let propagation = fields.get("propagation").map(|node| self.propagation(node)).unwrap_or_default();
         let expectations = self.expectations(&fields, &cluster_names, &vantage_names);
         if !clusters.is_empty()
-            && self.expects_nothing(&fields)
+            && expects_nothing(&fields)
             && clusters.iter().all(|cluster| cluster.as_ref().is_some_and(|cluster| cluster.intent.is_none()))
         {
             let message = "nothing is expected: `expect` is empty and no cluster has an `intent`";
@@ -224,7 +224,13 @@ impl Reader<'_> {
         match parse_server_url(&text) {
             Ok(endpoint) => Some(endpoint),
             Err(wrong) => {
-                let mut error = self.source.error(node.position, format!("`endpoint`: {}", wrong.message));
+                let message = format!("`endpoint`: {}", wrong.message);
+                // A query may hold a token.
+                let mut error = if text.contains('?') {
+                    self.source.error_without_snippet(node.position, message)
+                } else {
+                    self.source.error(node.position, message)
+                };
                 error.help = wrong.help;
                 self.errors.push(error);
                 None
@@ -308,16 +314,15 @@ impl Reader<'_> {
     fn authority(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node, "`ca`")?;
         let help = "give the path of a PEM file, PEM text, or base64 of it";
-        let (found, what) = match inline_pem(&text) {
-            Some(found) => (found, "`ca`".to_owned()),
-            None => {
-                let path = self.resolved(&text);
-                let what = format!("`ca`, the file {}", path.display());
-                let found = read_bytes(&path, "CA file", MEBIBYTE)
-                    .map_err(|error| error.message)
-                    .and_then(|bytes| certificates_pem(&bytes));
-                (found, what)
-            }
+        let (found, what) = if let Some(found) = inline_pem(&text) {
+            (found, "`ca`".to_owned())
+        } else {
+            let path = self.resolved(&text);
+            let what = format!("`ca`, the file {}", path.display());
+            let found = read_bytes(&path, "CA file", MEBIBYTE)
+                .map_err(|error| error.message)
+                .and_then(|bytes| certificates_pem(&bytes));
+            (found, what)
         };
         found
             .map_err(|reason| {
@@ -537,7 +542,7 @@ impl Reader<'_> {
             match split_host_port(&text) {
                 Ok((host, Some(port))) => controls.push(Endpoint { host, port }),
                 Ok((_, None)) => {
-                    self.error(item.position, format!("the control {} lacks its port", quoted(&text)), help)
+                    self.error(item.position, format!("the control {} lacks its port", quoted(&text)), help);
                 }
                 Err(reason) => self.error(item.position, format!("the control {}: {reason}", quoted(&text)), help),
             }
@@ -595,10 +600,6 @@ impl Reader<'_> {
                 self.errors.push(error);
             })
             .ok()
-    }
-
-    fn expects_nothing(&self, fields: &Fields<'_>) -> bool {
-        fields.get("expect").is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()))
     }
 
     fn expectations(&mut self, fields: &Fields<'_>, clusters: &Names, vantages: &Names) -> Vec<Expectation> {
@@ -665,35 +666,29 @@ impl Reader<'_> {
         let Some(entry) = fields.entry(key) else {
             let message = format!(
                 "the scenario has no {what}: `{key}` is {}",
-                match fields.entries.iter().any(|entry| &*entry.key == key) {
-                    true => "empty",
-                    false => "missing",
-                }
+                if fields.entries.iter().any(|entry| &*entry.key == key) { "empty" } else { "missing" }
             );
             self.error(fields.place(key), message, format!("write `{example}`"));
             return &[];
         };
-        match &entry.value.kind {
-            Kind::Map(entries) => {
-                if entries.is_empty() {
-                    let message = format!("the scenario has no {what}: `{key}` is empty");
-                    self.error(entry.position, message, format!("write `{example}`"));
-                }
-                for entry in entries {
-                    if entry.key.trim().is_empty() || entry.key.contains(char::is_control) {
-                        self.error(
-                            entry.position,
-                            format!("the name of a {what} is empty or holds control characters"),
-                            "choose another name",
-                        );
-                    }
-                }
-                entries
+        if let Kind::Map(entries) = &entry.value.kind {
+            if entries.is_empty() {
+                let message = format!("the scenario has no {what}: `{key}` is empty");
+                self.error(entry.position, message, format!("write `{example}`"));
             }
-            _ => {
-                self.mismatch(&entry.value, &format!("`{key}`"), "a mapping from names");
-                &[]
+            for entry in entries {
+                if entry.key.trim().is_empty() || entry.key.contains(char::is_control) {
+                    self.error(
+                        entry.position,
+                        format!("the name of a {what} is empty or holds control characters"),
+                        "choose another name",
+                    );
+                }
             }
+            entries
+        } else {
+            self.mismatch(&entry.value, &format!("`{key}`"), "a mapping from names");
+            &[]
         }
     }
 
@@ -732,12 +727,11 @@ impl Reader<'_> {
 
     /// Text; a plain scalar is taken as it is written, whatever it looks like: `name: no` is the name `no`.
     fn text(&mut self, node: &Node, what: &str) -> Option<String> {
-        match &node.kind {
-            Kind::Scalar { text, .. } => Some(text.trim().to_owned()),
-            _ => {
-                self.mismatch(node, what, "text");
-                None
-            }
+        if let Kind::Scalar { text, .. } = &node.kind {
+            Some(text.trim().to_owned())
+        } else {
+            self.mismatch(node, what, "text");
+            None
         }
     }
 
@@ -946,6 +940,11 @@ fn contradicts_intent(
         (false, Intended::Reachable) => Some(format!("line {line} expects it unreachable, but {origin} allows {ip}")),
         _ => None,
     }
+}
+
+/// Whether `expect` is absent or an empty list.
+fn expects_nothing(fields: &Fields<'_>) -> bool {
+    fields.get("expect").is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()))
 }
 
 fn names_of(entries: &[Entry]) -> Names {

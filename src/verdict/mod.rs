@@ -20,6 +20,8 @@ pub struct Seen {
     pub dialled: usize,
     /// How many of them answered as an API server over a verified connection.
     pub answered: usize,
+    /// How many deciding addresses nothing is known of: the round ended before they did.
+    pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
 }
@@ -46,13 +48,14 @@ pub fn read(observation: &Observation) -> Seen {
         (via, _) => via,
     });
     let offline = answered.is_empty() && is_offline(observation, &dialled);
-    let undecided = observation.cut_short || observation.vantage_error.is_some() || offline;
+    let remaining = observation.undecided.len();
+    let undecided = observation.cut_short || observation.vantage_error.is_some() || offline || remaining > 0;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), offline }
+    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
 }
 
 /// The prober is offline when it could not even try, or when nothing that should answer does: neither its own resolver,
@@ -158,7 +161,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     }
     let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
-    if other_path || partial { Agreement::Disagrees } else { Agreement::Agrees }
+    if other_path || partial {
+        return Agreement::Disagrees;
+    }
+    // One good address says nothing of those that have not answered yet.
+    let incomplete = case.intended == Intended::Reachable && case.seen.undecided > 0;
+    if incomplete { Agreement::Unknown } else { Agreement::Agrees }
 }
 
 /// The rounds so far, and whether to go on.
@@ -257,6 +265,9 @@ fn later(from: Timestamp, by: Duration) -> Timestamp {
 #[must_use]
 pub fn summary(observation: &Observation, seen: &Seen) -> String {
     let count = |what: &str| match seen.dialled {
+        total if seen.undecided > 0 => {
+            format!("{what} ({} of {total} addresses, {} undecided)", seen.answered, seen.undecided)
+        }
         1 => what.to_owned(),
         total => format!("{what} ({} of {total} addresses)", seen.answered),
     };

@@ -146,7 +146,7 @@ pub enum Conduct {
     Close,
     /// Resets it.
     Reset,
-    /// Answers whatever comes with bytes that are no HTTP, then closes it.
+    /// Answers whatever comes with bytes that are no HTTP, and keeps it open.
     Noise,
 }
 
@@ -209,8 +209,7 @@ async fn connection(server: Arc<ApiServer>, acceptor: TlsAcceptor, stream: TcpSt
             let mut stream = stream;
             let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(&noise(2048)).await;
-            let _ = stream.shutdown().await;
-            return;
+            return hold(stream).await;
         }
     }
     let service = service_fn(move |request| respond(Arc::clone(&server), request));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use kubereach_probes::{
-    AddressClass, Attempt, DnsSource, HttpOutcome, ProxyObservation, Reachability, TcpOutcome, TlsOutcome,
+    AddressClass, Attempt, DnsOutcome, DnsSource, HttpOutcome, ProxyObservation, Reachability, TcpOutcome, TlsOutcome,
     TunnelOutcome,
 };
 
@@ -578,7 +578,15 @@ fn missing_family(view: &CellView<'_>, ipv6: bool) -> Option<Told> {
             connectivity.ipv6_route && !connectivity.ipv4_route
         }
     });
-    (skipped || other_route).then(|| {
+    // An IPv6 address without a way out is common; IPv4 without one is a route that is missing, not a family.
+    let no_way_out = ipv6
+        && view.observation.dns.first().is_some_and(|lookup| {
+            lookup
+                .queries
+                .iter()
+                .any(|query| (query.record_type == "AAAA") != ipv6 && query.outcome == DnsOutcome::Nodata)
+        });
+    (skipped || other_route || no_way_out).then(|| {
         Told::new(Confidence::Certain, seen)
             .and(format!("{} has {name} addresses only.", if view.host.is_empty() { "The endpoint" } else { view.host }))
             .fix(format!("# Use a vantage that has {name}, or give this one a route for it (for an IPv6-only host: NAT64 and DNS64)."))
@@ -608,7 +616,7 @@ const NEIGHBOUR_MS: f64 = 1000.0;
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use kubereach_probes::{Certificate, DnsOutcome};
+    use kubereach_probes::Certificate;
 
     use super::*;
     use crate::{

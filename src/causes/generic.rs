@@ -295,6 +295,10 @@ fn window_told(view: &CellView<'_>, change: super::Change, seen: String) -> Told
 }
 
 fn vantage_unavailable(view: &CellView<'_>) -> Option<Told> {
+    if view.circumstances.facts_missing.is_some() {
+        // It is not the vantage that is missing.
+        return None;
+    }
     let why = view.circumstances.vantage_unavailable.or(view.observation.vantage_error.as_deref())?;
     Some(
         Told::new(

@@ -437,7 +437,8 @@ const INTERMITTENT: &str = "net-intermittent-timeout";
 const SOURCES_NAMED: usize = 16;
 
 /// Errors that stand whatever was seen on the wire: they are not about the network.
-const STANDS_ALWAYS: &[&str] = &["client-exec-plugin-unavailable", "net-scenario-contradicts-itself"];
+const STANDS_ALWAYS: &[&str] =
+    &["client-exec-plugin-unavailable", "http-identity-not-permitted", "net-scenario-contradicts-itself"];
 
 /// The specific cause, and the general ones that only repeat part of its evidence.
 const SILENCES: &[(&str, &[&str])] = &[

@@ -4,7 +4,7 @@
 //! tried after it; [`certificate_picture`] reads a certificate that does not fit. Each gives exactly one answer.
 
 use jiff::Timestamp;
-use kubereach_probes::{Attempt, Certificate, TlsOutcome, TlsVariantKind, Validity};
+use kubereach_probes::{Attempt, Certificate, Reachability, TlsOutcome, TlsVariantKind, Validity};
 
 use super::{
     Cause, CellView, Need, Told,
@@ -292,7 +292,9 @@ fn large_client_hello_dropped(view: &CellView<'_>) -> Option<Told> {
                 dropped.places(view)
             ),
         )
-        .and(beside),
+        .and(beside)
+        // A warning where kubectl gets through all the same; here it keeps it out.
+        .severity(if view.observed == Reachability::Reachable { Severity::Warning } else { Severity::Error }),
     )
 }
 

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver, ProxyTarget};
+use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver};
 
 use super::{arguments::DoctorArguments, run, verify};
 use crate::{
     check::Settings,
     client::{
-        ClientEnvironment, certificates_pem,
+        ClientEnvironment, ProxySetting, certificates_pem,
         exec::exec_credentials,
         host::{HostIdentity, recognise},
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
@@ -112,19 +112,19 @@ fn read_ca(path: &Path) -> Result<String, InputErrors> {
 
 fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let proxies = &cluster.environment.proxy;
-    let used = proxies.used.as_ref().and_then(|setting| setting.target.clone());
-    let bypassed = proxies.bypassed.as_ref().and_then(|setting| setting.target.clone());
-    let vantage = |name: &str, proxy: Option<ProxyTarget>| Vantage {
-        name: name.to_owned(),
-        kind: proxy.map_or(VantageKind::Local { source_ip: None, interface: None, netns: None }, VantageKind::Proxy),
-        resolvers: Vec::new(),
-        line: 0,
+    let vantage = |name: &str, kind| Vantage { name: name.to_owned(), kind, resolvers: Vec::new(), line: 0 };
+    let direct = VantageKind::Local { source_ip: None, interface: None, netns: None };
+    let proxied = |setting: &ProxySetting| match &setting.target {
+        Some(target) => VantageKind::Proxy(target.clone()),
+        None => VantageKind::UnusableProxy { setting: setting.source.clone() },
     };
     // The path that kubectl takes decides; the other one is there to be compared with.
-    let vantages = match (used, bypassed) {
-        (Some(proxy), _) => vec![vantage("here", Some(proxy)), vantage("here-direct", None)],
-        (None, Some(proxy)) => vec![vantage("here", None), vantage("here-proxied", Some(proxy))],
-        (None, None) => vec![vantage("here", None)],
+    let vantages = match (&proxies.used, &proxies.bypassed) {
+        (Some(setting), _) => vec![vantage("here", proxied(setting)), vantage("here-direct", direct)],
+        (None, Some(setting)) if setting.target.is_some() => {
+            vec![vantage("here", direct), vantage("here-proxied", proxied(setting))]
+        }
+        (None, _) => vec![vantage("here", direct)],
     };
     let cells = (0..vantages.len())
         .map(|index| PlannedCell {

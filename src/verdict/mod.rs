@@ -48,8 +48,12 @@ pub fn read(observation: &Observation) -> Seen {
         (via, _) => via,
     });
     let offline = answered.is_empty() && is_offline(observation, &dialled);
+    // Attempts that this host could not even make say nothing about the target.
+    let none_made = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
+    let none_made = none_made && observation.proxy.is_none();
     let remaining = observation.undecided.len();
-    let undecided = observation.cut_short || observation.vantage_error.is_some() || offline || remaining > 0;
+    let undecided =
+        observation.cut_short || observation.vantage_error.is_some() || offline || none_made || remaining > 0;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
@@ -58,8 +62,8 @@ pub fn read(observation: &Observation) -> Seen {
     Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
 }
 
-/// The prober is offline when it could not even try, or when nothing that should answer does: neither its own resolver,
-/// nor another, nor any control. Anything that came back from anywhere refutes it.
+/// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
+/// another, nor any control. Anything that came back from anywhere refutes it.
 fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
     let Some(connectivity) = &observation.connectivity else { return false };
     let came_back = |attempt: &Attempt| {
@@ -85,11 +89,10 @@ fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
         return false;
     }
     let no_route = !connectivity.ipv4_route && !connectivity.ipv6_route;
-    let all_local = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
     let resolver_asked = observation.dns.iter().any(|answer| !answer.queries.is_empty());
     let somebody_asked = resolver_asked || !connectivity.controls.is_empty();
     let reaches_loopback = dialled.iter().any(|attempt| attempt.address.is_some_and(|address| address.is_loopback()));
-    (no_route && !reaches_loopback) || all_local || somebody_asked
+    (no_route && !reaches_loopback) || somebody_asked
 }
 
 /// Everything that decides a cell.

@@ -292,13 +292,19 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
             Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
             Agreement::Disagrees | Agreement::Unknown => converging_since = None,
         }
-        let stopped = *context.stop.borrow();
-        let next =
-            if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
+        let next = match *context.stop.borrow() {
+            _ if observation.vantage_error.is_some() => Next::Judge,
+            true => convergence.last(&agreements),
+            false => convergence.next(&agreements),
+        };
         if next != Next::Again {
             let waited = agreements.len() > 1 || convergence.changed_at.is_some();
             let converged = converging_since.filter(|_| waited && next == Next::Judge);
-            let seen_verdict = verdict::decide(&Case { window_open: next == Next::JudgeOpen, ..case(cell, &seen) });
+            let seen_verdict = verdict::decide(&Case {
+                window_open: next == Next::JudgeOpen,
+                undecided: matches!(next, Next::Unstable | Next::Interrupted),
+                ..case(cell, &seen)
+            });
             context.tell(|| Event::CellDone {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
@@ -343,7 +349,7 @@ fn case<'a>(cell: &PlannedCell, seen: &'a Seen) -> Case<'a> {
         seen,
         window_open: false,
         contradicted: false,
-        unstable: false,
+        undecided: false,
     }
 }
 
@@ -490,10 +496,10 @@ fn judge_cell(
     let decided = verdict::decide(&Case {
         window_open: next == Next::JudgeOpen,
         contradicted: contradiction.is_some(),
-        unstable: next == Next::Unstable,
+        undecided: matches!(next, Next::Unstable | Next::Interrupted),
         ..case(planned, &seen)
     });
-    let interrupted = observation.cut_short && seen.observed == Reachability::Unknown;
+    let interrupted = next == Next::Interrupted || (observation.cut_short && seen.observed == Reachability::Unknown);
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")

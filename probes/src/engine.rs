@@ -91,14 +91,15 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
             std::future::pending::<()>().await;
         }
     };
-    let cut_short = tokio::select! {
+    tokio::select! {
         biased;
-        () = stopped => true,
-        () = round.work() => false,
-    };
+        () = stopped => {}
+        () = round.work() => {}
+    }
     round.tasks.abort_all();
     let mut observation = round.observation;
-    observation.cut_short = cut_short;
+    // Evidence that is still out leaves what decides decided.
+    observation.cut_short = round.pending.deciding > 0;
     sort(&mut observation, options);
     observation.ms = milliseconds(started);
     observation

@@ -28,7 +28,7 @@ pub struct Observation {
     pub started_at: Option<Timestamp>,
     /// Milliseconds from the start of the round to its end.
     pub ms: f64,
-    /// `true` when the deadline or an interruption ended the round before every stage was decided.
+    /// `true` when an interruption (or a lost task) ended the round before every deciding stage was decided.
     pub cut_short: bool,
     /// Why nothing could be probed at all (no such interface, no permission to enter the namespace …).
     pub vantage_error: Option<String>,

@@ -22,6 +22,8 @@ pub struct Seen {
     pub answered: usize,
     /// The prober itself has no network.
     pub offline: bool,
+    /// Some deciding address has not been tried to its end.
+    pub cut_short: bool,
 }
 
 impl Seen {
@@ -55,7 +57,7 @@ pub fn read(observation: &Observation) -> Seen {
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), offline }
+    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), offline, cut_short: observation.cut_short }
 }
 
 /// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
@@ -106,8 +108,8 @@ pub struct Case<'a> {
     pub window_open: bool,
     /// The scenario contradicts itself about this cell.
     pub contradicted: bool,
-    /// The rounds never agreed with each other.
-    pub unstable: bool,
+    /// The rounds never agreed with each other, or the run ended before they could.
+    pub undecided: bool,
 }
 
 /// The verdict of a cell, by the contract's table.
@@ -116,7 +118,7 @@ pub fn decide(case: &Case<'_>) -> Verdict {
     if case.contradicted {
         return Verdict::Mismatch;
     }
-    if case.unstable {
+    if case.undecided {
         return Verdict::Inconclusive;
     }
     match agreement(case) {
@@ -160,7 +162,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     }
     let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
-    if other_path || partial { Agreement::Disagrees } else { Agreement::Agrees }
+    match (other_path || partial, case.seen.cut_short) {
+        (true, _) => Agreement::Disagrees,
+        // One address answers, but another that has not been tried to its end may not.
+        (false, true) => Agreement::Unknown,
+        (false, false) => Agreement::Agrees,
+    }
 }
 
 /// The rounds so far, and whether to go on.
@@ -189,9 +196,23 @@ pub enum Next {
     Judge,
     /// The results alternate to the end.
     Unstable,
+    /// The run was ended while more rounds were needed.
+    Interrupted,
 }
 
 impl Convergence {
+    /// As [`Self::next`], when the run is being ended: there is no further round.
+    #[must_use]
+    pub fn last(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
+        match (self.next(rounds), rounds.last()) {
+            (Next::Again, Some((now, Agreement::Disagrees))) if self.declared() && !self.remaining(*now).is_zero() => {
+                Next::JudgeOpen
+            }
+            (Next::Again, _) => Next::Interrupted,
+            (next, _) => next,
+        }
+    }
+
     /// Decides from the end and the agreement of each round so far, the last one last.
     #[must_use]
     pub fn next(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
@@ -359,6 +380,16 @@ mod tests {
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-", 5)), Next::Again);
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-+-+-+-+-+-+-+", 5)), Next::Unstable);
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-+---", 5)), Next::Judge);
+    }
+
+    #[test]
+    fn a_run_that_is_ended_says_that_it_was_not_done() {
+        assert_eq!(convergence().last(&rounds("-", 5)), Next::Interrupted);
+        assert_eq!(convergence().last(&rounds("-+", 5)), Next::Interrupted);
+        assert_eq!(convergence().last(&rounds("+", 5)), Next::Judge);
+        let declared = Convergence { changed_at: Some(at(-10)), ..convergence() };
+        assert_eq!(declared.last(&rounds("-", 5)), Next::JudgeOpen);
+        assert_eq!(declared.last(&rounds("+", 5)), Next::Interrupted);
     }
 
     #[test]

@@ -499,7 +499,7 @@ fn judge_cell(
         undecided: matches!(next, Next::Unstable | Next::Interrupted),
         ..case(planned, &seen)
     });
-    let interrupted = next == Next::Interrupted || (observation.cut_short && seen.observed == Reachability::Unknown);
+    let interrupted = next == Next::Interrupted || observation.cut_short;
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")

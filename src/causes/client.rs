@@ -235,7 +235,9 @@ fn exec_plugin_unavailable(view: &CellView<'_>) -> Option<Told> {
 fn proxy_not_bypassed(view: &CellView<'_>) -> Option<Told> {
     let proxy = view.observation.proxy.as_ref()?;
     let direct = view.other_path.filter(|direct| direct.proxy.is_none() && reaches(direct))?;
-    if view.observed == Reachability::Reachable {
+    // Where kubectl goes directly, a proxy that does not work hinders nobody.
+    let unused = view.client.is_some_and(|client| client.proxy.used.is_none());
+    if view.observed == Reachability::Reachable || unused {
         return None;
     }
     let through = match proxy_trouble(proxy) {

@@ -16,7 +16,9 @@ pub fn render(report: &Report) -> String {
         push!(text, "\n{omitted} further cells are in the JSON report.\n");
     }
     text.push('\n');
-    let findings: Vec<String> = words::findings_once(report).into_iter().map(finding).collect();
+    let once = words::findings_once(report);
+    let findings: Vec<String> =
+        once.iter().enumerate().map(|(index, one)| finding(one, &words::fresh_evidence(&once, index))).collect();
     if !findings.is_empty() {
         text.push_str("### Findings\n\n");
     }
@@ -78,7 +80,7 @@ fn row(cell: &Cell) -> String {
     )
 }
 
-fn finding(finding: &Finding) -> String {
+fn finding(finding: &Finding, evidence: &[&str]) -> String {
     let mark = match finding.severity {
         Severity::Error => "❌",
         Severity::Warning => "⚠️",
@@ -94,7 +96,7 @@ fn finding(finding: &Finding) -> String {
     if !cells.is_empty() {
         push!(text, "In: {}\n\n", cells.join(", "));
     }
-    for sentence in &finding.evidence {
+    for sentence in evidence {
         push!(text, "- {}\n", escape(sentence));
     }
     if let Some(setting) = &finding.setting {

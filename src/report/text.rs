@@ -65,7 +65,12 @@ fn doctor(page: &mut Page, report: &Report, verbose: bool) {
     }
     for (index, cell) in report.cells.iter().enumerate() {
         page.blank();
-        ladder::draw(page, cell, verbose, index > 0);
+        ladder::draw(
+            page,
+            cell,
+            verbose,
+            ladder::Heading { answer: index > 0, verdict: verbose || cell.verdict != Verdict::Match },
+        );
     }
     finding::draw(page, &words::findings_once(report), report.cells.len() > 1);
 }
@@ -77,7 +82,7 @@ fn verify(page: &mut Page, report: &Report, verbose: bool) {
     for cell in &report.cells {
         if verbose || cell.verdict != Verdict::Match {
             page.blank();
-            ladder::draw(page, cell, verbose, true);
+            ladder::draw(page, cell, verbose, ladder::Heading { answer: true, verdict: true });
         }
     }
     finding::draw(page, &words::findings_once(report), true);

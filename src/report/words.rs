@@ -125,9 +125,9 @@ pub fn deciding_resolver(dns: &[DnsObservation]) -> Option<&DnsObservation> {
 #[must_use]
 pub const fn confidence_meaning(confidence: Confidence) -> &'static str {
     match confidence {
-        Confidence::Certain => "Certain: what is configured and what was seen leave no other cause",
-        Confidence::Likely => "Likely: the rivals that could be looked at are ruled out",
-        Confidence::Possible => "Possible: other causes would look the same; the evidence says what would decide",
+        Confidence::Certain => "Certain: no other cause looks like this",
+        Confidence::Likely => "Likely: the rivals that could be checked are ruled out",
+        Confidence::Possible => "Possible: other causes look the same; the evidence says what would decide",
     }
 }
 
@@ -137,6 +137,19 @@ pub fn findings_once(report: &super::Report) -> Vec<&Finding> {
     let listed = |code: &str| report.findings.iter().any(|finding| finding.code == code);
     let only_in_cells = report.cells.iter().flat_map(|cell| &cell.findings).filter(|finding| !listed(&finding.code));
     report.findings.iter().chain(only_in_cells).collect()
+}
+
+/// What a finding says that none of those before it has said of the same cells: expectation and standpoint stand once.
+#[must_use]
+pub fn fresh_evidence<'a>(findings: &[&'a Finding], index: usize) -> Vec<&'a str> {
+    let Some((finding, earlier)) = findings.get(index).map(|finding| (*finding, &findings[..index])) else {
+        return Vec::new();
+    };
+    let cells = finding_cells(finding);
+    let said = |sentence: &String| {
+        earlier.iter().any(|other| other.evidence.contains(sentence) && finding_cells(other) == cells)
+    };
+    finding.evidence.iter().filter(|sentence| !said(sentence)).map(String::as_str).collect()
 }
 
 /// `cluster/vantage` of the cells in which a finding stands.

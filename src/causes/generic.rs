@@ -109,7 +109,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Facts],
         signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
         setting: "the facts folder; the permission that is named",
-        fix: "# This version reads no provider configuration. Give the cluster `endpoint` and `ca`, and probe from a vantage that can be used.",
+        fix: "# This version reads no provider configuration.\n# Give the cluster `endpoint` and `ca`, and probe from a vantage that can be used.",
         docs: HOME,
         kubectl: &[],
         decided_by: "the file or permission that the evidence names",

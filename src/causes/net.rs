@@ -988,7 +988,7 @@ mod tests {
             "203.0.113.1",
             "administratively prohibited",
         );
-        assert_eq!(fix(far), "on the firewall at 203.0.113.1: allow tcp from 192.0.2.7 to 198.51.100.20 port 443");
+        assert_eq!(fix(far), "# On the firewall at 203.0.113.1: allow tcp from 192.0.2.7 to 198.51.100.20 port 443.");
     }
 
     #[test]
@@ -1008,10 +1008,7 @@ mod tests {
         assert_eq!(no_route.codes(CAUSES), ["net-no-route-to-address"]);
         let told = no_route.told(CAUSES, "net-no-route-to-address").unwrap();
         assert!(told.evidence[0].contains("this host itself knows no route"), "{told:?}");
-        assert_eq!(
-            told.fix.unwrap(),
-            "ip route get 198.51.100.20, then sudo ip route add 198.51.100.20/32 via <gateway>"
-        );
+        assert_eq!(told.fix.unwrap(), "ip route get 198.51.100.20\nsudo ip route add 198.51.100.20/32 via <gateway>");
 
         let router =
             icmp(attempt("198.51.100.20", TcpOutcome::Unreachable, 8.0), 3, 1, "203.0.113.1", "host unreachable");
@@ -1124,7 +1121,7 @@ mod tests {
             let code = cause.code;
             assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
             assert!(cause.docs.starts_with("https://"), "{code}");
-            for text in [cause.title, cause.setting, cause.fix, cause.decided_by] {
+            for text in [cause.title, cause.setting, &cause.fix.replace("   # ", " # "), cause.decided_by] {
                 assert!(!text.is_empty() && !text.contains("  "), "{code}: {text}");
             }
             let sentences = cause.signature.matches(". ").count() + 1;

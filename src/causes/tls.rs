@@ -1026,7 +1026,7 @@ mod tests {
         let told = Scene::new(vec![attempt]).told(CAUSES, "tls-answered-by-other-service").unwrap();
         assert!(told.evidence[0].contains("SSH-2.0-OpenSSH_9.9"), "{told:?}");
         assert!(!told.evidence[0].contains('\u{1b}'), "{told:?}");
-        assert_eq!(told.fix.unwrap(), "point the tunnel, port-forward or load balancer at api.example.com:443");
+        assert_eq!(told.fix.unwrap(), "# Point the tunnel, port-forward or load balancer at api.example.com:443.");
     }
 
     fn out_of_period_scene(validity: Validity, ahead: Option<i64>) -> Scene {
@@ -1061,7 +1061,7 @@ mod tests {
             |ahead| out_of_period_scene(Validity::NotYetValid, ahead).told(CAUSES, "tls-certificate-not-yet-valid");
         let likely = told(Some(0)).unwrap();
         assert_eq!(likely.confidence, Some(Confidence::Likely));
-        assert!(likely.fix.unwrap().ends_with("wait until 2026-05-02T00:00:00Z"));
+        assert!(likely.fix.unwrap().ends_with("wait until 2026-05-02T00:00:00Z."));
         assert_eq!(told(None).unwrap().confidence, Some(Confidence::Possible));
         assert!(told(Some(-86_400)).is_none());
     }

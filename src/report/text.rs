@@ -79,6 +79,11 @@ fn verify(page: &mut Page, report: &Report, verbose: bool) {
     page.paragraph(0, 2, &[span(verdict_ink(report.verdict), words::headline(report))]);
     page.blank();
     matrix::draw(page, &report.cells);
+    let waited: Vec<String> = report.cells.iter().filter_map(words::converged).collect();
+    if !waited.is_empty() {
+        page.blank();
+        waited.iter().for_each(|words| page.paragraph(3, 5, &[span(Ink::Plain, words)]));
+    }
     for cell in &report.cells {
         if verbose || cell.verdict != Verdict::Match {
             page.blank();

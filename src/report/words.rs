@@ -90,6 +90,14 @@ pub fn attempt_name(attempt: &Attempt) -> String {
     }
 }
 
+/// `prod from office: as intended after 9.1 s, 4 rounds`, for a cell that was waited for and converged.
+#[must_use]
+pub fn converged(cell: &Cell) -> Option<String> {
+    let after = duration(cell.converged_after_ms? as f64);
+    let rounds = if cell.rounds == 1 { "round" } else { "rounds" };
+    Some(format!("{} from {}: as intended after {after}, {} {rounds}", cell.cluster, cell.vantage, cell.rounds))
+}
+
 /// The stage at which an attempt stopped and how: `tcp timeout`; `None` when it reached an API server.
 #[must_use]
 pub fn stopped_at(attempt: &Attempt) -> Option<String> {

@@ -331,17 +331,16 @@ impl Round {
         let options = Arc::clone(&self.options);
         // Only where both families are there can one of them be left out; asking the kernel is not for free.
         let both = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
-        let (has_ipv4, has_ipv6) = if both { route::has_routes() } else { (true, true) };
-        let routed = |address: &IpAddr| {
-            (if address.is_ipv4() { has_ipv4 } else { has_ipv6 })
-                || route::local_route(*address, &options.source).is_some()
+        let reaches = |ipv6: bool| {
+            let family = |address: &&IpAddr| address.is_ipv6() == ipv6;
+            !both || addresses.iter().filter(family).any(|one| route::local_route(*one, &options.source).is_some())
         };
-        let any_routed = addresses.iter().any(routed);
+        let (ipv4, ipv6) = (reaches(false), reaches(true));
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
             if !self.dialled.insert(*address) {
                 continue;
             }
-            if any_routed && !routed(address) {
+            if (ipv4 || ipv6) && !(if address.is_ipv4() { ipv4 } else { ipv6 }) {
                 self.observation.attempts.push(self.skipped(*address, label, decides));
                 continue;
             }
@@ -365,7 +364,7 @@ impl Round {
     fn skipped(&self, address: IpAddr, label: &str, decides: bool) -> Attempt {
         let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
         Attempt {
-            skipped: Some(format!("this vantage has no {family} route at all")),
+            skipped: Some(format!("this vantage has no {family} route there")),
             ..blank(Some(address), &self.target, &self.options, vec![label.to_owned()], decides)
         }
     }

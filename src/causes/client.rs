@@ -580,15 +580,15 @@ fn missing_family(view: &CellView<'_>, ipv6: bool) -> Option<Told> {
             connectivity.ipv6_route && !connectivity.ipv4_route
         }
     });
-    // The kernel itself said so: this host has other addresses, but the name has none of their family.
-    let lacks_source = decides().all(|attempt| attempt.tcp.source.is_none())
+    // An IPv6 address without a way out is common; IPv4 without one is a route that is missing, not a family.
+    let no_way_out = ipv6
         && view.observation.dns.first().is_some_and(|lookup| {
             lookup
                 .queries
                 .iter()
                 .any(|query| (query.record_type == "AAAA") != ipv6 && query.outcome == DnsOutcome::Nodata)
         });
-    (skipped || other_route || lacks_source).then(|| {
+    (skipped || other_route || no_way_out).then(|| {
         Told::new(Confidence::Certain, seen)
             .and(format!("{} has {name} addresses only.", if view.host.is_empty() { "The endpoint" } else { view.host }))
             .fix(format!("# Use a vantage that has {name}, or give this one a route for it (for an IPv6-only host: NAT64 and DNS64)."))

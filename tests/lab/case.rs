@@ -205,6 +205,8 @@ pub(crate) struct Expect {
     pub(crate) report: Vec<String>,
     /// Texts that neither output nor report may hold.
     pub(crate) secrets: Vec<String>,
+    /// Why kubectl may come to something else.
+    pub(crate) kubectl: Option<String>,
     /// Upper bound of the run, in seconds.
     pub(crate) max_seconds: Option<f64>,
     /// Lower bound of the run, in seconds.

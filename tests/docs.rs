@@ -108,6 +108,7 @@ fn documents() -> Vec<PathBuf> {
 
 /// The command and what follows it, where a line of a document calls kubereach.
 fn kubereach_call(line: &str) -> Option<(String, String)> {
+    let line = &line.replace("cargo run -- ", "kubereach ");
     let line = line.split_once("kubereach ").filter(|(before, _)| {
         let before = before.trim_start_matches(['-', ' ', '$', '>', '`', '|']);
         before.is_empty() || before.ends_with("run: ") || before.ends_with('`')

@@ -209,6 +209,9 @@ mod tests {
         report.findings.clear();
         report.cells.iter_mut().for_each(|cell| cell.findings.clear());
         report.verdict = Verdict::Match;
+        let told = render(&report, &options(120, Mode::Verify));
+        assert!(told.contains("\n   lab from bastion: as intended after 8.2 s, 5 rounds\n"), "{told}");
+        report.cells.iter_mut().for_each(|cell| cell.converged_after_ms = None);
         let text = render(&report, &options(120, Mode::Verify));
         assert_eq!(text.lines().count(), report.cells.len() + 3, "{text}");
     }

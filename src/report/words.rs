@@ -319,6 +319,23 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_finding_said_of_the_same_cells_is_not_said_again() {
+        let finding = |code: &str, vantage: &str, evidence: &[&str]| Finding {
+            code: code.to_owned(),
+            cells: vec![format!("prod/{vantage}")],
+            evidence: evidence.iter().map(|&sentence| sentence.to_owned()).collect(),
+            ..crate::report::every_variant::report().findings[0].clone()
+        };
+        let first = finding("a", "laptop", &["Expected.", "Seen."]);
+        let second = finding("b", "laptop", &["Expected.", "Seen otherwise."]);
+        let elsewhere = finding("c", "office", &["Expected."]);
+        let findings = [&first, &second, &elsewhere];
+        assert_eq!(fresh_evidence(&findings, 0), ["Expected.", "Seen."]);
+        assert_eq!(fresh_evidence(&findings, 1), ["Seen otherwise."]);
+        assert_eq!(fresh_evidence(&findings, 2), ["Expected."]);
+    }
+
+    #[test]
     fn durations_read_well() {
         let shown: Vec<String> =
             [0.0, 3.12, 12.4, 999.4, 999.6, 3_000.0, 150_000.0, f64::NAN, -1.0].into_iter().map(duration).collect();

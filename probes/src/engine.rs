@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
-    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathTrace, ProxyObservation, ProxyTarget,
+    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation, ProxyTarget,
     Reachability, Repeats, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
     dns::{self, DnsSettings},
     http::{self, Exchange},
@@ -405,21 +405,22 @@ async fn attempt(target: &Target, options: &Options, address: IpAddr, label: Str
         return attempt;
     };
     // What follows is large and rare among silent targets: it lives on the heap, so that ten thousand attempts stay small.
-    let (tls, http) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    let (tls, http, path_mtu) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    attempt.path_mtu = path_mtu;
     attempt.tls = tls;
     attempt.http = http;
     attempt.observed = observed(&attempt);
     attempt
 }
 
-/// TLS and HTTP on a connected stream, with other handshakes beside it when it does not complete.
+/// TLS and HTTP on a connected stream, with other handshakes and the path's MTU beside it when it does not complete.
 /// `peer` is known when further connections can be made to the same address directly, with whether it decides.
 async fn secure<S>(
     target: &Target,
     options: &Options,
     peer: Option<(SocketAddr, bool)>,
     stream: S,
-) -> (TlsStage, HttpStage)
+) -> (TlsStage, HttpStage, Option<PathMtu>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -427,17 +428,29 @@ where
     let shaking = tls::handshake(stream, name, &target.trust, Hello::Standard, None, options.connect_timeout);
     let direct = peer.map(|(peer, _)| peer);
     let peer = peer.filter(|(_, decides)| options.investigate && *decides).map(|(peer, _)| peer);
-    let ((mut stage, stream), variants) =
-        in_the_shadow(shaking, PATIENCE, peer.map(|peer| move || Box::pin(other_handshakes(target, options, peer))))
-            .await;
+    let why_stalled = peer.map(|peer| {
+        move || {
+            Box::pin(async move {
+                tokio::join!(
+                    other_handshakes(target, options, peer),
+                    path::path_mtu(peer, &options.source, VARIANT_TIMEOUT)
+                )
+            })
+        }
+    });
+    let ((mut stage, stream), evidence) = in_the_shadow(shaking, PATIENCE, why_stalled).await;
     let Some(stream) = stream else {
-        stage.variants = match (variants, peer) {
-            (Some(variants), _) => variants,
+        let (variants, path_mtu) = match (evidence, peer) {
+            (Some(evidence), _) => evidence,
             // It ended at once: compare now.
-            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => other_handshakes(target, options, peer).await,
-            (None, _) => Vec::new(),
+            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => {
+                (other_handshakes(target, options, peer).await, None)
+            }
+            (None, _) => (Vec::new(), None),
         };
-        return (stage, HttpStage::skipped());
+        stage.variants = variants;
+        let path_mtu = path_mtu.map(|(bytes, router)| PathMtu { bytes, router });
+        return (stage, HttpStage::skipped(), path_mtu);
     };
     // Credentials go only to a peer that verified; a client certificate needs a connection of its own.
     let credentials = options.credentials.as_ref().filter(|_| stage.outcome == TlsOutcome::Verified);
@@ -452,7 +465,7 @@ where
             if let (TlsOutcome::Verified, Some(again)) = (second.outcome, again) {
                 http2 = second.alpn.as_deref() == Some("h2");
                 let http = ask(target, options, again, http2, credentials).await;
-                return (stage, http);
+                return (stage, http, None);
             }
         }
     }
@@ -461,7 +474,7 @@ where
     if let (true, true, Some(peer)) = (unanswered, http2, peer) {
         http.http1_outcome = Some(over_http1(target, options, peer).await);
     }
-    (stage, http)
+    (stage, http, None)
 }
 
 async fn ask<S>(
@@ -582,7 +595,7 @@ async fn proxied_attempt(
     attempt.tcp = observation.tcp.clone();
     attempt.observed = Reachability::Unreachable;
     if let Some(stream) = stream {
-        let (tls, http) = secure(target, options, None, stream).await;
+        let (tls, http, _) = secure(target, options, None, stream).await;
         attempt.tls = tls;
         attempt.http = http;
         attempt.observed = observed(&attempt);
@@ -659,6 +672,7 @@ fn blank(
         route: None,
         trace: None,
         repeats: None,
+        path_mtu: None,
     }
 }
 

@@ -218,6 +218,8 @@ pub struct Attempt {
     pub trace: Option<PathTrace>,
     /// Further connects to the same address, made when the first ones looked lossy.
     pub repeats: Option<Repeats>,
+    /// The largest packet known to pass, measured when a handshake stalled.
+    pub path_mtu: Option<PathMtu>,
 }
 
 /// Whether something can be reached.
@@ -366,6 +368,16 @@ pub struct Repeats {
     pub connected: u32,
     /// How many got no answer in time.
     pub timed_out: u32,
+}
+
+/// The largest packet that is known to pass towards an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PathMtu {
+    /// Bytes, IP header included.
+    pub bytes: u32,
+    /// The router that said so; null when the destination itself answered, or this host remembers it.
+    pub router: Option<IpAddr>,
 }
 
 /// What the TLS handshake came to.

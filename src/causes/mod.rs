@@ -443,8 +443,12 @@ const INTERMITTENT: &str = "net-intermittent-timeout";
 const SOURCES_NAMED: usize = 16;
 
 /// Errors that stand whatever was seen on the wire: they are not about the network.
-const STANDS_ALWAYS: &[&str] =
-    &["client-exec-plugin-unavailable", "http-identity-not-permitted", "net-scenario-contradicts-itself"];
+const STANDS_ALWAYS: &[&str] = &[
+    "client-certificate-expired",
+    "client-exec-plugin-unavailable",
+    "http-identity-not-permitted",
+    "net-scenario-contradicts-itself",
+];
 
 /// The specific cause, and the general ones that only repeat part of its evidence.
 const SILENCES: &[(&str, &[&str])] = &[
@@ -686,7 +690,7 @@ mod tests {
         net-allow-list-lacks-intended-source net-endpoint-mode-differs-from-intent net-scenario-contradicts-itself
         eks-ipv6-open-while-ipv4-restricted eks-node-traffic-leaves-vpc eks-cluster-sg-rules-insufficient
         eks-network-config-invalid eks-ca-successor-not-in-kubeconfig aks-no-out-of-band-access
-        propagation-window-open
+        propagation-window-open client-certificate-expired
     ";
 
     /// Those that a probe, the client's settings or the scenario alone can tell.

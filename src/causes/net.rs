@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use kubereach_probes::{AddressClass, Attempt, IcmpError, Observation, PathTrace, Reachability, TcpOutcome, TraceHop};
+use kubereach_probes::{
+    AddressClass, Attempt, IcmpError, Observation, PathMtu, PathTrace, Reachability, TcpOutcome, TraceHop,
+};
 
 use super::{
     Cause, CellView, Need, Told,
@@ -538,6 +540,13 @@ fn mtu_black_hole(view: &CellView<'_>) -> Option<Told> {
         ),
     )
     .and("packets above that size are lost and no ICMP message says so");
+    let told = match &attempt.path_mtu {
+        Some(PathMtu { bytes, router: Some(router) }) => {
+            told.and(format!("router {router} says that packets of at most {bytes} bytes pass"))
+        }
+        Some(PathMtu { bytes, router: None }) => told.and(format!("packets of {bytes} bytes are known to pass")),
+        None => told.and("the path's MTU could not be measured: nobody answered packets that may not be fragmented"),
+    };
     let tunnel = attempt.route.as_ref().filter(|route| route.tunnel).and_then(|route| route.interface.as_deref());
     Some(match tunnel {
         Some(interface) => told

@@ -342,6 +342,10 @@ fn tcp_evidence(page: &mut Page, attempt: &Attempt) {
         let (tried, connected, timed_out) = (repeats.tried, repeats.connected, repeats.timed_out);
         note(page, &format!("{tried} further connects: {connected} connected at once, {timed_out} got no answer"));
     }
+    if let Some(mtu) = &attempt.path_mtu {
+        let said = mtu.router.map_or_else(String::new, |router| format!(", says {router}"));
+        note(page, &format!("path MTU: packets of {} bytes pass{said}", mtu.bytes));
+    }
     let Some(trace) = &attempt.trace else { return };
     for hop in &trace.hops {
         note(page, &format!("trace {:>2}  {}  {}  {}", hop.ttl, hop.address, words::duration(hop.ms), hop.said));

@@ -712,6 +712,9 @@ mod tests {
         let direct_works =
             behind().with(|scene| scene.other_path = Some(observation(vec![], vec![reached("198.51.100.20")])));
         assert_eq!(direct_works.errors(), ["client-proxy-not-bypassed"]);
+        // Where kubectl goes directly, the proxy that it does not use is nobody's fault.
+        let unused = direct_works.with(|scene| scene.client = Some(ClientEnvironment::default()));
+        assert!(unused.finding("client-proxy-not-bypassed").is_none());
         let direct_fails =
             behind().with(|scene| scene.other_path = Some(observation(vec![], vec![silent("198.51.100.20")])));
         assert_eq!(direct_fails.errors(), ["client-proxy-fails"]);

@@ -601,7 +601,12 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
             }
         }
     }
-    findings.sort_by_key(|finding| (finding.severity, finding.confidence));
+    // What explains a mismatch stands before what kept another cell undecided, however sure that is.
+    let worst = |finding: &Finding| {
+        let stands_in = |cell: &&Cell| finding.cells.contains(&format!("{}/{}", cell.cluster, cell.vantage));
+        cells.iter().filter(stands_in).map(|cell| cell.verdict).max()
+    };
+    findings.sort_by_cached_key(|finding| (finding.severity, std::cmp::Reverse(worst(finding)), finding.confidence));
     // Doctor's second path, of which nothing is intended, never decides.
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
     let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);

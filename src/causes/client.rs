@@ -264,7 +264,9 @@ fn exec_plugin_unavailable(view: &CellView<'_>) -> Option<Told> {
 fn proxy_not_bypassed(view: &CellView<'_>) -> Option<Told> {
     let proxy = view.observation.proxy.as_ref()?;
     let direct = view.other_path.filter(|direct| direct.proxy.is_none() && reaches(direct))?;
-    if view.observed == Reachability::Reachable {
+    // Where kubectl goes directly, a proxy that does not work hinders nobody.
+    let unused = view.client.is_some_and(|client| client.proxy.used.is_none());
+    if view.observed == Reachability::Reachable || unused {
         return None;
     }
     let through = match proxy_trouble(proxy) {
@@ -710,6 +712,9 @@ mod tests {
         let direct_works =
             behind().with(|scene| scene.other_path = Some(observation(vec![], vec![reached("198.51.100.20")])));
         assert_eq!(direct_works.errors(), ["client-proxy-not-bypassed"]);
+        // Where kubectl goes directly, the proxy that it does not use is nobody's fault.
+        let unused = direct_works.with(|scene| scene.client = Some(ClientEnvironment::default()));
+        assert!(unused.finding("client-proxy-not-bypassed").is_none());
         let direct_fails =
             behind().with(|scene| scene.other_path = Some(observation(vec![], vec![silent("198.51.100.20")])));
         assert_eq!(direct_fails.errors(), ["client-proxy-fails"]);

@@ -361,7 +361,11 @@ fn silence(signed: &mut Vec<Signed>) {
 /// What was expected, and who says so.
 fn expectation(view: &CellView<'_>) -> Option<String> {
     let CellView { cluster, vantage, origin, .. } = view;
-    let origin = if origin.is_empty() { String::new() } else { format!(" ({origin})") };
+    let origin = match *origin {
+        "" => String::new(),
+        DOCTOR => ", by the path that kubectl takes".to_owned(),
+        origin => format!(" ({origin})"),
+    };
     let path = view.intended_via.map(|via| format!(" over {} addresses", via.label())).unwrap_or_default();
     match (view.intended, view.observed) {
         (Intended::Reachable, _) => Some(format!("{cluster} should be reachable from {vantage}{path}{origin}.")),
@@ -395,7 +399,7 @@ fn standpoint(view: &CellView<'_>) -> Option<String> {
 fn sentence(clause: &str, view: &CellView<'_>) -> String {
     let clause = clause.trim();
     let word = clause.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ':', ';']);
-    let named = word == view.cluster || word == view.vantage;
+    let named = word == view.cluster || word == view.vantage || word == "kubectl";
     let plain = !named && word.chars().all(|character| character.is_ascii_lowercase());
     let mut text = String::with_capacity(clause.len() + 1);
     let mut characters = clause.chars();
@@ -431,6 +435,8 @@ const BY_CONFIGURATION: Cause = Cause {
 };
 
 const UNEXPLAINED: &str = "unexplained";
+/// Who intends, where doctor does: see `cli::doctor`.
+const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";
 const OTHER_PATH: &str = "net-path-not-as-intended";
 const INTERMITTENT: &str = "net-intermittent-timeout";

@@ -293,13 +293,19 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
             Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
             Agreement::Disagrees | Agreement::Unknown => converging_since = None,
         }
-        let stopped = *context.stop.borrow();
-        let next =
-            if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
+        let next = match *context.stop.borrow() {
+            _ if observation.vantage_error.is_some() => Next::Judge,
+            true => convergence.last(&agreements),
+            false => convergence.next(&agreements),
+        };
         if next != Next::Again {
             let waited = agreements.len() > 1 || convergence.changed_at.is_some();
             let converged = converging_since.filter(|_| waited && next == Next::Judge);
-            let seen_verdict = verdict::decide(&Case { window_open: next == Next::JudgeOpen, ..case(cell, &seen) });
+            let seen_verdict = verdict::decide(&Case {
+                window_open: next == Next::JudgeOpen,
+                undecided: matches!(next, Next::Unstable | Next::Interrupted),
+                ..case(cell, &seen)
+            });
             context.tell(|| Event::CellDone {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
@@ -344,7 +350,7 @@ fn case<'a>(cell: &PlannedCell, seen: &'a Seen) -> Case<'a> {
         seen,
         window_open: false,
         contradicted: false,
-        unstable: false,
+        undecided: false,
     }
 }
 
@@ -491,11 +497,10 @@ fn judge_cell(
     let decided = verdict::decide(&Case {
         window_open: next == Next::JudgeOpen,
         contradicted: contradiction.is_some(),
-        unstable: next == Next::Unstable,
+        undecided: matches!(next, Next::Unstable | Next::Interrupted),
         ..case(planned, &seen)
     });
-    let unknown = seen.observed == Reachability::Unknown;
-    let interrupted = observation.cut_short && (unknown || decided == Verdict::Inconclusive);
+    let interrupted = next == Next::Interrupted || observation.cut_short;
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")
@@ -597,7 +602,12 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
             }
         }
     }
-    findings.sort_by_key(|finding| (finding.severity, finding.confidence));
+    // What explains a mismatch stands before what kept another cell undecided, however sure that is.
+    let worst = |finding: &Finding| {
+        let stands_in = |cell: &&Cell| finding.cells.contains(&format!("{}/{}", cell.cluster, cell.vantage));
+        cells.iter().filter(stands_in).map(|cell| cell.verdict).max()
+    };
+    findings.sort_by_cached_key(|finding| (finding.severity, std::cmp::Reverse(worst(finding)), finding.confidence));
     // Doctor's second path, of which nothing is intended, never decides.
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
     let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
-    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathTrace, ProxyObservation, ProxyTarget,
+    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation, ProxyTarget,
     Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
     TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
@@ -100,14 +100,15 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
             std::future::pending::<()>().await;
         }
     };
-    let cut_short = tokio::select! {
+    tokio::select! {
         biased;
-        () = stopped => true,
-        () = round.work() => false,
-    };
+        () = stopped => {}
+        () = round.work() => {}
+    }
     round.tasks.abort_all();
     let mut observation = round.observation;
-    observation.cut_short = cut_short;
+    // Evidence that is still out leaves what decides decided.
+    observation.cut_short = round.pending.deciding > 0;
     observation.undecided = round.owed.into_iter().collect();
     sort(&mut observation, options);
     observation.ms = milliseconds(started);
@@ -441,21 +442,22 @@ async fn attempt(target: &Target, options: &Options, address: IpAddr, label: Str
         return attempt;
     };
     // What follows is large and rare among silent targets: it lives on the heap, so that ten thousand attempts stay small.
-    let (tls, http) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    let (tls, http, path_mtu) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    attempt.path_mtu = path_mtu;
     attempt.tls = tls;
     attempt.http = http;
     attempt.observed = observed(&attempt);
     attempt
 }
 
-/// TLS and HTTP on a connected stream, with other handshakes beside it when it does not complete.
+/// TLS and HTTP on a connected stream, with other handshakes and the path's MTU beside it when it does not complete.
 /// `peer` is known when further connections can be made to the same address directly, with whether it decides.
 async fn secure<S>(
     target: &Target,
     options: &Options,
     peer: Option<(SocketAddr, bool)>,
     stream: S,
-) -> (TlsStage, HttpStage)
+) -> (TlsStage, HttpStage, Option<PathMtu>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -463,17 +465,29 @@ where
     let shaking = tls::handshake(stream, name, &target.trust, Hello::Standard, None, options.connect_timeout);
     let direct = peer.map(|(peer, _)| peer);
     let peer = peer.filter(|(_, decides)| options.investigate && *decides).map(|(peer, _)| peer);
-    let ((mut stage, stream), variants) =
-        in_the_shadow(shaking, PATIENCE, peer.map(|peer| move || Box::pin(other_handshakes(target, options, peer))))
-            .await;
+    let why_stalled = peer.map(|peer| {
+        move || {
+            Box::pin(async move {
+                tokio::join!(
+                    other_handshakes(target, options, peer),
+                    path::path_mtu(peer, &options.source, VARIANT_TIMEOUT)
+                )
+            })
+        }
+    });
+    let ((mut stage, stream), evidence) = in_the_shadow(shaking, PATIENCE, why_stalled).await;
     let Some(stream) = stream else {
-        stage.variants = match (variants, peer) {
-            (Some(variants), _) => variants,
+        let (variants, path_mtu) = match (evidence, peer) {
+            (Some(evidence), _) => evidence,
             // It ended at once: compare now.
-            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => other_handshakes(target, options, peer).await,
-            (None, _) => Vec::new(),
+            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => {
+                (other_handshakes(target, options, peer).await, None)
+            }
+            (None, _) => (Vec::new(), None),
         };
-        return (stage, HttpStage::skipped());
+        stage.variants = variants;
+        let path_mtu = path_mtu.map(|(bytes, router)| PathMtu { bytes, router });
+        return (stage, HttpStage::skipped(), path_mtu);
     };
     // Credentials go only to a peer that verified; a client certificate needs a connection of its own.
     let credentials = options.credentials.as_ref().filter(|_| stage.outcome == TlsOutcome::Verified);
@@ -488,7 +502,7 @@ where
             if let (TlsOutcome::Verified, Some(again)) = (second.outcome, again) {
                 http2 = second.alpn.as_deref() == Some("h2");
                 let http = ask(target, options, again, http2, credentials).await;
-                return (stage, http);
+                return (stage, http, None);
             }
         }
     }
@@ -499,7 +513,7 @@ where
     if let (true, true, Some(peer)) = (unanswered, http2, peer) {
         http.http1_outcome = Some(over_http1(target, options, peer).await);
     }
-    (stage, http)
+    (stage, http, None)
 }
 
 async fn ask<S>(
@@ -618,7 +632,7 @@ async fn proxied_attempt(
     attempt.tcp = observation.tcp.clone();
     attempt.observed = Reachability::Unreachable;
     if let Some(stream) = stream {
-        let (tls, http) = secure(target, options, None, stream).await;
+        let (tls, http, _) = secure(target, options, None, stream).await;
         attempt.tls = tls;
         attempt.http = http;
         attempt.observed = observed(&attempt);
@@ -695,6 +709,7 @@ fn blank(
         route: None,
         trace: None,
         repeats: None,
+        path_mtu: None,
     }
 }
 
@@ -760,3 +775,83 @@ const REPEATS: u32 = 8;
 const SMALL_SEGMENT: u32 = 1_100;
 const MAXIMUM_DIALLED: usize = 64;
 const MAXIMUM_INVESTIGATORS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_resolver::proto::op::ResponseCode;
+
+    use super::*;
+    use crate::{AddressClasses, ProxyScheme, SystemResolver, Trust, dns::fake::FakeServer};
+
+    fn target(port: u16) -> Arc<Target> {
+        Arc::new(Target {
+            host: "api.lab.test".into(),
+            port,
+            base_path: String::new(),
+            server_name: None,
+            trust: Trust::SystemRoots,
+            known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
+        })
+    }
+
+    fn options(resolver: SocketAddr) -> Options {
+        Options {
+            connect_timeout: Duration::from_secs(2),
+            dns_timeout: Duration::from_secs(2),
+            system: SystemResolver::Servers(vec![resolver]),
+            resolvers: Vec::new(),
+            source: SourceBinding::default(),
+            classes: AddressClasses::default(),
+            proxy: None,
+            controls: Vec::new(),
+            credentials: None,
+            requests: vec!["/version".into()],
+            investigate: false,
+        }
+    }
+
+    /// A port on which nothing listens, on any loopback address.
+    async fn closed_port() -> u16 {
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn addresses_beyond_the_limit_are_named_as_undecided() {
+        let addresses: Vec<Ipv4Addr> = (1..=70).map(|last| Ipv4Addr::new(127, 0, 1, last)).collect();
+        let server = FakeServer::start(move |asked| vec![asked.send(&asked.addresses(&addresses))]).await;
+        let observation =
+            probe(&target(closed_port().await), &Arc::new(options(server.address)), &Run::unattended()).await;
+        let deciding = observation.attempts.iter().filter(|attempt| attempt.decides).count();
+        assert_eq!((deciding, observation.undecided.len()), (MAXIMUM_DIALLED, 70 - MAXIMUM_DIALLED));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_only_the_scenario_knows_decides_nothing_behind_a_proxy_either() {
+        let server = FakeServer::failing(ResponseCode::NXDomain).await;
+        let proxy = ProxyTarget {
+            scheme: ProxyScheme::Socks5,
+            host: "127.0.0.1".into(),
+            port: closed_port().await,
+            credentials: None,
+            authorities: None,
+        };
+        let options = Options { proxy: Some(proxy), ..options(server.address) };
+        let observation = probe(&target(443), &Arc::new(options), &Run::unattended()).await;
+        assert_eq!(observation.attempts.len(), 1);
+        assert!(!observation.attempts[0].decides && observation.proxy.is_none(), "{observation:?}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_this_host_lacks_is_the_vantages_fault() {
+        for source in [
+            SourceBinding { address: Some(IpAddr::from([192, 0, 2, 99])), interface: None },
+            SourceBinding { address: None, interface: Some("kubereach-none".into()) },
+        ] {
+            let options = Options { source, ..options(SocketAddr::from(([127, 0, 0, 1], 9))) };
+            let observation = probe(&target(443), &Arc::new(options), &Run::unattended()).await;
+            assert!(observation.vantage_error.is_some() && observation.attempts.is_empty(), "{observation:?}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Causes that belong to no provider and no layer: propagation, the undecided, paths that are not as intended.
 
+use std::net::{IpAddr, SocketAddr};
+
 use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{
@@ -107,7 +109,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Facts],
         signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
         setting: "the facts folder; the permission that is named",
-        fix: "kubereach facts pull   # with the permission that the evidence names",
+        fix: "# This version reads no provider configuration.\n# Give the cluster `endpoint` and `ca`, and probe from a vantage that can be used.",
         docs: HOME,
         kubectl: &[],
         decided_by: "the file or permission that the evidence names",
@@ -170,7 +172,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Probe],
         signature: "The name has several addresses, and at least one that was dialled fails while another reaches the API server. Clients that pick the bad one hang, others work, so it looks like a flicker. The cause is what the failing addresses have in common: the network ACL or route of one subnet, a zone without a transit-gateway attachment, an outdated record. A family for which this machine has no route is not dialled and does not count.",
         setting: "the subnet or target of the failing address",
-        fix: "# Compare subnet and availability zone of the failing address with those of the others; the finding beside this one names its cause.\nkubereach explain partial-address-failure",
+        fix: "# What do the failing addresses have in common: subnet, zone, route, an outdated record? Clients hang whenever they pick one.\nkubereach doctor --server https://<failing address>:<port> --tls-server-name <host> --ca <ca.pem> -v",
         docs: sources::HALF_AN_OUTAGE,
         kubectl: &["i/o timeout"],
         decided_by: "the subnet and zone of the good addresses against those of the bad ones",
@@ -183,7 +185,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Probe, Need::Scenario],
         signature: "The scenario says that this vantage must not reach the cluster, and an API server answered over a verified connection. The evidence names the address and its class, which tells which endpoint is open. Which rule or list entry lets it in, only the provider's configuration can say. While a change is on its way this may still be propagation.",
         setting: "what lets it in: publicAccessCidrs, authorizedIPRanges, or a security-group rule",
-        fix: "kubereach facts pull   # then: kubereach verify --facts <dir> <scenario>, which names the entry to drop",
+        fix: "aws eks describe-cluster --region <region> --name <cluster> --query cluster.resourcesVpcConfig   # EKS: which entry holds this source?\naz aks show -g <rg> -n <cluster> --query apiServerAccessProfile   # AKS",
         docs: sources::EKS_ENDPOINT,
         kubectl: &[],
         decided_by: "the allow-list or security groups of the cluster",
@@ -386,7 +388,28 @@ fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
     if view.intended == Intended::Unspecified {
         told = told.severity(Severity::Warning);
     }
-    Some(told.setting(format!("the subnet or target of {}", addresses_words(&addresses(failed(view))))))
+    let bad = addresses(failed(view));
+    Some(told.setting(format!("the subnet or target of {}", addresses_words(&bad))).fix(meanwhile(view, &bad)))
+}
+
+/// What helps while some addresses fail: kubectl by one that answers, and what the failing ones belong to.
+fn meanwhile(view: &CellView<'_>, bad: &[IpAddr]) -> String {
+    let good = deciding(view).find(|attempt| attempt.observed == Reachability::Reachable);
+    let mut fix = format!("# Until {} is mended, go by an address that answers:", addresses_words(bad));
+    if let Some(address) = good.and_then(|attempt| attempt.address) {
+        let (server, name) = (SocketAddr::new(address, view.port), lookups::shell_word(view.host));
+        fix += &format!("\nkubectl --server='https://{server}' --tls-server-name={name} get --raw /livez");
+    }
+    let private = failed(view).filter(|attempt| attempt.address_class == AddressClass::Private);
+    let private: Vec<String> = addresses(private).iter().map(ToString::to_string).collect();
+    if view.provider == Provider::Eks && !private.is_empty() {
+        fix += &format!(
+            "\n# Subnet and zone of what fails:\naws ec2 describe-network-interfaces --region <region> --filters \
+             Name=addresses.private-ip-address,Values={} --query 'NetworkInterfaces[].[PrivateIpAddress,SubnetId,AvailabilityZone]'",
+            private.join(",")
+        );
+    }
+    fix
 }
 
 fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
@@ -511,6 +534,9 @@ fn unexplained(view: &CellView<'_>) -> Option<Told> {
     for attempt in view.observation.attempts.iter().take(ATTEMPTS_SHOWN) {
         let evidence = if attempt.decides { "" } else { " (evidence only)" };
         told = told.and(format!("{}{evidence}.", attempt_words(attempt)));
+    }
+    if !view.observation.undecided.is_empty() {
+        told = told.and(format!("Nothing is known of {}.", addresses_words(&view.observation.undecided)));
     }
     let Some(symptom) = symptoms::seen_in(view) else { return Some(told) };
     for code in symptom.candidates.iter().take(CANDIDATES_SHOWN) {

@@ -20,10 +20,12 @@ pub struct Seen {
     pub dialled: usize,
     /// How many of them answered as an API server over a verified connection.
     pub answered: usize,
-    /// How many deciding addresses nothing is known of: the round ended before they did.
+    /// How many deciding addresses nothing is known of: the round ended before they did, or they are too many.
     pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
+    /// Some deciding address has not been tried to its end.
+    pub cut_short: bool,
 }
 
 impl Seen {
@@ -52,14 +54,14 @@ pub fn read(observation: &Observation) -> Seen {
     let none_made = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
     let none_made = none_made && observation.proxy.is_none();
     let remaining = observation.undecided.len();
-    let undecided =
-        observation.cut_short || observation.vantage_error.is_some() || offline || none_made || remaining > 0;
+    let cut_short = observation.cut_short || remaining > 0;
+    let undecided = cut_short || observation.vantage_error.is_some() || offline || none_made;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
+    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline, cut_short }
 }
 
 /// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
@@ -110,8 +112,8 @@ pub struct Case<'a> {
     pub window_open: bool,
     /// The scenario contradicts itself about this cell.
     pub contradicted: bool,
-    /// The rounds never agreed with each other.
-    pub unstable: bool,
+    /// The rounds never agreed with each other, or the run ended before they could.
+    pub undecided: bool,
 }
 
 /// The verdict of a cell, by the contract's table.
@@ -120,7 +122,7 @@ pub fn decide(case: &Case<'_>) -> Verdict {
     if case.contradicted {
         return Verdict::Mismatch;
     }
-    if case.unstable {
+    if case.undecided {
         return Verdict::Inconclusive;
     }
     match agreement(case) {
@@ -164,12 +166,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     }
     let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
-    if other_path || partial {
-        return Agreement::Disagrees;
+    match (other_path || partial, case.seen.cut_short) {
+        (true, _) => Agreement::Disagrees,
+        // One address answers, but another that has not been tried to its end may not.
+        (false, true) => Agreement::Unknown,
+        (false, false) => Agreement::Agrees,
     }
-    // One good address says nothing of those that have not answered yet.
-    let incomplete = case.intended == Intended::Reachable && case.seen.undecided > 0;
-    if incomplete { Agreement::Unknown } else { Agreement::Agrees }
 }
 
 /// The rounds so far, and whether to go on.
@@ -198,9 +200,23 @@ pub enum Next {
     Judge,
     /// The results alternate to the end.
     Unstable,
+    /// The run was ended while more rounds were needed.
+    Interrupted,
 }
 
 impl Convergence {
+    /// As [`Self::next`], when the run is being ended: there is no further round.
+    #[must_use]
+    pub fn last(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
+        match (self.next(rounds), rounds.last()) {
+            (Next::Again, Some((now, Agreement::Disagrees))) if self.declared() && !self.remaining(*now).is_zero() => {
+                Next::JudgeOpen
+            }
+            (Next::Again, _) => Next::Interrupted,
+            (next, _) => next,
+        }
+    }
+
     /// Decides from the end and the agreement of each round so far, the last one last.
     #[must_use]
     pub fn next(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
@@ -348,6 +364,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_dialled_is_not_taken_for_well() {
+        let unknown = Observation { undecided: vec!["192.0.2.1".parse().unwrap()], ..Observation::default() };
+        let seen = read(&unknown);
+        assert_eq!((seen.observed, seen.undecided, seen.cut_short), (Reachability::Unknown, 1, true));
+        let seen = Seen { observed: Reachability::Reachable, dialled: 1, answered: 1, ..seen };
+        for (intended, expected) in
+            [(Intended::Reachable, Agreement::Unknown), (Intended::Unreachable, Agreement::Disagrees)]
+        {
+            let case = Case {
+                intended,
+                via: None,
+                configured: Reachability::Unknown,
+                seen: &seen,
+                window_open: false,
+                contradicted: false,
+                undecided: false,
+            };
+            assert_eq!(agreement(&case), expected);
+        }
+    }
+
+    #[test]
     fn agreement_at_first_sight_is_believed_unless_a_change_was_declared() {
         assert_eq!(convergence().next(&rounds("+", 5)), Next::Judge);
         let declared = Convergence { changed_at: Some(at(-10)), ..convergence() };
@@ -371,6 +409,16 @@ mod tests {
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-", 5)), Next::Again);
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-+-+-+-+-+-+-+", 5)), Next::Unstable);
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-+---", 5)), Next::Judge);
+    }
+
+    #[test]
+    fn a_run_that_is_ended_says_that_it_was_not_done() {
+        assert_eq!(convergence().last(&rounds("-", 5)), Next::Interrupted);
+        assert_eq!(convergence().last(&rounds("-+", 5)), Next::Interrupted);
+        assert_eq!(convergence().last(&rounds("+", 5)), Next::Judge);
+        let declared = Convergence { changed_at: Some(at(-10)), ..convergence() };
+        assert_eq!(declared.last(&rounds("-", 5)), Next::JudgeOpen);
+        assert_eq!(declared.last(&rounds("+", 5)), Next::Interrupted);
     }
 
     #[test]

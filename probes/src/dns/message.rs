@@ -459,7 +459,7 @@ mod tests {
         assert_eq!((reading.addresses.len(), reading.cnames.len()), (MOST_ADDRESSES, 16));
         assert_eq!(
             reading.notes,
-            ["200 addresses, the first 64 are kept", "30 canonical names, the first 16 are kept"]
+            ["200 addresses, the first 128 are kept", "30 canonical names, the first 16 are kept"]
         );
     }
 

@@ -213,7 +213,8 @@ impl Context {
             _ => window,
         };
         Convergence {
-            changed_at: self.settings.changed_at,
+            // A change of tomorrow excuses nothing today; clocks may differ a little.
+            changed_at: self.settings.changed_at.map(|at| at.min(self.started_at)),
             started_at: self.started_at,
             window,
             wait: self.settings.wait,
@@ -499,7 +500,8 @@ fn judge_cell(
         undecided: matches!(next, Next::Unstable | Next::Interrupted),
         ..case(planned, &seen)
     });
-    let interrupted = next == Next::Interrupted || observation.cut_short;
+    let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
+    let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")

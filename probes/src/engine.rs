@@ -22,7 +22,8 @@ use tokio::{
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
     HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation, ProxyTarget,
-    Reachability, Repeats, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
+    Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
+    TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     http::{self, Exchange},
     icmp, path, proxy, route, system,
@@ -74,6 +75,13 @@ impl Run {
 pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> Observation {
     let started = Instant::now();
     let started_at = Timestamp::now();
+    if options.source != SourceBinding::default()
+        && let Err(reason) = tcp::check_source(&options.source)
+    {
+        // Nothing can be sent from there: that the target does not answer says nothing about it.
+        let vantage_error = Some(format!("this host cannot probe from there: {reason}"));
+        return Observation { started_at: Some(started_at), vantage_error, ..Observation::default() };
+    }
     let mut round = Round {
         target: Arc::clone(target),
         options: Arc::clone(options),
@@ -81,6 +89,7 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         observation: Observation { started_at: Some(started_at), ..Observation::default() },
         tasks: JoinSet::new(),
         dialled: BTreeSet::new(),
+        owed: BTreeSet::new(),
         in_trouble: false,
         pending: Pending::default(),
     };
@@ -100,6 +109,7 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
     let mut observation = round.observation;
     // Evidence that is still out leaves what decides decided.
     observation.cut_short = round.pending.deciding > 0;
+    observation.undecided = round.owed.into_iter().collect();
     sort(&mut observation, options);
     observation.ms = milliseconds(started);
     observation
@@ -142,6 +152,8 @@ struct Round {
     observation: Observation,
     tasks: JoinSet<Done>,
     dialled: BTreeSet<IpAddr>,
+    /// Deciding addresses whose attempt has not come home.
+    owed: BTreeSet<IpAddr>,
     in_trouble: bool,
     pending: Pending,
 }
@@ -164,12 +176,12 @@ impl Round {
         let through_remote_proxy = self.options.proxy.as_ref().is_some_and(|proxy| proxy.scheme.resolves_remotely());
         if let Ok(address) = self.target.host.parse::<IpAddr>() {
             if through_remote_proxy {
-                self.dial_through_proxy(Some(address), Vec::new());
+                self.dial_through_proxy(Some(address), Vec::new(), true);
             } else {
                 self.dial(&[address], "literal", true);
             }
         } else if through_remote_proxy {
-            self.dial_through_proxy(None, Vec::new());
+            self.dial_through_proxy(None, Vec::new(), true);
         } else {
             let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
             self.pending.deciding += 1;
@@ -232,11 +244,7 @@ impl Round {
                 self.observation.canaries.push(observation);
             }
             Done::Attempt(attempt) => {
-                if attempt.decides {
-                    self.pending.deciding -= 1;
-                } else {
-                    self.pending.beside -= 1;
-                }
+                self.settle(&attempt);
                 self.run.tell(|| ProbeEvent::Attempted(attempt.clone()));
                 if attempt.decides && attempt.observed != Reachability::Reachable {
                     self.trouble();
@@ -244,12 +252,16 @@ impl Round {
                 self.observation.attempts.push(*attempt);
             }
             Done::Proxied { proxy, attempt } => {
-                self.pending.deciding -= 1;
+                self.settle(&attempt);
                 self.run.tell(|| ProbeEvent::Attempted(attempt.clone()));
-                if attempt.observed != Reachability::Reachable {
+                if attempt.decides && attempt.observed != Reachability::Reachable {
                     self.trouble();
                 }
-                self.observation.proxy = Some(*proxy);
+                // Of several tunnels the one that failed is the one to look at.
+                let opened = |known: &ProxyObservation| known.tunnel.outcome == TunnelOutcome::Established;
+                if attempt.decides && self.observation.proxy.as_ref().is_none_or(opened) {
+                    self.observation.proxy = Some(*proxy);
+                }
                 self.observation.attempts.push(*attempt);
             }
             Done::Control(control) => {
@@ -265,6 +277,18 @@ impl Round {
                     self.trouble();
                 }
             }
+        }
+    }
+
+    /// An attempt has come home.
+    fn settle(&mut self, attempt: &Attempt) {
+        if attempt.decides {
+            self.pending.deciding -= 1;
+        } else {
+            self.pending.beside -= 1;
+        }
+        if let Some(address) = &attempt.address {
+            self.owed.remove(address);
         }
     }
 
@@ -337,22 +361,28 @@ impl Round {
             !both || addresses.iter().filter(family).any(|one| route::local_route(*one, &options.source).is_some())
         };
         let (ipv4, ipv6) = (reaches(false), reaches(true));
+        let left_out = |address: &IpAddr| (ipv4 || ipv6) && !(if address.is_ipv4() { ipv4 } else { ipv6 });
+        if decides {
+            // What is not dialled is not known, and must not be taken for well.
+            self.owed.extend(addresses.iter().skip(MAXIMUM_DIALLED).filter(|address| !left_out(address)));
+        }
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
             if !self.dialled.insert(*address) {
                 continue;
             }
-            if (ipv4 || ipv6) && !(if address.is_ipv4() { ipv4 } else { ipv6 }) {
+            if left_out(address) {
                 self.observation.attempts.push(self.skipped(*address, label, decides));
                 continue;
             }
             let (target, options) = (Arc::clone(&self.target), Arc::clone(&options));
             let (address, label) = (*address, label.to_owned());
             if options.proxy.is_some() {
-                self.dial_through_proxy(Some(address), vec![label]);
+                self.dial_through_proxy(Some(address), vec![label], decides);
                 continue;
             }
             if decides {
                 self.pending.deciding += 1;
+                self.owed.insert(address);
             } else {
                 self.pending.beside += 1;
             }
@@ -370,12 +400,18 @@ impl Round {
         }
     }
 
-    fn dial_through_proxy(&mut self, address: Option<IpAddr>, labels: Vec<String>) {
+    fn dial_through_proxy(&mut self, address: Option<IpAddr>, labels: Vec<String>, decides: bool) {
         let Some(proxy) = self.options.proxy.clone() else { return };
         let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
-        self.pending.deciding += 1;
+        if decides {
+            self.pending.deciding += 1;
+            self.owed.extend(address);
+        } else {
+            self.pending.beside += 1;
+        }
         self.tasks.spawn(async move {
-            let (proxy, attempt) = Box::pin(proxied_attempt(&target, &options, &proxy, address, labels)).await;
+            let blank = blank(address, &target, &options, labels, decides);
+            let (proxy, attempt) = Box::pin(proxied_attempt(&target, &options, &proxy, blank)).await;
             Done::Proxied { proxy: Box::new(proxy), attempt: Box::new(attempt) }
         });
     }
@@ -470,6 +506,8 @@ where
             }
         }
     }
+    // A client certificate that was not offered in the handshake is not sent at all.
+    let credentials = credentials.filter(|credentials| !matches!(credentials, Credentials::ClientCertificate(..)));
     let mut http = ask(target, options, stream, http2, credentials).await;
     let unanswered = matches!(http.outcome, HttpOutcome::Timeout | HttpOutcome::Reset | HttpOutcome::Error);
     if let (true, true, Some(peer)) = (unanswered, http2, peer) {
@@ -577,10 +615,8 @@ async fn proxied_attempt(
     target: &Target,
     options: &Options,
     proxy: &ProxyTarget,
-    address: Option<IpAddr>,
-    labels: Vec<String>,
+    mut attempt: Attempt,
 ) -> (ProxyObservation, Attempt) {
-    let mut attempt = blank(address, target, options, labels, true);
     let (dns, addresses) = if let Ok(address) = proxy.host.parse::<IpAddr>() {
         (None, vec![address])
     } else {
@@ -589,7 +625,7 @@ async fn proxied_attempt(
         let addresses = answer.as_ref().map(|answer| answer.addresses.clone()).unwrap_or_default();
         (answer, addresses)
     };
-    let host = address.map_or_else(|| target.host.clone(), |address| address.to_string());
+    let host = attempt.address.map_or_else(|| target.host.clone(), |address| address.to_string());
     let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
     let (observation, stream) = proxy::tunnel(proxy, dns, &addresses, &host, target.port, settings).await;
     // The connection that is measured is the one to the proxy.

@@ -30,6 +30,8 @@ pub struct Observation {
     pub ms: f64,
     /// `true` when an interruption (or a lost task) ended the round before every deciding stage was decided.
     pub cut_short: bool,
+    /// Deciding addresses of which nothing is known: the round ended before they did, or they are more than are dialled.
+    pub undecided: Vec<IpAddr>,
     /// Why nothing could be probed at all (no such interface, no permission to enter the namespace …).
     pub vantage_error: Option<String>,
 }

@@ -67,7 +67,7 @@ pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let config = match identity {
-        Some(Credentials::ClientCertificate(chain, key)) => match config_with_identity(hello, chain, key) {
+        Some(Credentials::ClientCertificate(chain, key)) => match config_with_identity(hello, chain, key, trust) {
             Ok(config) => config,
             Err(detail) => return (TlsStage { detail: Some(detail), ..TlsStage::skipped() }, None),
         },
@@ -502,22 +502,29 @@ fn bounded(text: &str) -> String {
 
 fn config(hello: Hello) -> Arc<ClientConfig> {
     static CONFIGS: [OnceLock<Arc<ClientConfig>>; 4] = [const { OnceLock::new() }; 4];
-    Arc::clone(CONFIGS[hello as usize].get_or_init(|| Arc::new(configure(builder(hello).with_no_client_auth(), hello))))
+    Arc::clone(
+        CONFIGS[hello as usize].get_or_init(|| Arc::new(configure(builder(hello, None).with_no_client_auth(), hello))),
+    )
 }
 
-fn config_with_identity(hello: Hello, chain: &[u8], key: &[u8]) -> Result<Arc<ClientConfig>, String> {
+/// With an identity the certificate of the peer is judged within the handshake: who one is, one tells only to the right one.
+fn config_with_identity(hello: Hello, chain: &[u8], key: &[u8], trust: &Trust) -> Result<Arc<ClientConfig>, String> {
     let unusable = |error: &dyn std::fmt::Display| format!("the client certificate cannot be used: {error}");
     let chain =
         CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
     // The error of a key is not printed: it could hold part of it.
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| unusable(&"its key is not PEM"))?;
-    let config = builder(hello).with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?;
+    let config =
+        builder(hello, Some(trust.clone())).with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?;
     Ok(Arc::new(configure(config, hello)))
 }
 
-fn builder(hello: Hello) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+fn builder(
+    hello: Hello,
+    demanded: Option<Trust>,
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
     let provider = provider(hello);
-    let recorder = Recorder(provider.signature_verification_algorithms);
+    let recorder = Recorder { algorithms: provider.signature_verification_algorithms, demanded };
     let builder = ClientConfig::builder_with_provider(provider);
     // Both versions are among the provider's by construction; the fallback cannot be reached.
     let builder = builder
@@ -555,21 +562,30 @@ fn provider(hello: Hello) -> Arc<CryptoProvider> {
     .clone()
 }
 
-/// Lets every certificate pass, so that what stands behind it is seen; [`judge`] decides afterwards.
+/// Lets every certificate pass, so that what stands behind it is seen; [`judge`] decides afterwards. Where trust is
+/// demanded it decides at once, before the client says who it is.
 /// Signatures of the handshake itself are verified: the peer must hold the key of what it presents.
 #[derive(Debug)]
-struct Recorder(WebPkiSupportedAlgorithms);
+struct Recorder {
+    algorithms: WebPkiSupportedAlgorithms,
+    demanded: Option<Trust>,
+}
 
 impl ServerCertVerifier for Recorder {
     fn verify_server_cert(
         &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _ocsp: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, RustlsError> {
-        Ok(ServerCertVerified::assertion())
+        let Some(trust) = &self.demanded else { return Ok(ServerCertVerified::assertion()) };
+        let chain: Vec<CertificateDer<'_>> = std::iter::once(leaf).chain(intermediates).cloned().collect();
+        match judge(&chain, name, trust, now).outcome {
+            TlsOutcome::Verified => Ok(ServerCertVerified::assertion()),
+            _ => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -578,7 +594,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, RustlsError> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -587,11 +603,11 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, RustlsError> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

@@ -364,6 +364,10 @@ fn run_interrupted(view: &CellView<'_>) -> Option<Told> {
     (view.circumstances.interrupted || cut).then(|| {
         Told::new(Confidence::Certain, "The run ended before this cell was decided.")
             .and(format!("{} rounds were complete.", view.rounds.len()))
+            .and(match view.observation.undecided.as_slice() {
+                [] => String::new(),
+                some => format!("Not decided yet: {}.", addresses_words(some)),
+            })
     })
 }
 

@@ -20,10 +20,10 @@ pub struct Seen {
     pub dialled: usize,
     /// How many of them answered as an API server over a verified connection.
     pub answered: usize,
+    /// How many deciding addresses nothing is known of: the round ended before they did.
+    pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
-    /// Some deciding address has not been tried to its end.
-    pub cut_short: bool,
 }
 
 impl Seen {
@@ -51,13 +51,15 @@ pub fn read(observation: &Observation) -> Seen {
     // Attempts that this host could not even make say nothing about the target.
     let none_made = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
     let none_made = none_made && observation.proxy.is_none();
-    let undecided = observation.cut_short || observation.vantage_error.is_some() || offline || none_made;
+    let remaining = observation.undecided.len();
+    let undecided =
+        observation.cut_short || observation.vantage_error.is_some() || offline || none_made || remaining > 0;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), offline, cut_short: observation.cut_short }
+    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
 }
 
 /// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
@@ -162,12 +164,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     }
     let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
-    match (other_path || partial, case.seen.cut_short) {
-        (true, _) => Agreement::Disagrees,
-        // One address answers, but another that has not been tried to its end may not.
-        (false, true) => Agreement::Unknown,
-        (false, false) => Agreement::Agrees,
+    if other_path || partial {
+        return Agreement::Disagrees;
     }
+    // One good address says nothing of those that have not answered yet.
+    let incomplete = case.intended == Intended::Reachable && case.seen.undecided > 0;
+    if incomplete { Agreement::Unknown } else { Agreement::Agrees }
 }
 
 /// The rounds so far, and whether to go on.
@@ -280,6 +282,9 @@ fn later(from: Timestamp, by: Duration) -> Timestamp {
 #[must_use]
 pub fn summary(observation: &Observation, seen: &Seen) -> String {
     let count = |what: &str| match seen.dialled {
+        total if seen.undecided > 0 => {
+            format!("{what} ({} of {total} addresses, {} undecided)", seen.answered, seen.undecided)
+        }
         1 => what.to_owned(),
         total => format!("{what} ({} of {total} addresses)", seen.answered),
     };

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::{
-    ClientEnvironment,
+    ClientEnvironment, ClusterEndpoint,
     exec::{ExecCommand, Interactive, decode_data},
     parse_server_url,
     pem::{base64_certificates_pem, certificates_pem, expiry},
@@ -22,7 +22,6 @@ use crate::{
         Documents, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted, read_bytes,
         read_text, read_tree,
     },
-    scenario::ClusterEndpoint,
 };
 
 /// Which files to read and which context of them.

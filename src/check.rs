@@ -228,6 +228,8 @@ struct Probed {
     rounds: Vec<causes::Round>,
     converged_after_ms: Option<u64>,
     next: Next,
+    /// The run ended while the next round was waited for.
+    interrupted: bool,
 }
 
 impl Probed {
@@ -239,6 +241,7 @@ impl Probed {
             rounds: Vec::new(),
             converged_after_ms: None,
             next: Next::Judge,
+            interrupted: false,
         }
     }
 }
@@ -310,6 +313,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
                 rounds,
                 converged_after_ms: converged.map(|since| convergence.converged_after(since)),
                 next,
+                interrupted: false,
             };
         }
         context.tell(|| Event::Waiting {
@@ -321,10 +325,21 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
         });
         let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
         let mut stop = context.stop.clone();
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+        let interrupted = tokio::select! {
+            () = tokio::time::sleep(pause) => false,
             // A sender that is gone will never stop us; then the pause is the whole wait.
-            Ok(_) = stop.wait_for(|stop| *stop) => {}
+            Ok(_) = stop.wait_for(|stop| *stop) => true,
+        };
+        if interrupted {
+            context.tell(|| Event::CellDone {
+                cluster: cluster.name.clone(),
+                vantage: vantage.name.clone(),
+                verdict: Verdict::Inconclusive,
+                ms: begun.elapsed().as_secs_f64() * 1000.0,
+            });
+            // What the last round saw is reported; what was waited for stays undecided.
+            let observation = Observation { cut_short: true, ..observation };
+            return Probed { observation, rounds, converged_after_ms: None, next: Next::Judge, interrupted };
         }
     }
 }
@@ -475,7 +490,7 @@ fn judge_cell(
     now: Timestamp,
 ) -> Cell {
     let (planned, cluster, vantage) = context.cell(index);
-    let Probed { observation, rounds, converged_after_ms, next } = probed;
+    let Probed { mut observation, rounds, converged_after_ms, next, interrupted: while_waiting } = probed;
     let endpoint_missing = context.targets[planned.cluster].is_none();
     let mut seen = verdict::read(&observation);
     if endpoint_missing {
@@ -493,7 +508,9 @@ fn judge_cell(
         unstable: next == Next::Unstable,
         ..case(planned, &seen)
     });
-    let interrupted = observation.cut_short && seen.observed == Reachability::Unknown;
+    let decided = if while_waiting { Verdict::Inconclusive } else { decided };
+    let unknown = seen.observed == Reachability::Unknown;
+    let interrupted = observation.cut_short && (unknown || decided == Verdict::Inconclusive);
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")
@@ -501,6 +518,10 @@ fn judge_cell(
         (_, true) => Some("the endpoint: only the provider's configuration names it, which this version does not read"),
         _ => None,
     };
+    if facts_missing.is_some() {
+        // That nothing was probed follows from it, and is no second reason.
+        observation.vantage_error = None;
+    }
     let convergence = context.convergence(cluster.provider);
     let change = convergence.changed_at.map(|at| Change {
         at,

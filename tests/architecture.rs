@@ -359,7 +359,8 @@ fn without_comments_and_text(source: &str) -> String {
                     break;
                 }
             }
-        } else if character == 'r' && (at(index + 1) == '"' || (at(index + 1) == '#' && matches!(at(index + 2), '"' | '#')))
+        } else if character == 'r'
+            && (at(index + 1) == '"' || (at(index + 1) == '#' && matches!(at(index + 2), '"' | '#')))
         {
             let hashes = characters[index + 1..].iter().take_while(|character| **character == '#').count();
             index += hashes + 2;

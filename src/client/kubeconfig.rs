@@ -17,11 +17,9 @@ use super::{
     pem::{base64_certificates_pem, certificates_pem, expiry},
     proxy::proxy_for,
 };
-use crate::{
-    input::{
-        Documents, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted, read_bytes,
-        read_text, read_tree,
-    },
+use crate::input::{
+    Documents, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted, read_bytes,
+    read_text, read_tree,
 };
 
 /// Which files to read and which context of them.

@@ -19,7 +19,11 @@ pub fn render(report: &Report, context: &RenderContext) -> String {
             codes.push(&finding.code);
         }
     }
-    let rules = codes.iter().filter_map(|code| findings.iter().find(|f| f.code == *code)).map(|f| rule(f, known(&f.code))).collect();
+    let rules = codes
+        .iter()
+        .filter_map(|code| findings.iter().find(|f| f.code == *code))
+        .map(|f| rule(f, known(&f.code)))
+        .collect();
     let results = findings
         .iter()
         .map(|finding| {

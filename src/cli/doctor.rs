@@ -119,7 +119,7 @@ fn from_server(
 }
 
 fn read_ca(path: &Path) -> Result<String, InputErrors> {
-    let bytes = read_bytes(path, "the CA file", MEBIBYTE)?;
+    let bytes = read_bytes(path, "CA file", MEBIBYTE)?;
     certificates_pem(&bytes).map_err(|reason| {
         InputError::new(format!("the CA file cannot be used: {reason}"))
             .in_file(path)

@@ -394,22 +394,23 @@ fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
 
 /// What helps while some addresses fail: kubectl by one that answers, and what the failing ones belong to.
 fn meanwhile(view: &CellView<'_>, bad: &[IpAddr]) -> String {
+    let mut lines = vec![format!("# Until {} is mended, go by an address that answers:", addresses_words(bad))];
     let good = deciding(view).find(|attempt| attempt.observed == Reachability::Reachable);
-    let mut fix = format!("# Until {} is mended, go by an address that answers:", addresses_words(bad));
     if let Some(address) = good.and_then(|attempt| attempt.address) {
         let (server, name) = (SocketAddr::new(address, view.port), lookups::shell_word(view.host));
-        fix += &format!("\nkubectl --server='https://{server}' --tls-server-name={name} get --raw /livez");
+        lines.push(format!("kubectl --server='https://{server}' --tls-server-name={name} get --raw /livez"));
     }
     let private = failed(view).filter(|attempt| attempt.address_class == AddressClass::Private);
     let private: Vec<String> = addresses(private).iter().map(ToString::to_string).collect();
     if view.provider == Provider::Eks && !private.is_empty() {
-        fix += &format!(
-            "\n# Subnet and zone of what fails:\naws ec2 describe-network-interfaces --region <region> --filters \
+        lines.push("# Subnet and zone of what fails:".to_owned());
+        lines.push(format!(
+            "aws ec2 describe-network-interfaces --region <region> --filters \
              Name=addresses.private-ip-address,Values={} --query 'NetworkInterfaces[].[PrivateIpAddress,SubnetId,AvailabilityZone]'",
             private.join(",")
-        );
+        ));
     }
-    fix
+    lines.join("\n")
 }
 
 fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {

@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{report::Format, scenario::ClusterEndpoint};
+use crate::{input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -284,7 +287,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments = Arguments::try_parse_from(arguments)?;
+    let arguments = Arguments::try_parse_from(arguments).map_err(without_secrets)?;
     let (name, output) = match &arguments.command {
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
@@ -300,6 +303,16 @@ where
             Err(command.clone().error(ErrorKind::ArgumentConflict, message))
         }
     }
+}
+
+/// clap repeats the value that it refuses; one that may hold a password is not repeated.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let secret =
+        matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if may_hold_secret(value));
+    if secret {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
 }
 
 fn check_outputs(outputs: &[Output]) -> Result<(), String> {
@@ -645,6 +658,10 @@ mod tests {
             assert!(parse_server(wrong).is_err(), "{wrong}");
         }
         assert!(!parse_server("https://user:hunter2@a").unwrap_err().contains("hunter2"));
+        for secret in ["https://user:hunter2@a", "user:hunter2@a", "http://user:hunter2@a:1"] {
+            let message = error(&["doctor", "--server", secret]).to_string();
+            assert!(message.contains("--server") && !message.contains("hunter2"), "{message}");
+        }
     }
 
     #[test]

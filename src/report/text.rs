@@ -82,7 +82,9 @@ fn verify(page: &mut Page, report: &Report, verbose: bool) {
     let waited: Vec<String> = report.cells.iter().filter_map(words::converged).collect();
     if !waited.is_empty() {
         page.blank();
-        waited.iter().for_each(|words| page.paragraph(3, 5, &[span(Ink::Plain, words)]));
+        for words in waited {
+            page.paragraph(3, 5, &[span(Ink::Plain, words)]);
+        }
     }
     for cell in &report.cells {
         if verbose || cell.verdict != Verdict::Match {

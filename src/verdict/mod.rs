@@ -24,8 +24,6 @@ pub struct Seen {
     pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
-    /// Some deciding address has not been tried to its end.
-    pub cut_short: bool,
 }
 
 impl Seen {
@@ -61,7 +59,7 @@ pub fn read(observation: &Observation) -> Seen {
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline, cut_short }
+    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
 }
 
 /// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
@@ -166,12 +164,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     }
     let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
-    match (other_path || partial, case.seen.cut_short) {
-        (true, _) => Agreement::Disagrees,
-        // One address answers, but another that has not been tried to its end may not.
-        (false, true) => Agreement::Unknown,
-        (false, false) => Agreement::Agrees,
+    if other_path || partial {
+        return Agreement::Disagrees;
     }
+    // One good address says nothing of those that have not answered yet.
+    let incomplete = case.intended == Intended::Reachable && case.seen.undecided > 0;
+    if incomplete { Agreement::Unknown } else { Agreement::Agrees }
 }
 
 /// The rounds so far, and whether to go on.
@@ -367,7 +365,7 @@ mod tests {
     fn what_was_not_dialled_is_not_taken_for_well() {
         let unknown = Observation { undecided: vec!["192.0.2.1".parse().unwrap()], ..Observation::default() };
         let seen = read(&unknown);
-        assert_eq!((seen.observed, seen.undecided, seen.cut_short), (Reachability::Unknown, 1, true));
+        assert_eq!((seen.observed, seen.undecided), (Reachability::Unknown, 1));
         let seen = Seen { observed: Reachability::Reachable, dialled: 1, answered: 1, ..seen };
         for (intended, expected) in
             [(Intended::Reachable, Agreement::Unknown), (Intended::Unreachable, Agreement::Disagrees)]

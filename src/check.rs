@@ -213,7 +213,8 @@ impl Context {
             _ => window,
         };
         Convergence {
-            changed_at: self.settings.changed_at,
+            // A change of tomorrow excuses nothing today; clocks may differ a little.
+            changed_at: self.settings.changed_at.map(|at| at.min(self.started_at)),
             started_at: self.started_at,
             window,
             wait: self.settings.wait,
@@ -228,8 +229,6 @@ struct Probed {
     rounds: Vec<causes::Round>,
     converged_after_ms: Option<u64>,
     next: Next,
-    /// The run ended while the next round was waited for.
-    interrupted: bool,
 }
 
 impl Probed {
@@ -241,7 +240,6 @@ impl Probed {
             rounds: Vec::new(),
             converged_after_ms: None,
             next: Next::Judge,
-            interrupted: false,
         }
     }
 }
@@ -279,33 +277,57 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     let mut rounds: Vec<causes::Round> = Vec::new();
     let mut agreements: Vec<(Timestamp, Agreement)> = Vec::new();
     let mut converging_since: Option<Timestamp> = None;
+    let mut last_whole: Option<(Observation, Seen)> = None;
     loop {
         let round_began = Timestamp::now();
         let round_started = Instant::now();
-        let observation = vantage::observe(vantage, target, &options, &run).await;
-        let seen = verdict::read(&observation);
-        let agreement = verdict::agreement(&case(cell, &seen));
+        let mut observation = vantage::observe(vantage, target, &options, &run).await;
+        let mut seen = verdict::read(&observation);
         let ended = Timestamp::now();
-        rounds.push(round(&observation, &seen, agreement, ended));
-        if rounds.len() > MAXIMUM_ROUNDS_KEPT {
-            rounds.remove(0);
+        let mut next = if let (true, Some(whole)) = (observation.cut_short, last_whole.take()) {
+            // A round that was cut short says less than the whole one before it.
+            (observation, seen) = whole;
+            convergence.last(&agreements)
+        } else {
+            let agreement = verdict::agreement(&case(cell, &seen));
+            rounds.push(round(&observation, &seen, agreement, ended));
+            if rounds.len() > MAXIMUM_ROUNDS_KEPT {
+                rounds.remove(0);
+            }
+            agreements.push((ended, agreement));
+            match agreement {
+                Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
+                Agreement::Disagrees | Agreement::Unknown => converging_since = None,
+            }
+            match *context.stop.borrow() {
+                _ if observation.vantage_error.is_some() => Next::Judge,
+                true => convergence.last(&agreements),
+                false => convergence.next(&agreements),
+            }
+        };
+        if next == Next::Again {
+            context.tell(|| Event::Waiting {
+                cluster: cluster.name.clone(),
+                vantage: vantage.name.clone(),
+                round: u32::try_from(agreements.len()).unwrap_or(u32::MAX),
+                text: verdict::summary(&observation, &seen),
+                remaining: convergence.remaining(ended),
+            });
+            let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
+            let mut stop = context.stop.clone();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // A sender that is gone will never stop us; then the pause is the whole wait.
+                Ok(_) = stop.wait_for(|stop| *stop) => next = convergence.last(&agreements),
+            }
         }
-        agreements.push((ended, agreement));
-        match agreement {
-            Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
-            Agreement::Disagrees | Agreement::Unknown => converging_since = None,
-        }
-        let stopped = *context.stop.borrow();
-        let next =
-            if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
         if next != Next::Again {
             let waited = agreements.len() > 1 || convergence.changed_at.is_some();
             let converged = converging_since.filter(|_| waited && next == Next::Judge);
-            let seen_verdict = verdict::decide(&Case { window_open: next == Next::JudgeOpen, ..case(cell, &seen) });
             context.tell(|| Event::CellDone {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
-                verdict: seen_verdict,
+                verdict: verdict::decide(&judged(cell, &seen, next)),
                 ms: begun.elapsed().as_secs_f64() * 1000.0,
             });
             return Probed {
@@ -313,34 +335,9 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
                 rounds,
                 converged_after_ms: converged.map(|since| convergence.converged_after(since)),
                 next,
-                interrupted: false,
             };
         }
-        context.tell(|| Event::Waiting {
-            cluster: cluster.name.clone(),
-            vantage: vantage.name.clone(),
-            round: u32::try_from(agreements.len()).unwrap_or(u32::MAX),
-            text: verdict::summary(&observation, &seen),
-            remaining: convergence.remaining(ended),
-        });
-        let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
-        let mut stop = context.stop.clone();
-        let interrupted = tokio::select! {
-            () = tokio::time::sleep(pause) => false,
-            // A sender that is gone will never stop us; then the pause is the whole wait.
-            Ok(_) = stop.wait_for(|stop| *stop) => true,
-        };
-        if interrupted {
-            context.tell(|| Event::CellDone {
-                cluster: cluster.name.clone(),
-                vantage: vantage.name.clone(),
-                verdict: Verdict::Inconclusive,
-                ms: begun.elapsed().as_secs_f64() * 1000.0,
-            });
-            // What the last round saw is reported; what was waited for stays undecided.
-            let observation = Observation { cut_short: true, ..observation };
-            return Probed { observation, rounds, converged_after_ms: None, next: Next::Judge, interrupted };
-        }
+        last_whole = Some((observation, seen));
     }
 }
 
@@ -358,7 +355,16 @@ fn case<'a>(cell: &PlannedCell, seen: &'a Seen) -> Case<'a> {
         seen,
         window_open: false,
         contradicted: false,
-        unstable: false,
+        undecided: false,
+    }
+}
+
+/// The case after its last round.
+fn judged<'a>(cell: &PlannedCell, seen: &'a Seen, next: Next) -> Case<'a> {
+    Case {
+        window_open: next == Next::JudgeOpen,
+        undecided: matches!(next, Next::Unstable | Next::Interrupted),
+        ..case(cell, seen)
     }
 }
 
@@ -490,7 +496,7 @@ fn judge_cell(
     now: Timestamp,
 ) -> Cell {
     let (planned, cluster, vantage) = context.cell(index);
-    let Probed { mut observation, rounds, converged_after_ms, next, interrupted: while_waiting } = probed;
+    let Probed { mut observation, rounds, converged_after_ms, next } = probed;
     let endpoint_missing = context.targets[planned.cluster].is_none();
     let mut seen = verdict::read(&observation);
     if endpoint_missing {
@@ -502,15 +508,9 @@ fn judge_cell(
         .iter()
         .find(|one| one.cluster == planned.cluster && one.vantage == planned.vantage)
         .map(|one| one.message.as_str());
-    let decided = verdict::decide(&Case {
-        window_open: next == Next::JudgeOpen,
-        contradicted: contradiction.is_some(),
-        unstable: next == Next::Unstable,
-        ..case(planned, &seen)
-    });
-    let decided = if while_waiting { Verdict::Inconclusive } else { decided };
-    let unknown = seen.observed == Reachability::Unknown;
-    let interrupted = observation.cut_short && (unknown || decided == Verdict::Inconclusive);
+    let decided = verdict::decide(&Case { contradicted: contradiction.is_some(), ..judged(planned, &seen, next) });
+    let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
+    let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")
@@ -616,7 +616,12 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
             }
         }
     }
-    findings.sort_by_key(|finding| (finding.severity, finding.confidence));
+    // What explains a mismatch stands before what kept another cell undecided, however sure that is.
+    let worst = |finding: &Finding| {
+        let stands_in = |cell: &&Cell| finding.cells.contains(&format!("{}/{}", cell.cluster, cell.vantage));
+        cells.iter().filter(stands_in).map(|cell| cell.verdict).max()
+    };
+    findings.sort_by_cached_key(|finding| (finding.severity, std::cmp::Reverse(worst(finding)), finding.confidence));
     // Doctor's second path, of which nothing is intended, never decides.
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
     let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);

@@ -35,6 +35,17 @@ pub async fn exchange<S>(stream: S, exchange: Exchange<'_>) -> HttpStage
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let mut stage = converse(stream, exchange).await;
+    if let Some(credentials) = exchange.credentials {
+        hide(&mut stage, credentials);
+    }
+    stage
+}
+
+async fn converse<S>(stream: S, exchange: Exchange<'_>) -> HttpStage
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let started = Instant::now();
     let sender = tokio::time::timeout(exchange.timeout, connect(stream, exchange.http2)).await;
     let mut sender = match sender {
@@ -73,6 +84,35 @@ where
         }
     }
     stage
+}
+
+/// A server may echo what it was sent: no credential stays in what it said, nor a cut-off piece of one.
+fn hide(stage: &mut HttpStage, credentials: &Credentials) {
+    let secrets = match credentials {
+        Credentials::Bearer(token) => vec![token.clone()],
+        Credentials::Basic(user, password) => {
+            vec![BASE64_STANDARD.encode(format!("{user}:{password}")), password.clone()]
+        }
+        Credentials::ClientCertificate(..) => return,
+    };
+    let said = [&mut stage.detail, &mut stage.server, &mut stage.location, &mut stage.version];
+    let said = said.into_iter().flatten().chain(stage.requests.iter_mut().map(|request| &mut request.body));
+    for text in said {
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            *text = without(text, secret);
+        }
+    }
+}
+
+/// The text with the secret replaced, and with what is left of it where the text was cut or the secret shortened.
+fn without(text: &str, secret: &str) -> String {
+    let text = text.replace(secret, HIDDEN);
+    let characters: Vec<(usize, char)> = secret.char_indices().collect();
+    // Shorter pieces than these are anybody's words.
+    let Some(&(least, _)) = characters.get(SHORTEST_PIECE) else { return text };
+    let Some(start) = text.find(&secret[..least]) else { return text };
+    // All that follows may be a piece of it: nothing the server says is worth the risk.
+    format!("{}{HIDDEN}", &text[..start])
 }
 
 impl HttpStage {
@@ -367,7 +407,35 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
+const HIDDEN: &str = "(credentials)";
+const SHORTEST_PIECE: usize = 8;
 const FURTHER_REQUEST: Duration = Duration::from_secs(1);
 const MAXIMUM_BODY: usize = 64 * 1024;
 const MAXIMUM_HEAD: usize = 64 * 1024;
 const MAXIMUM_TEXT: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_echoes_of_the_credentials_is_hidden() {
+        let echoing = || HttpStage {
+            detail: Some("bad token Bearer hunter2hunter2".into()),
+            location: Some("https://sso.test/?t=hunter2hunter2&x=1".into()),
+            server: Some("hunter2hunt".into()),
+            version: Some("aHVudGVyOmh1bnRlcjI=".into()),
+            requests: vec![HttpRequest { path: "/livez".into(), status: None, ms: 0.0, body: "hunter2hunter2".into() }],
+            ..HttpStage::skipped()
+        };
+        let mut stage = echoing();
+        hide(&mut stage, &Credentials::Bearer("hunter2hunter2".into()));
+        assert_eq!(stage.location.as_deref(), Some("https://sso.test/?t=(credentials)&x=1"));
+        assert_eq!(stage.server.as_deref(), Some("(credentials)"));
+        assert!(!format!("{stage:?}").contains("hunter2"), "{stage:?}");
+        let mut stage = echoing();
+        hide(&mut stage, &Credentials::Basic("hunter".into(), "hunter2".into()));
+        assert_eq!(stage.version.as_deref(), Some("(credentials)"));
+        assert!(!format!("{stage:?}").contains("hunter2"), "{stage:?}");
+    }
+}

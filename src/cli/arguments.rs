@@ -423,7 +423,13 @@ fn parse_server_name(text: &str) -> Result<String, String> {
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| "expected an RFC 3339 time with its offset, e.g. 2026-03-01T12:00:00Z".to_owned())
+    let time: Timestamp =
+        text.parse().map_err(|_| "expected an RFC 3339 time with its offset, e.g. 2026-03-01T12:00:00Z".to_owned())?;
+    // Whoever made the change may have a clock of their own, but not one of another day.
+    if time.duration_since(Timestamp::now()) > CLOCKS_DIFFER {
+        return Err("this time lies in the future: what has not been changed yet cannot be verified".to_owned());
+    }
+    Ok(time)
 }
 
 fn parse_positive_duration(text: &str) -> Result<Duration, String> {
@@ -465,6 +471,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
+const CLOCKS_DIFFER: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 const DNS_PORT: u16 = 53;
 const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
 

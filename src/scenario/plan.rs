@@ -135,6 +135,11 @@ pub enum VantageKind {
     },
     /// Through a proxy.
     Proxy(ProxyTarget),
+    /// Through a proxy setting that no client can use: nothing goes out. Doctor's only; a scenario has it refused.
+    UnusableProxy {
+        /// Where the setting stands, e.g. `HTTPS_PROXY`.
+        setting: String,
+    },
     /// Never probed: only predicted.
     Model {
         /// Its egress address.
@@ -167,7 +172,7 @@ impl VantageKind {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Local { .. } => "local",
-            Self::Proxy(_) => "proxy",
+            Self::Proxy(_) | Self::UnusableProxy { .. } => "proxy",
             Self::Model { .. } => "model",
             Self::Ssh { .. } => "ssh",
             Self::Ssm { .. } => "ssm",

@@ -337,7 +337,8 @@ fn rcode_name(code: ResponseCode) -> String {
 /// Payload size that every question offers over UDP (bytes): larger answers come over TCP.
 pub(crate) const OFFERED_PAYLOAD: u16 = 1232;
 /// Addresses kept of one answer.
-pub(crate) const MOST_ADDRESSES: usize = 64;
+/// More than are dialled, so that an answer with more of them is not taken for a complete one.
+pub(crate) const MOST_ADDRESSES: usize = 256;
 /// Canonical names kept of one answer.
 pub(crate) const MOST_CNAMES: usize = 16;
 const MOST_EXTENDED_ERRORS: usize = 8;

@@ -645,3 +645,6 @@ const MAXIMUM_EVIDENCE: usize = 12;
 const MAXIMUM_ROUNDS_KEPT: usize = 1_000;
 const MAXIMUM_DESCRIPTORS: u64 = 65_536;
 const MAXIMUM_CELLS_AT_ONCE: usize = 16_384;
+
+#[cfg(test)]
+mod tests;

@@ -345,6 +345,8 @@ fn stage_words(attempt: &Attempt) -> String {
 }
 
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tests {
     use super::*;
 

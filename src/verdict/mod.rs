@@ -206,12 +206,9 @@ impl Convergence {
     /// As [`Self::next`], when the run is being ended: there is no further round.
     #[must_use]
     pub fn last(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
-        match (self.next(rounds), rounds.last()) {
-            (Next::Again, Some((now, Agreement::Disagrees))) if self.declared() && !self.remaining(*now).is_zero() => {
-                Next::JudgeOpen
-            }
-            (Next::Again, _) => Next::Interrupted,
-            (next, _) => next,
+        match self.next(rounds) {
+            Next::Again => Next::Interrupted,
+            next => next,
         }
     }
 
@@ -417,7 +414,7 @@ mod tests {
         assert_eq!(convergence().last(&rounds("-+", 5)), Next::Interrupted);
         assert_eq!(convergence().last(&rounds("+", 5)), Next::Judge);
         let declared = Convergence { changed_at: Some(at(-10)), ..convergence() };
-        assert_eq!(declared.last(&rounds("-", 5)), Next::JudgeOpen);
+        assert_eq!(declared.last(&rounds("-", 5)), Next::Interrupted);
         assert_eq!(declared.last(&rounds("+", 5)), Next::Interrupted);
     }
 

@@ -775,3 +775,83 @@ const REPEATS: u32 = 8;
 const SMALL_SEGMENT: u32 = 1_100;
 const MAXIMUM_DIALLED: usize = 64;
 const MAXIMUM_INVESTIGATORS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_resolver::proto::op::ResponseCode;
+
+    use super::*;
+    use crate::{AddressClasses, ProxyScheme, SystemResolver, Trust, dns::fake::FakeServer};
+
+    fn target(port: u16) -> Arc<Target> {
+        Arc::new(Target {
+            host: "api.lab.test".into(),
+            port,
+            base_path: String::new(),
+            server_name: None,
+            trust: Trust::SystemRoots,
+            known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
+        })
+    }
+
+    fn options(resolver: SocketAddr) -> Options {
+        Options {
+            connect_timeout: Duration::from_secs(2),
+            dns_timeout: Duration::from_secs(2),
+            system: SystemResolver::Servers(vec![resolver]),
+            resolvers: Vec::new(),
+            source: SourceBinding::default(),
+            classes: AddressClasses::default(),
+            proxy: None,
+            controls: Vec::new(),
+            credentials: None,
+            requests: vec!["/version".into()],
+            investigate: false,
+        }
+    }
+
+    /// A port on which nothing listens, on any loopback address.
+    async fn closed_port() -> u16 {
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn addresses_beyond_the_limit_are_named_as_undecided() {
+        let addresses: Vec<Ipv4Addr> = (1..=70).map(|last| Ipv4Addr::new(127, 0, 1, last)).collect();
+        let server = FakeServer::start(move |asked| vec![asked.send(&asked.addresses(&addresses))]).await;
+        let observation =
+            probe(&target(closed_port().await), &Arc::new(options(server.address)), &Run::unattended()).await;
+        let deciding = observation.attempts.iter().filter(|attempt| attempt.decides).count();
+        assert_eq!((deciding, observation.undecided.len()), (MAXIMUM_DIALLED, 70 - MAXIMUM_DIALLED));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_only_the_scenario_knows_decides_nothing_behind_a_proxy_either() {
+        let server = FakeServer::failing(ResponseCode::NXDomain).await;
+        let proxy = ProxyTarget {
+            scheme: ProxyScheme::Socks5,
+            host: "127.0.0.1".into(),
+            port: closed_port().await,
+            credentials: None,
+            authorities: None,
+        };
+        let options = Options { proxy: Some(proxy), ..options(server.address) };
+        let observation = probe(&target(443), &Arc::new(options), &Run::unattended()).await;
+        assert_eq!(observation.attempts.len(), 1);
+        assert!(!observation.attempts[0].decides && observation.proxy.is_none(), "{observation:?}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_this_host_lacks_is_the_vantages_fault() {
+        for source in [
+            SourceBinding { address: Some(IpAddr::from([192, 0, 2, 99])), interface: None },
+            SourceBinding { address: None, interface: Some("kubereach-none".into()) },
+        ] {
+            let options = Options { source, ..options(SocketAddr::from(([127, 0, 0, 1], 9))) };
+            let observation = probe(&target(443), &Arc::new(options), &Run::unattended()).await;
+            assert!(observation.vantage_error.is_some() && observation.attempts.is_empty(), "{observation:?}");
+        }
+    }
+}

@@ -619,3 +619,43 @@ const MAXIMUM_CHAIN: usize = 10;
 const MAXIMUM_NAMES: usize = 64;
 const MAXIMUM_NAME_CHARACTERS: usize = 256;
 const MAXIMUM_FIRST_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handshake with a server of a certificate of its own, which nobody trusts.
+    async fn with_a_stranger(identity: Option<&Credentials>) -> (TlsStage, bool) {
+        let stranger = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(stranger.signing_key.serialize_pem().as_bytes()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider(Hello::Standard))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![stranger.cert.der().clone()], key)
+            .unwrap();
+        let (ours, theirs) = tokio::io::duplex(16 << 10);
+        let serving = tokio::spawn(async move {
+            let _ = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(theirs).await;
+        });
+        let trusted = rcgen::generate_simple_self_signed(["other.test".to_owned()]).unwrap();
+        let trust = Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&trusted.cert.pem()).unwrap()));
+        let (stage, stream) =
+            handshake(ours, "api.test", &trust, Hello::Standard, identity, Duration::from_secs(5)).await;
+        serving.abort();
+        (stage, stream.is_some())
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_heard_but_not_told_who_we_are() {
+        let (stage, goes_on) = with_a_stranger(None).await;
+        assert_eq!((stage.outcome, goes_on), (TlsOutcome::Untrusted, true));
+        let client = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+        let identity = Credentials::ClientCertificate(
+            client.cert.pem().into_bytes(),
+            client.signing_key.serialize_pem().into_bytes(),
+        );
+        let (stage, goes_on) = with_a_stranger(Some(&identity)).await;
+        assert_eq!((stage.outcome, goes_on), (TlsOutcome::Untrusted, false), "{stage:?}");
+    }
+}

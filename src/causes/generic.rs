@@ -536,6 +536,9 @@ fn unexplained(view: &CellView<'_>) -> Option<Told> {
         let evidence = if attempt.decides { "" } else { " (evidence only)" };
         told = told.and(format!("{}{evidence}.", attempt_words(attempt)));
     }
+    if !view.observation.undecided.is_empty() {
+        told = told.and(format!("Nothing is known of {}.", addresses_words(&view.observation.undecided)));
+    }
     let Some(symptom) = symptoms::seen_in(view) else { return Some(told) };
     for code in symptom.candidates.iter().take(CANDIDATES_SHOWN) {
         let Some(cause) = by_code(code) else { continue };

@@ -679,6 +679,7 @@ mod tests {
     #[test]
     fn times_are_rfc_3339() {
         assert_eq!(parse_time("2026-03-01T13:00:00+01:00").unwrap(), "2026-03-01T12:00:00Z".parse().unwrap());
+        assert!(parse_time("2999-01-01T00:00:00Z").unwrap_err().contains("future"));
         for wrong in ["2026-03-01", "12:00", "2026-03-01T12:00:00", ""] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }

@@ -341,3 +341,12 @@ proptest! {
         let _ = read(&text).map_err(|errors| errors.to_string());
     }
 }
+
+#[test]
+fn nobody_is_asked_before_the_file_is_right() {
+    // The reserved name would take its time, or even be answered, if it were looked up.
+    let wrong = "apiVersion: kubereach/v1\nresolvers: { public: [name.invalid] }\nclusters: { p: { endpoint: 'https://a:0' } }\n\
+                 vantages: { v: { local: {} } }\nexpect: [{ cluster: p, from: v, reachable: true }]\n";
+    let message = parse(wrong, Path::new("scenario.yaml")).unwrap_err().to_string();
+    assert!(message.contains("port 0") && !message.contains("name.invalid` has no address"), "{message}");
+}

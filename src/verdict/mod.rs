@@ -20,7 +20,7 @@ pub struct Seen {
     pub dialled: usize,
     /// How many of them answered as an API server over a verified connection.
     pub answered: usize,
-    /// How many deciding addresses nothing is known of: the round ended before they did.
+    /// How many deciding addresses nothing is known of: the round ended before they did, or they are too many.
     pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
@@ -52,8 +52,8 @@ pub fn read(observation: &Observation) -> Seen {
     let none_made = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
     let none_made = none_made && observation.proxy.is_none();
     let remaining = observation.undecided.len();
-    let undecided =
-        observation.cut_short || observation.vantage_error.is_some() || offline || none_made || remaining > 0;
+    let cut_short = observation.cut_short || remaining > 0;
+    let undecided = cut_short || observation.vantage_error.is_some() || offline || none_made;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
@@ -361,6 +361,28 @@ mod tests {
     fn rounds(pattern: &str, every: i64) -> Vec<(Timestamp, Agreement)> {
         let agreement = |letter| if letter == '+' { Agreement::Agrees } else { Agreement::Disagrees };
         pattern.chars().enumerate().map(|(index, letter)| (at(index as i64 * every), agreement(letter))).collect()
+    }
+
+    #[test]
+    fn what_was_not_dialled_is_not_taken_for_well() {
+        let unknown = Observation { undecided: vec!["192.0.2.1".parse().unwrap()], ..Observation::default() };
+        let seen = read(&unknown);
+        assert_eq!((seen.observed, seen.undecided), (Reachability::Unknown, 1));
+        let seen = Seen { observed: Reachability::Reachable, dialled: 1, answered: 1, ..seen };
+        for (intended, expected) in
+            [(Intended::Reachable, Agreement::Unknown), (Intended::Unreachable, Agreement::Disagrees)]
+        {
+            let case = Case {
+                intended,
+                via: None,
+                configured: Reachability::Unknown,
+                seen: &seen,
+                window_open: false,
+                contradicted: false,
+                undecided: false,
+            };
+            assert_eq!(agreement(&case), expected);
+        }
     }
 
     #[test]

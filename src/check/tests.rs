@@ -103,7 +103,7 @@ fn the_local_end_belongs_to_the_vantage() {
         host: "127.0.0.1".to_owned(),
         port: 1080,
         credentials: None,
-        roots: None,
+        authorities: None,
     };
     let through = options(&context, &Vantage { kind: VantageKind::Proxy(proxy), ..local("proxy") });
     assert_eq!(through.proxy.unwrap().redacted(), "socks5h://127.0.0.1:1080");

@@ -24,6 +24,7 @@ fn attempt(address: &str, class: AddressClass, observed: Reachability) -> Attemp
         observed,
         route: None,
         trace: None,
+        path_mtu: None,
         repeats: None,
     }
 }
@@ -226,7 +227,7 @@ fn seen(observed: Reachability) -> Seen {
 }
 
 fn case(intended: Intended, configured: Reachability, seen: &Seen) -> Case<'_> {
-    Case { intended, via: None, configured, seen, window_open: false, contradicted: false, unstable: false }
+    Case { intended, via: None, configured, seen, window_open: false, contradicted: false, undecided: false }
 }
 
 #[test]
@@ -251,7 +252,7 @@ fn every_combination_of_truths_has_its_verdict() {
                 let excused = if verdict == Mismatch { Verdict::Propagating } else { verdict };
                 assert_eq!(decide(&Case { window_open: true, ..case }), excused, "{words}, window open");
                 assert_eq!(decide(&Case { contradicted: true, window_open: true, ..case }), Mismatch, "{words}");
-                assert_eq!(decide(&Case { unstable: true, ..case }), Inconclusive, "{words}");
+                assert_eq!(decide(&Case { undecided: true, ..case }), Inconclusive, "{words}");
             }
         }
     }
@@ -283,6 +284,21 @@ fn a_partial_outage_disagrees_where_it_should_be_reachable() {
     assert_eq!(verdict(Intended::Reachable), Verdict::Mismatch);
     assert_eq!(verdict(Intended::Unreachable), Verdict::Mismatch);
     assert_eq!(verdict(Intended::Unspecified), Verdict::Match);
+}
+
+#[test]
+fn an_address_that_has_not_answered_yet_is_neither_good_nor_bad() {
+    let rest = vec!["198.51.100.9".parse().unwrap()];
+    let with_rest = |attempts| read(&Observation { undecided: rest.clone(), ..of(attempts) });
+    let verdict = |intended, seen: &Seen| decide(&case(intended, Reachability::Unknown, seen));
+    let good = with_rest(vec![good("198.51.100.1", AddressClass::Public)]);
+    assert_eq!(good.observed, Reachability::Reachable);
+    assert_eq!(verdict(Intended::Reachable, &good), Verdict::Inconclusive);
+    assert_eq!(verdict(Intended::Unreachable, &good), Verdict::Mismatch);
+    let bad = with_rest(vec![bad("198.51.100.1")]);
+    assert_eq!(bad.observed, Reachability::Unknown);
+    assert_eq!(verdict(Intended::Reachable, &bad), Verdict::Inconclusive);
+    assert_eq!(verdict(Intended::Unreachable, &bad), Verdict::Inconclusive);
 }
 
 #[test]

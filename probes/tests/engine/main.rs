@@ -204,6 +204,7 @@ async fn a_run_that_is_stopped_keeps_what_was_finished() {
     assert_eq!(observation.dns[0].outcome, DnsOutcome::Answer);
     let finished: Vec<_> = observation.attempts.iter().filter_map(|attempt| attempt.address).collect();
     assert_eq!(finished, [healthy.ip()]);
+    assert_eq!(observation.undecided, [silent.ip()]);
 
     // Stopped before it began: nothing is sent.
     let (asked, connected) = (dns.asked(), healthy.connections());
@@ -438,7 +439,7 @@ async fn a_proxy_is_a_stage_of_its_own() {
 
 fn proxy_target(scheme: ProxyScheme, address: SocketAddr, credentials: Option<(&str, &str)>) -> ProxyTarget {
     let credentials = credentials.map(|(user, password)| (user.to_owned(), password.to_owned()));
-    ProxyTarget { scheme, host: address.ip().to_string(), port: address.port(), credentials, roots: None }
+    ProxyTarget { scheme, host: address.ip().to_string(), port: address.port(), credentials, authorities: None }
 }
 
 #[tokio::test]

@@ -67,3 +67,51 @@ async fn ask(control: &Endpoint, options: &Options) -> Control {
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Shorter than a pause between the rounds of a run that waits for a change.
 const FRESH: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, task::JoinSet};
+
+    use super::*;
+    use crate::{AddressClasses, SourceBinding, SystemResolver};
+
+    fn options() -> Options {
+        Options {
+            connect_timeout: Duration::from_secs(1),
+            dns_timeout: Duration::from_secs(1),
+            system: SystemResolver::Servers(Vec::new()),
+            resolvers: Vec::new(),
+            source: SourceBinding::default(),
+            classes: AddressClasses::default(),
+            proxy: None,
+            controls: Vec::new(),
+            shared_controls: SharedControls::default(),
+            credentials: None,
+            requests: Vec::new(),
+            investigate: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_control_is_asked_once_for_all_who_share_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let control = Endpoint { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let (options, apart) = (Arc::new(options()), options());
+        let mut asking = JoinSet::new();
+        for _ in 0..50 {
+            let (options, control) = (Arc::clone(&options), control.clone());
+            asking.spawn(async move { options.shared_controls.ask(&control, &options).await });
+        }
+        let mut answers = 0;
+        while let Some(answer) = asking.join_next().await {
+            answers += usize::from(answer.is_ok_and(|answer| answer.answered));
+        }
+        assert_eq!(answers, 50);
+        assert!(apart.shared_controls.ask(&control, &apart).await.answered);
+        let mut accepted = 0;
+        while tokio::time::timeout(Duration::from_millis(100), listener.accept()).await.is_ok() {
+            accepted += 1;
+        }
+        assert_eq!(accepted, 2, "one for those who share, one for the other");
+    }
+}

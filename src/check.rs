@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use kubereach_probes::{
     ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Reachability, Run,
-    SourceBinding, SystemResolver, Target, Trust,
+    SharedControls, SourceBinding, SystemResolver, Target, Trust,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -125,16 +126,18 @@ pub async fn run(
 ) -> Result<Report, InputErrors> {
     let started_at = Timestamp::now();
     let targets = targets(plan)?;
+    let options = plan.vantages.iter().map(|vantage| Arc::new(options(plan, settings, vantage))).collect();
     let context =
-        Arc::new(Context { plan: plan.clone(), settings: settings.clone(), targets, started_at, stop, events });
-    let permits = Arc::new(Semaphore::new(concurrency()));
+        Context { plan: plan.clone(), settings: settings.clone(), targets, options, started_at, stop, events };
+    let context = Arc::new(context);
+    let descriptors = Arc::new(Semaphore::new(descriptors()));
     let others = OtherPaths::default();
     let mut tasks = JoinSet::new();
     for (index, _) in plan.cells.iter().enumerate() {
-        let (context, permits) = (Arc::clone(&context), Arc::clone(&permits));
+        let (context, descriptors) = (Arc::clone(&context), Arc::clone(&descriptors));
         tasks.spawn(async move {
             // The semaphore is never closed; without a permit the cell would only start earlier.
-            let _permit = permits.acquire().await.ok();
+            let _permit = descriptors.acquire_many(context.descriptors_of(index)).await.ok();
             (index, Box::pin(probe_cell(&context, index)).await)
         });
     }
@@ -183,6 +186,8 @@ struct Context {
     plan: Plan,
     settings: Settings,
     targets: Vec<Option<Arc<Target>>>,
+    /// By vantage.
+    options: Vec<Arc<Options>>,
     started_at: Timestamp,
     stop: watch::Receiver<bool>,
     events: Option<Events>,
@@ -192,6 +197,13 @@ impl Context {
     fn cell(&self, index: usize) -> (&PlannedCell, &Cluster, &Vantage) {
         let cell = &self.plan.cells[index];
         (cell, &self.plan.clusters[cell.cluster], &self.plan.vantages[cell.vantage])
+    }
+
+    /// How many descriptors a cell holds at a time, as a rule: a name's servers are asked for both families at once.
+    fn descriptors_of(&self, index: usize) -> u32 {
+        let (cell, ..) = self.cell(index);
+        let target = self.targets[cell.cluster].as_ref();
+        if target.is_some_and(|target| target.host.parse::<IpAddr>().is_ok()) { 1 } else { 2 }
     }
 
     fn tell(&self, event: impl FnOnce() -> Event) {
@@ -271,7 +283,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     let begun = Instant::now();
     context.tell(|| Event::CellStarted { cluster: cluster.name.clone(), vantage: vantage.name.clone() });
     let Some(target) = &context.targets[cell.cluster] else { return Probed::lost_endpoint() };
-    let options = Arc::new(options(context, vantage));
+    let options = &context.options[cell.vantage];
     let convergence = context.convergence(cluster.provider);
     let run = Run { stop: context.stop.clone(), events: stage_events(context, cluster, vantage) };
     let mut rounds: Vec<causes::Round> = Vec::new();
@@ -281,7 +293,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     loop {
         let round_began = Timestamp::now();
         let round_started = Instant::now();
-        let mut observation = vantage::observe(vantage, target, &options, &run).await;
+        let mut observation = vantage::observe(vantage, target, options, &run).await;
         let mut seen = verdict::read(&observation);
         let ended = Timestamp::now();
         let mut next = if let (true, Some(whole)) = (observation.cut_short, last_whole.take()) {
@@ -450,11 +462,10 @@ fn target(cluster: &Cluster) -> Result<Option<Target>, String> {
     }))
 }
 
-fn options(context: &Context, vantage: &Vantage) -> Options {
-    let settings = &context.settings;
+fn options(plan: &Plan, settings: &Settings, vantage: &Vantage) -> Options {
     // The nearest wins: command line, then vantage, then scenario, then what is asked only in need.
     let mut resolvers: Vec<NamedResolver> = Vec::new();
-    let layers = [&settings.resolvers, &vantage.resolvers, &context.plan.resolvers, &settings.fallback_resolvers];
+    let layers = [&settings.resolvers, &vantage.resolvers, &plan.resolvers, &settings.fallback_resolvers];
     for resolver in layers.into_iter().flatten() {
         if resolvers.iter().all(|known| known.label != resolver.label) {
             resolvers.push(resolver.clone());
@@ -464,7 +475,7 @@ fn options(context: &Context, vantage: &Vantage) -> Options {
         Some(position) => SystemResolver::Servers(resolvers.remove(position).servers),
         None => SystemResolver::Host,
     };
-    let controls = context.plan.controls.clone().unwrap_or_else(|| settings.default_controls.clone());
+    let controls = plan.controls.clone().unwrap_or_else(|| settings.default_controls.clone());
     let (source, proxy) = match &vantage.kind {
         VantageKind::Local { source_ip, interface, .. } => {
             (SourceBinding { address: *source_ip, interface: interface.clone() }, None)
@@ -478,9 +489,10 @@ fn options(context: &Context, vantage: &Vantage) -> Options {
         system,
         resolvers,
         source,
-        classes: context.plan.classes.clone(),
+        classes: plan.classes.clone(),
         proxy,
         controls,
+        shared_controls: SharedControls::default(),
         credentials: settings.credentials.clone(),
         requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
         investigate: settings.investigate,
@@ -629,13 +641,15 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
     Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }
 }
 
-/// How many cells may be probed at once: a few descriptors each, within this process's limit.
-fn concurrency() -> usize {
+/// How many descriptors the cells may hold at once: within this process's limit, less what evidence needs.
+fn descriptors() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 128 };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 256 };
     let wanted = hard.min(MAXIMUM_DESCRIPTORS);
     let limit = if soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft };
-    usize::try_from(limit.saturating_sub(256) / 2).unwrap_or(usize::MAX).clamp(16, MAXIMUM_CELLS_AT_ONCE)
+    let evidence = (limit / 4).min(EVIDENCE_DESCRIPTORS);
+    usize::try_from(limit - evidence)
+        .map_or(MAXIMUM_DESCRIPTORS_AT_ONCE, |left| left.clamp(16, MAXIMUM_DESCRIPTORS_AT_ONCE))
 }
 
 /// Documented: changes of the authorized ranges take up to two minutes
@@ -644,7 +658,9 @@ const AKS_WINDOW: Duration = Duration::from_mins(2);
 const MAXIMUM_EVIDENCE: usize = 12;
 const MAXIMUM_ROUNDS_KEPT: usize = 1_000;
 const MAXIMUM_DESCRIPTORS: u64 = 65_536;
-const MAXIMUM_CELLS_AT_ONCE: usize = 16_384;
+/// Traces, repeats and echoes run for a few dozen targets at a time.
+const EVIDENCE_DESCRIPTORS: u64 = 4_096;
+const MAXIMUM_DESCRIPTORS_AT_ONCE: usize = 32_768;
 
 #[cfg(test)]
 mod tests;

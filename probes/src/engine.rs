@@ -21,8 +21,8 @@ use tokio::{
 
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
-    HttpOutcome, HttpStage, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation, ProxyTarget,
-    Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
+    HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation,
+    ProxyTarget, Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
     TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     http::{self, Exchange},
@@ -130,7 +130,7 @@ enum Done {
         attempt: Box<Attempt>,
     },
     Control(Control),
-    Echo(crate::IcmpEcho),
+    Echo(Option<IcmpEcho>),
     /// Time has passed without a decision.
     Slow,
 }
@@ -274,7 +274,7 @@ impl Round {
             }
             Done::Echo(echo) => {
                 self.pending.evidence -= 1;
-                self.connectivity().icmp = Some(echo);
+                self.connectivity().icmp = echo;
             }
             Done::Slow => {
                 if self.pending.deciding > 0 {
@@ -318,12 +318,12 @@ impl Round {
         for control in self.options.controls.clone() {
             let options = Arc::clone(&self.options);
             self.pending.evidence += 1;
-            self.tasks.spawn(async move { Done::Control(ask_control(&control, &options).await) });
+            self.tasks.spawn(async move { Done::Control(options.shared_controls.ask(&control, &options).await) });
         }
         if let Some(address) = self.dialled.first().copied().filter(|_| self.options.proxy.is_none()) {
             let timeout = self.options.connect_timeout.min(ECHO_TIMEOUT);
             self.pending.evidence += 1;
-            self.tasks.spawn(async move { Done::Echo(icmp::echo(address, timeout).await) });
+            self.tasks.spawn(async move { Done::Echo(echo(address, timeout).await) });
         }
     }
 
@@ -592,6 +592,13 @@ async fn why_silent(peer: SocketAddr, options: &Options) -> (Option<PathTrace>, 
     (Some(trace), Some(repeats))
 }
 
+/// Weak evidence: a few at a time in the whole process, so that it takes no descriptor from what matters.
+async fn echo(address: IpAddr, timeout: Duration) -> Option<IcmpEcho> {
+    static ECHOES: Semaphore = Semaphore::const_new(MAXIMUM_INVESTIGATORS);
+    let _permit = ECHOES.try_acquire().ok()?;
+    Some(icmp::echo(address, timeout).await)
+}
+
 async fn repeat(peer: SocketAddr, options: &Options) -> Repeats {
     let mut tasks = JoinSet::new();
     for _ in 0..REPEATS {
@@ -642,25 +649,6 @@ async fn proxied_attempt(
         attempt.observed = observed(&attempt);
     }
     (observation, attempt)
-}
-
-async fn ask_control(control: &Endpoint, options: &Options) -> Control {
-    let target = control.to_string();
-    let addresses = if let Ok(address) = control.host.parse::<IpAddr>() {
-        vec![address]
-    } else {
-        let answers = system::ask_system(&options.system, &control.host, &dns_settings(options)).await;
-        answers.into_iter().next().map(|answer| answer.addresses).unwrap_or_default()
-    };
-    let Some(address) = addresses.first() else {
-        return Control { target, answered: false, detail: "its name does not resolve".to_owned() };
-    };
-    let timeout = options.connect_timeout.min(CONTROL_TIMEOUT);
-    let settings = ConnectSettings { timeout, source: &options.source, maximum_segment: None };
-    let (tcp, _stream) = tcp::connect(SocketAddr::new(*address, control.port), settings).await;
-    let answered = matches!(tcp.outcome, TcpOutcome::Connected | TcpOutcome::Refused | TcpOutcome::Reset);
-    let detail = tcp.detail.map_or_else(String::new, |detail| format!(": {detail}"));
-    Control { target, answered, detail: format!("tcp {}{detail}", tcp.outcome.label()) }
 }
 
 /// Runs `main`; when it has not ended after `patience`, `shadow` begins beside it and is waited for.
@@ -771,7 +759,6 @@ const SYSTEM: &str = "system";
 const PATIENCE: Duration = Duration::from_secs(1);
 const VARIANT_TIMEOUT: Duration = Duration::from_millis(1800);
 const TRACE_TIMEOUT: Duration = Duration::from_millis(1800);
-const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 const REPEAT_TIMEOUT: Duration = Duration::from_millis(900);
 const REPEAT_PACE: Duration = Duration::from_millis(50);
@@ -810,6 +797,7 @@ mod tests {
             classes: AddressClasses::default(),
             proxy: None,
             controls: Vec::new(),
+            shared_controls: crate::SharedControls::default(),
             credentials: None,
             requests: vec!["/version".into()],
             investigate: false,

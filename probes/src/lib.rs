@@ -4,6 +4,7 @@
 //! name → addresses → TCP → TLS → HTTP, every address on its own. The crate knows nothing of clouds, scenarios or
 //! verdicts.
 
+mod control;
 pub mod dns;
 pub mod engine;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod target;
 pub mod tcp;
 pub mod tls;
 
+pub use control::SharedControls;
 pub use engine::{ProbeEvent, Run, probe};
 pub use observation::*;
 pub use target::*;

@@ -9,7 +9,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressClass, tls};
+use crate::{AddressClass, SharedControls, tls};
 
 /// An endpoint that speaks TLS and, behind it, the Kubernetes API.
 #[derive(Clone, Debug)]
@@ -101,6 +101,8 @@ pub struct Options {
     pub proxy: Option<ProxyTarget>,
     /// Control targets that show whether the prober itself is online; asked only when nothing of the target answers.
     pub controls: Vec<Endpoint>,
+    /// What the controls answered to probes from the same place.
+    pub shared_controls: SharedControls,
     /// Credentials, sent only over a verified connection.
     pub credentials: Option<Credentials>,
     /// Requests of the HTTP stage, by path below the base path, the deciding one first.

@@ -82,6 +82,9 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         let vantage_error = Some(format!("this host cannot probe from there: {reason}"));
         return Observation { started_at: Some(started_at), vantage_error, ..Observation::default() };
     }
+    if *run.stop.borrow() {
+        return Observation { started_at: Some(started_at), cut_short: true, ..Observation::default() };
+    }
     let mut round = Round {
         target: Arc::clone(target),
         options: Arc::clone(options),

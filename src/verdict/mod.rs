@@ -206,12 +206,10 @@ impl Convergence {
     /// As [`Self::next`], when the run is being ended: there is no further round.
     #[must_use]
     pub fn last(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
-        match (self.next(rounds), rounds.last()) {
-            (Next::Again, Some((now, Agreement::Disagrees))) if self.declared() && !self.remaining(*now).is_zero() => {
-                Next::JudgeOpen
-            }
-            (Next::Again, _) => Next::Interrupted,
-            (next, _) => next,
+        match self.next(rounds) {
+            // Propagating is the word for a wait that has ended, not for one that was ended.
+            Next::Again => Next::Interrupted,
+            next => next,
         }
     }
 
@@ -355,12 +353,12 @@ mod tests {
     }
 
     fn convergence() -> Convergence {
-        Convergence { changed_at: None, started_at: at(0), window: Duration::from_secs(60), wait: None, consecutive: 3 }
+        Convergence { changed_at: None, started_at: at(0), window: Duration::from_mins(1), wait: None, consecutive: 3 }
     }
 
     fn rounds(pattern: &str, every: i64) -> Vec<(Timestamp, Agreement)> {
         let agreement = |letter| if letter == '+' { Agreement::Agrees } else { Agreement::Disagrees };
-        pattern.chars().enumerate().map(|(index, letter)| (at(index as i64 * every), agreement(letter))).collect()
+        (0..).zip(pattern.chars()).map(|(index, letter)| (at(index * every), agreement(letter))).collect()
     }
 
     #[test]
@@ -417,7 +415,7 @@ mod tests {
         assert_eq!(convergence().last(&rounds("-+", 5)), Next::Interrupted);
         assert_eq!(convergence().last(&rounds("+", 5)), Next::Judge);
         let declared = Convergence { changed_at: Some(at(-10)), ..convergence() };
-        assert_eq!(declared.last(&rounds("-", 5)), Next::JudgeOpen);
+        assert_eq!(declared.last(&rounds("-", 5)), Next::Interrupted);
         assert_eq!(declared.last(&rounds("+", 5)), Next::Interrupted);
     }
 

@@ -151,7 +151,7 @@ fn an_interruption_while_waiting_reports_what_is_known() {
     house.scenario(&format!("https://{HOST}:{}", port.port()), dns, &window);
     let found = interrupted(&house, &["--changed-at", &now()], "INT", Duration::from_secs(2));
     assert_eq!(found.verdict(), (3, "inconclusive"));
-    assert_eq!(found.codes("error"), ["inconclusive-run-interrupted"]);
+    assert_eq!(found.codes("error")[0], "inconclusive-run-interrupted");
     // The round that was complete is still shown.
     assert_eq!(found.stages("here")[0], "refused");
     assert_eq!(found.cell("here")["dns"][0]["outcome"], "answer");

@@ -82,9 +82,6 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         let vantage_error = Some(format!("this host cannot probe from there: {reason}"));
         return Observation { started_at: Some(started_at), vantage_error, ..Observation::default() };
     }
-    if *run.stop.borrow() {
-        return Observation { started_at: Some(started_at), cut_short: true, ..Observation::default() };
-    }
     let mut round = Round {
         target: Arc::clone(target),
         options: Arc::clone(options),
@@ -93,6 +90,7 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         tasks: JoinSet::new(),
         dialled: BTreeSet::new(),
         owed: BTreeSet::new(),
+        begun: false,
         in_trouble: false,
         pending: Pending::default(),
     };
@@ -111,7 +109,7 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
     round.tasks.abort_all();
     let mut observation = round.observation;
     // Evidence that is still out leaves what decides decided.
-    observation.cut_short = round.pending.deciding > 0;
+    observation.cut_short = !round.begun || round.pending.deciding > 0;
     observation.undecided = round.owed.into_iter().collect();
     sort(&mut observation, options);
     observation.ms = milliseconds(started);
@@ -157,6 +155,8 @@ struct Round {
     dialled: BTreeSet<IpAddr>,
     /// Deciding addresses whose attempt has not come home.
     owed: BTreeSet<IpAddr>,
+    /// Stopped before, the round has asked nobody anything.
+    begun: bool,
     in_trouble: bool,
     pending: Pending,
 }
@@ -176,6 +176,7 @@ impl Round {
     }
 
     fn begin(&mut self) {
+        self.begun = true;
         let through_remote_proxy = self.options.proxy.as_ref().is_some_and(|proxy| proxy.scheme.resolves_remotely());
         if let Ok(address) = self.target.host.parse::<IpAddr>() {
             if through_remote_proxy {

@@ -9,7 +9,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
 
 use crate::{Credentials, HttpOutcome, HttpRequest, HttpStage};
 
@@ -47,16 +50,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let started = Instant::now();
-    let sender = tokio::time::timeout(exchange.timeout, connect(stream, exchange.http2)).await;
-    let mut sender = match sender {
-        Ok(Ok(sender)) => sender,
+    let session = tokio::time::timeout(exchange.timeout, connect(stream, exchange.http2)).await;
+    let mut session = match session {
+        Ok(Ok(session)) => session,
         Ok(Err(error)) => return failed(classify(&error), &error, started, exchange),
         Err(_elapsed) => return failed(HttpOutcome::Timeout, &"no HTTP session within the time", started, exchange),
     };
     let Some((first, rest)) = exchange.paths.split_first() else {
         return HttpStage::skipped();
     };
-    let decisive = ask(&mut sender, first, exchange).await;
+    let decisive = ask(&mut session, first, exchange).await;
     let mut stage = match &decisive {
         Ok(answer) => from_answer(answer, started, exchange),
         Err(Failure { outcome, detail, .. }) => failed(*outcome, detail, started, exchange),
@@ -67,7 +70,7 @@ where
     if decisive.is_ok() {
         let exchange = Exchange { timeout: exchange.timeout.min(FURTHER_REQUEST), ..exchange };
         for path in rest {
-            let answer = ask(&mut sender, path, exchange).await;
+            let answer = ask(&mut session, path, exchange).await;
             if let Ok(answer) = &answer
                 && answer.is_api_server()
                 && stage.outcome != HttpOutcome::ApiServer
@@ -136,29 +139,60 @@ impl HttpStage {
     }
 }
 
+struct Session {
+    sender: Sender,
+    /// Ends when the sender is dropped, or with the reason why it cannot go on.
+    connection: JoinHandle<Result<(), hyper::Error>>,
+}
+
 enum Sender {
     Http1(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
     Http2(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
 }
 
-async fn connect<S>(stream: S, http2: bool) -> Result<Sender, hyper::Error>
+async fn connect<S>(stream: S, http2: bool) -> Result<Session, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(stream);
-    // The connection's task ends when the sender is dropped.
     if http2 {
         let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(connection);
-        Ok(Sender::Http2(sender))
+        Ok(Session { sender: Sender::Http2(sender), connection: tokio::spawn(connection) })
     } else {
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_headers(100)
             .max_buf_size(MAXIMUM_HEAD)
             .handshake(io)
             .await?;
-        tokio::spawn(connection);
-        Ok(Sender::Http1(sender))
+        Ok(Session { sender: Sender::Http1(sender), connection: tokio::spawn(connection) })
+    }
+}
+
+impl Session {
+    /// Sends a request. When the connection itself ended, the error is the connection's: it knows the reason.
+    async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        let sent = async {
+            match &mut self.sender {
+                Sender::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+                Sender::Http2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+            }
+        }
+        .await;
+        match sent {
+            Err(error) if error.is_canceled() || error.is_closed() => {
+                match tokio::time::timeout(CONNECTION_ENDS, &mut self.connection).await {
+                    Ok(Ok(Err(reason))) => Err(reason),
+                    _ => Err(error),
+                }
+            }
+            sent => sent,
+        }
     }
 }
 
@@ -192,7 +226,7 @@ impl Failure {
     }
 }
 
-async fn ask(sender: &mut Sender, path: &str, exchange: Exchange<'_>) -> Result<Answer, Failure> {
+async fn ask(session: &mut Session, path: &str, exchange: Exchange<'_>) -> Result<Answer, Failure> {
     let started = Instant::now();
     let failure = |outcome, detail: &dyn std::fmt::Display| Failure {
         outcome,
@@ -201,19 +235,7 @@ async fn ask(sender: &mut Sender, path: &str, exchange: Exchange<'_>) -> Result<
     };
     let request = request(path, exchange).map_err(|error| failure(HttpOutcome::Error, &error))?;
     let deadline = tokio::time::Instant::now() + exchange.timeout;
-    let response = async {
-        match sender {
-            Sender::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-            Sender::Http2(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-        }
-    };
-    let response: Response<Incoming> = match tokio::time::timeout_at(deadline, response).await {
+    let response: Response<Incoming> = match tokio::time::timeout_at(deadline, session.send(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(failure(classify(&error), &root_words(&error))),
         Err(_elapsed) => return Err(failure(HttpOutcome::Timeout, &"no answer within the time")),
@@ -410,6 +432,8 @@ fn milliseconds(since: Instant) -> f64 {
 const HIDDEN: &str = "(credentials)";
 const SHORTEST_PIECE: usize = 8;
 const FURTHER_REQUEST: Duration = Duration::from_secs(1);
+/// How long an ended connection may take to say why.
+const CONNECTION_ENDS: Duration = Duration::from_millis(100);
 const MAXIMUM_BODY: usize = 64 * 1024;
 const MAXIMUM_HEAD: usize = 64 * 1024;
 const MAXIMUM_TEXT: usize = 200;

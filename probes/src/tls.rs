@@ -330,6 +330,11 @@ fn words(error: &RustlsError) -> String {
         RustlsError::InvalidCertificate(CertificateError::NotValidYet) => {
             "an authority of the chain is not valid yet".to_owned()
         }
+        RustlsError::InvalidCertificate(CertificateError::Other(other))
+            if other.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            "the certificate is an authority's own, and not one of the trusted ones".to_owned()
+        }
         RustlsError::InvalidCertificate(reason) => reason.to_string(),
         other => other.to_string(),
     }

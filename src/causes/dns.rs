@@ -347,10 +347,14 @@ fn answer_rewritten(view: &CellView<'_>) -> Option<Told> {
     let lookup = system(view).filter(|lookup| !from_hosts_file(lookup))?;
     if lookup.outcome == DnsOutcome::Malformed {
         let detail = lookup.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        return Some(Told::new(
-            Confidence::Likely,
-            format!("{}{detail}: a message came that is no valid answer.", lookup_words(lookup)),
-        ));
+        // Who made it so cannot be seen from here: a tampering box, a broken server and a stalled one look alike.
+        return Some(
+            Told::new(
+                Confidence::Possible,
+                format!("{}{detail}: a message came that is no usable answer.", lookup_words(lookup)),
+            )
+            .and("Rival: the resolver itself is broken or stalls. The same question to another resolver decides."),
+        );
     }
     if !answered(lookup) || deciding(view).any(|attempt| attempt.tls.outcome == TlsOutcome::Verified) {
         return None;
@@ -591,6 +595,7 @@ mod tests {
         assert_eq!(told(code, &wildcard), None);
         let garbage = Scene::new().saw(vec![no_answer("system", DnsOutcome::Malformed)], vec![]);
         assert_eq!(garbage.errors(), [code]);
+        assert_eq!(told(code, &garbage), Some(Confidence::Possible));
         let other_class = Scene::new().saw(
             vec![answer("system", &["10.9.9.9"]), answer("public", &["198.51.100.20"])],
             vec![shook("10.9.9.9", TlsOutcome::Untrusted)],

@@ -2,6 +2,8 @@
 //!
 //! A room is a module of the crate's root. Test code is excepted: it may reach across the house to compare things.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -295,7 +297,7 @@ fn contains_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(index, _)| {
         let before = code[..index].chars().next_back().is_some_and(is_word);
         let after = code[index + word.len()..].chars().next().is_some_and(is_word);
-        !before && !(ends_in_word && after)
+        !before && (!ends_in_word || !after)
     })
 }
 

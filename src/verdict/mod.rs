@@ -207,6 +207,7 @@ impl Convergence {
     #[must_use]
     pub fn last(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
         match self.next(rounds) {
+            // Propagating is the word for a wait that has ended, not for one that was ended.
             Next::Again => Next::Interrupted,
             next => next,
         }
@@ -352,12 +353,12 @@ mod tests {
     }
 
     fn convergence() -> Convergence {
-        Convergence { changed_at: None, started_at: at(0), window: Duration::from_secs(60), wait: None, consecutive: 3 }
+        Convergence { changed_at: None, started_at: at(0), window: Duration::from_mins(1), wait: None, consecutive: 3 }
     }
 
     fn rounds(pattern: &str, every: i64) -> Vec<(Timestamp, Agreement)> {
         let agreement = |letter| if letter == '+' { Agreement::Agrees } else { Agreement::Disagrees };
-        pattern.chars().enumerate().map(|(index, letter)| (at(index as i64 * every), agreement(letter))).collect()
+        (0..).zip(pattern.chars()).map(|(index, letter)| (at(index * every), agreement(letter))).collect()
     }
 
     #[test]

@@ -307,7 +307,7 @@ fn the_time_to_converge_counts_from_the_change() {
     let from = |changed_at: Option<i64>| Convergence {
         changed_at: changed_at.map(at),
         started_at: at(0),
-        window: Duration::from_secs(60),
+        window: Duration::from_mins(1),
         wait: None,
         consecutive: 3,
     };

@@ -1,5 +1,7 @@
 //! The engine against small real peers on loopback: what it dials, in which order it believes, what it never does.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
 mod peers;
 
 use std::{
@@ -329,7 +331,7 @@ async fn whatever_a_peer_does_after_the_handshake_takes_a_bounded_time() {
         ("endless body", Conduct::endless(&authority), HttpOutcome::NotApiServer),
         ("body that drips", Conduct::drip(&authority), HttpOutcome::NotApiServer),
         ("garbage", Conduct::raw(&authority, b"\x00\xff\x13garbage\r\n\r\n"), HttpOutcome::Error),
-        ("head without end", Conduct::raw(&authority, &[b'a'; 200_000]), HttpOutcome::Error),
+        ("head without end", Conduct::raw(&authority, &vec![b'a'; 200_000]), HttpOutcome::Error),
         ("silence", Conduct::raw(&authority, b""), HttpOutcome::Timeout),
         ("end", Conduct::close(&authority), HttpOutcome::Reset),
     ] {

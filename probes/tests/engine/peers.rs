@@ -375,7 +375,10 @@ async fn behave(mut stream: TcpStream, conduct: Arc<Conduct>, seen: Arc<Seen>) {
             let http2 = session.alpn_protocol() == Some(b"h2");
             match after {
                 After::Http(answer) => {
-                    let service = service_fn(move |request| respond(answer.clone(), Arc::clone(&seen), request));
+                    let service = service_fn(move |request| {
+                        let response = respond(answer.clone(), &seen, &request);
+                        async { Ok::<_, Infallible>(response) }
+                    });
                     let io = TokioIo::new(stream);
                     let _ = if http2 {
                         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -398,17 +401,13 @@ async fn behave(mut stream: TcpStream, conduct: Arc<Conduct>, seen: Arc<Seen>) {
     }
 }
 
-async fn respond(
-    answer: Answer,
-    seen: Arc<Seen>,
-    request: Request<Incoming>,
-) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+fn respond(answer: Answer, seen: &Seen, request: &Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
     let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let path = request.uri().path().to_owned();
     let version = path.ends_with("/version");
     seen.requests.lock().unwrap().push(Asked { path, authorization: authorization.unwrap_or_default() });
     let whole = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes())).boxed();
-    Ok(match answer {
+    match answer {
         Answer::Api if version => Response::new(whole(r#"{"major":"1","minor":"33","gitVersion":"v1.33.1"}"#)),
         Answer::Api => Response::new(whole("ok")),
         Answer::Redirect(location) => {
@@ -416,7 +415,7 @@ async fn respond(
         }
         Answer::Endless => Response::new(WithoutEnd { pause: None }.boxed()),
         Answer::Drip => Response::new(WithoutEnd { pause: Some(Box::pin(tokio::time::sleep(Duration::ZERO))) }.boxed()),
-    })
+    }
 }
 
 /// A body that does not end: as fast as it is read, or a byte in 200 ms.

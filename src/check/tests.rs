@@ -51,7 +51,15 @@ fn resolver(label: &str, last: u8) -> NamedResolver {
 
 fn context(plan: Plan, settings: Settings) -> Context {
     let (_, stop) = watch::channel(false);
-    Context { plan, settings, targets: Vec::new(), started_at: Timestamp::now(), stop, events: None }
+    Context {
+        plan,
+        settings,
+        targets: Vec::new(),
+        options: Vec::new(),
+        started_at: Timestamp::now(),
+        stop,
+        events: None,
+    }
 }
 
 #[test]
@@ -65,10 +73,10 @@ fn the_nearest_word_on_a_resolver_wins() {
         ..Settings::default()
     };
     let vantage = plan.vantages[0].clone();
-    let options = options(&context(plan.clone(), settings), &vantage);
+    let options = options(&plan, &settings, &vantage);
     assert_eq!(options.system, SystemResolver::Servers(resolver("system", 1).servers));
     assert_eq!(options.resolvers, [resolver("mine", 1), resolver("vpc", 2), resolver("lab", 3), resolver("public", 4)]);
-    let plain = self::options(&context(self::plan(), Settings::default()), &local("there"));
+    let plain = self::options(&self::plan(), &Settings::default(), &local("there"));
     assert_eq!((plain.system, plain.resolvers), (SystemResolver::Host, Vec::new()));
 }
 
@@ -82,19 +90,19 @@ fn the_plan_says_who_may_be_asked_in_need() {
         (Some(vec![control("own.example")]), vec![control("own.example")]),
     ] {
         let plan = Plan { controls, ..plan() };
-        assert_eq!(options(&context(plan, settings.clone()), &local("here")).controls, expected);
+        assert_eq!(options(&plan, &settings, &local("here")).controls, expected);
     }
 }
 
 #[test]
 fn the_local_end_belongs_to_the_vantage() {
-    let context = context(plan(), Settings { connect_timeout: Duration::from_secs(7), ..Settings::default() });
+    let (plan, settings) = (plan(), Settings { connect_timeout: Duration::from_secs(7), ..Settings::default() });
     let kind = VantageKind::Local {
         source_ip: Some("127.0.0.7".parse().unwrap()),
         interface: Some("lo".to_owned()),
         netns: None,
     };
-    let bound = options(&context, &Vantage { kind, ..local("here") });
+    let bound = options(&plan, &settings, &Vantage { kind, ..local("here") });
     assert_eq!(bound.source.interface.as_deref(), Some("lo"));
     assert_eq!(bound.source.address, Some("127.0.0.7".parse().unwrap()));
     assert_eq!((bound.connect_timeout, bound.dns_timeout), (Duration::from_secs(7), Duration::from_secs(7)));
@@ -105,7 +113,7 @@ fn the_local_end_belongs_to_the_vantage() {
         credentials: None,
         authorities: None,
     };
-    let through = options(&context, &Vantage { kind: VantageKind::Proxy(proxy), ..local("proxy") });
+    let through = options(&plan, &settings, &Vantage { kind: VantageKind::Proxy(proxy), ..local("proxy") });
     assert_eq!(through.proxy.unwrap().redacted(), "socks5h://127.0.0.1:1080");
     assert_eq!(through.source, SourceBinding::default());
 }

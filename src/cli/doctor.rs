@@ -29,7 +29,11 @@ pub(super) fn main(
 ) -> Result<ExitCode, InputErrors> {
     let common = &arguments.common;
     run::check_files(&common.output)?;
-    let Diagnosis { plan, environment, credentials, identity } = diagnose(arguments, environment)?;
+    let Diagnosis { plan, mut environment, credentials, identity } = diagnose(arguments, environment)?;
+    if let (true, Some(exec)) = (arguments.no_controls, &mut environment.exec) {
+        // It is not to be asked either; whether it answers stays unknown.
+        exec.token_service = None;
+    }
     let mut settings = Settings { credentials, ..verify::from_arguments(common) };
     ask_in_need(&mut settings, arguments.no_controls);
     settings.client = Some(Arc::new(environment));

@@ -43,6 +43,7 @@ fn options(system: &[SocketAddr]) -> Options {
         classes: AddressClasses::default(),
         proxy: None,
         controls: Vec::new(),
+        shared_controls: kubereach_probes::SharedControls::default(),
         credentials: None,
         requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
         investigate: true,

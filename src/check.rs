@@ -225,7 +225,8 @@ impl Context {
             _ => window,
         };
         Convergence {
-            changed_at: self.settings.changed_at,
+            // A change of tomorrow excuses nothing today; clocks may differ a little.
+            changed_at: self.settings.changed_at.map(|at| at.min(self.started_at)),
             started_at: self.started_at,
             window,
             wait: self.settings.wait,
@@ -288,33 +289,57 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     let mut rounds: Vec<causes::Round> = Vec::new();
     let mut agreements: Vec<(Timestamp, Agreement)> = Vec::new();
     let mut converging_since: Option<Timestamp> = None;
+    let mut last_whole: Option<(Observation, Seen)> = None;
     loop {
         let round_began = Timestamp::now();
         let round_started = Instant::now();
-        let observation = vantage::observe(vantage, target, options, &run).await;
-        let seen = verdict::read(&observation);
-        let agreement = verdict::agreement(&case(cell, &seen));
+        let mut observation = vantage::observe(vantage, target, options, &run).await;
+        let mut seen = verdict::read(&observation);
         let ended = Timestamp::now();
-        rounds.push(round(&observation, &seen, agreement, ended));
-        if rounds.len() > MAXIMUM_ROUNDS_KEPT {
-            rounds.remove(0);
+        let mut next = if let (true, Some(whole)) = (observation.cut_short, last_whole.take()) {
+            // A round that was cut short says less than the whole one before it.
+            (observation, seen) = whole;
+            convergence.last(&agreements)
+        } else {
+            let agreement = verdict::agreement(&case(cell, &seen));
+            rounds.push(round(&observation, &seen, agreement, ended));
+            if rounds.len() > MAXIMUM_ROUNDS_KEPT {
+                rounds.remove(0);
+            }
+            agreements.push((ended, agreement));
+            match agreement {
+                Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
+                Agreement::Disagrees | Agreement::Unknown => converging_since = None,
+            }
+            match *context.stop.borrow() {
+                _ if observation.vantage_error.is_some() => Next::Judge,
+                true => convergence.last(&agreements),
+                false => convergence.next(&agreements),
+            }
+        };
+        if next == Next::Again {
+            context.tell(|| Event::Waiting {
+                cluster: cluster.name.clone(),
+                vantage: vantage.name.clone(),
+                round: u32::try_from(agreements.len()).unwrap_or(u32::MAX),
+                text: verdict::summary(&observation, &seen),
+                remaining: convergence.remaining(ended),
+            });
+            let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
+            let mut stop = context.stop.clone();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // A sender that is gone will never stop us; then the pause is the whole wait.
+                Ok(_) = stop.wait_for(|stop| *stop) => next = convergence.last(&agreements),
+            }
         }
-        agreements.push((ended, agreement));
-        match agreement {
-            Agreement::Agrees => converging_since = converging_since.or(Some(round_began)),
-            Agreement::Disagrees | Agreement::Unknown => converging_since = None,
-        }
-        let stopped = *context.stop.borrow();
-        let next =
-            if stopped || observation.vantage_error.is_some() { Next::Judge } else { convergence.next(&agreements) };
         if next != Next::Again {
             let waited = agreements.len() > 1 || convergence.changed_at.is_some();
             let converged = converging_since.filter(|_| waited && next == Next::Judge);
-            let seen_verdict = verdict::decide(&Case { window_open: next == Next::JudgeOpen, ..case(cell, &seen) });
             context.tell(|| Event::CellDone {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
-                verdict: seen_verdict,
+                verdict: verdict::decide(&judged(cell, &seen, next)),
                 ms: begun.elapsed().as_secs_f64() * 1000.0,
             });
             return Probed {
@@ -324,20 +349,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
                 next,
             };
         }
-        context.tell(|| Event::Waiting {
-            cluster: cluster.name.clone(),
-            vantage: vantage.name.clone(),
-            round: u32::try_from(agreements.len()).unwrap_or(u32::MAX),
-            text: verdict::summary(&observation, &seen),
-            remaining: convergence.remaining(ended),
-        });
-        let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
-        let mut stop = context.stop.clone();
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            // A sender that is gone will never stop us; then the pause is the whole wait.
-            Ok(_) = stop.wait_for(|stop| *stop) => {}
-        }
+        last_whole = Some((observation, seen));
     }
 }
 
@@ -355,7 +367,16 @@ fn case<'a>(cell: &PlannedCell, seen: &'a Seen) -> Case<'a> {
         seen,
         window_open: false,
         contradicted: false,
-        unstable: false,
+        undecided: false,
+    }
+}
+
+/// The case after its last round.
+fn judged<'a>(cell: &PlannedCell, seen: &'a Seen, next: Next) -> Case<'a> {
+    Case {
+        window_open: next == Next::JudgeOpen,
+        undecided: matches!(next, Next::Unstable | Next::Interrupted),
+        ..case(cell, seen)
     }
 }
 
@@ -487,7 +508,7 @@ fn judge_cell(
     now: Timestamp,
 ) -> Cell {
     let (planned, cluster, vantage) = context.cell(index);
-    let Probed { observation, rounds, converged_after_ms, next } = probed;
+    let Probed { mut observation, rounds, converged_after_ms, next } = probed;
     let endpoint_missing = context.targets[planned.cluster].is_none();
     let mut seen = verdict::read(&observation);
     if endpoint_missing {
@@ -499,13 +520,9 @@ fn judge_cell(
         .iter()
         .find(|one| one.cluster == planned.cluster && one.vantage == planned.vantage)
         .map(|one| one.message.as_str());
-    let decided = verdict::decide(&Case {
-        window_open: next == Next::JudgeOpen,
-        contradicted: contradiction.is_some(),
-        unstable: next == Next::Unstable,
-        ..case(planned, &seen)
-    });
-    let interrupted = observation.cut_short && seen.observed == Reachability::Unknown;
+    let decided = verdict::decide(&Case { contradicted: contradiction.is_some(), ..judged(planned, &seen, next) });
+    let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
+    let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
     let facts_missing = match (&vantage.kind, endpoint_missing) {
         (VantageKind::Model { .. }, _) => {
             Some("what the provider is configured to allow: this version does not read provider configuration")
@@ -513,6 +530,10 @@ fn judge_cell(
         (_, true) => Some("the endpoint: only the provider's configuration names it, which this version does not read"),
         _ => None,
     };
+    if facts_missing.is_some() {
+        // That nothing was probed follows from it, and is no second reason.
+        observation.vantage_error = None;
+    }
     let convergence = context.convergence(cluster.provider);
     let change = convergence.changed_at.map(|at| Change {
         at,
@@ -607,7 +628,12 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
             }
         }
     }
-    findings.sort_by_key(|finding| (finding.severity, finding.confidence));
+    // What explains a mismatch stands before what kept another cell undecided, however sure that is.
+    let worst = |finding: &Finding| {
+        let stands_in = |cell: &&Cell| finding.cells.contains(&format!("{}/{}", cell.cluster, cell.vantage));
+        cells.iter().filter(stands_in).map(|cell| cell.verdict).max()
+    };
+    findings.sort_by_cached_key(|finding| (finding.severity, std::cmp::Reverse(worst(finding)), finding.confidence));
     // Doctor's second path, of which nothing is intended, never decides.
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
     let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
@@ -635,3 +661,6 @@ const MAXIMUM_DESCRIPTORS: u64 = 65_536;
 /// Traces, repeats and echoes run for a few dozen targets at a time.
 const EVIDENCE_DESCRIPTORS: u64 = 4_096;
 const MAXIMUM_DESCRIPTORS_AT_ONCE: usize = 32_768;
+
+#[cfg(test)]
+mod tests;

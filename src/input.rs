@@ -283,6 +283,11 @@ fn window(text: &str, column: usize) -> (String, usize) {
     (shown, inside.min(WIDEST_SNIPPET + 2))
 }
 
+/// A variable of the environment. One that is not UTF-8 is there all the same: it must not be taken for unset.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// Edit distance with neighbouring letters exchanged counted as one.
 fn distance(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());

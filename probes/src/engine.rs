@@ -21,8 +21,9 @@ use tokio::{
 
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
-    HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathTrace, ProxyObservation, ProxyTarget,
-    Reachability, Repeats, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
+    HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation,
+    ProxyTarget, Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
+    TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     http::{self, Exchange},
     icmp, path, proxy, route, system,
@@ -74,6 +75,13 @@ impl Run {
 pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> Observation {
     let started = Instant::now();
     let started_at = Timestamp::now();
+    if options.source != SourceBinding::default()
+        && let Err(reason) = tcp::check_source(&options.source)
+    {
+        // Nothing can be sent from there: that the target does not answer says nothing about it.
+        let vantage_error = Some(format!("this host cannot probe from there: {reason}"));
+        return Observation { started_at: Some(started_at), vantage_error, ..Observation::default() };
+    }
     let mut round = Round {
         target: Arc::clone(target),
         options: Arc::clone(options),
@@ -81,6 +89,7 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         observation: Observation { started_at: Some(started_at), ..Observation::default() },
         tasks: JoinSet::new(),
         dialled: BTreeSet::new(),
+        owed: BTreeSet::new(),
         in_trouble: false,
         pending: Pending::default(),
     };
@@ -91,14 +100,16 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
             std::future::pending::<()>().await;
         }
     };
-    let cut_short = tokio::select! {
+    tokio::select! {
         biased;
-        () = stopped => true,
-        () = round.work() => false,
-    };
+        () = stopped => {}
+        () = round.work() => {}
+    }
     round.tasks.abort_all();
     let mut observation = round.observation;
-    observation.cut_short = cut_short;
+    // Evidence that is still out leaves what decides decided.
+    observation.cut_short = round.pending.deciding > 0;
+    observation.undecided = round.owed.into_iter().collect();
     sort(&mut observation, options);
     observation.ms = milliseconds(started);
     observation
@@ -141,6 +152,8 @@ struct Round {
     observation: Observation,
     tasks: JoinSet<Done>,
     dialled: BTreeSet<IpAddr>,
+    /// Deciding addresses whose attempt has not come home.
+    owed: BTreeSet<IpAddr>,
     in_trouble: bool,
     pending: Pending,
 }
@@ -163,12 +176,12 @@ impl Round {
         let through_remote_proxy = self.options.proxy.as_ref().is_some_and(|proxy| proxy.scheme.resolves_remotely());
         if let Ok(address) = self.target.host.parse::<IpAddr>() {
             if through_remote_proxy {
-                self.dial_through_proxy(Some(address), Vec::new());
+                self.dial_through_proxy(Some(address), Vec::new(), true);
             } else {
                 self.dial(&[address], "literal", true);
             }
         } else if through_remote_proxy {
-            self.dial_through_proxy(None, Vec::new());
+            self.dial_through_proxy(None, Vec::new(), true);
         } else {
             let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
             self.pending.deciding += 1;
@@ -231,11 +244,7 @@ impl Round {
                 self.observation.canaries.push(observation);
             }
             Done::Attempt(attempt) => {
-                if attempt.decides {
-                    self.pending.deciding -= 1;
-                } else {
-                    self.pending.beside -= 1;
-                }
+                self.settle(&attempt);
                 self.run.tell(|| ProbeEvent::Attempted(attempt.clone()));
                 if attempt.decides && attempt.observed != Reachability::Reachable {
                     self.trouble();
@@ -243,12 +252,16 @@ impl Round {
                 self.observation.attempts.push(*attempt);
             }
             Done::Proxied { proxy, attempt } => {
-                self.pending.deciding -= 1;
+                self.settle(&attempt);
                 self.run.tell(|| ProbeEvent::Attempted(attempt.clone()));
-                if attempt.observed != Reachability::Reachable {
+                if attempt.decides && attempt.observed != Reachability::Reachable {
                     self.trouble();
                 }
-                self.observation.proxy = Some(*proxy);
+                // Of several tunnels the one that failed is the one to look at.
+                let opened = |known: &ProxyObservation| known.tunnel.outcome == TunnelOutcome::Established;
+                if attempt.decides && self.observation.proxy.as_ref().is_none_or(opened) {
+                    self.observation.proxy = Some(*proxy);
+                }
                 self.observation.attempts.push(*attempt);
             }
             Done::Control(control) => {
@@ -264,6 +277,18 @@ impl Round {
                     self.trouble();
                 }
             }
+        }
+    }
+
+    /// An attempt has come home.
+    fn settle(&mut self, attempt: &Attempt) {
+        if attempt.decides {
+            self.pending.deciding -= 1;
+        } else {
+            self.pending.beside -= 1;
+        }
+        if let Some(address) = &attempt.address {
+            self.owed.remove(address);
         }
     }
 
@@ -331,28 +356,33 @@ impl Round {
         let options = Arc::clone(&self.options);
         // Only where both families are there can one of them be left out; asking the kernel is not for free.
         let both = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
-        let (has_ipv4, has_ipv6) = if both { route::has_routes() } else { (true, true) };
-        let routed = |address: &IpAddr| {
-            (if address.is_ipv4() { has_ipv4 } else { has_ipv6 })
-                || route::local_route(*address, &options.source).is_some()
+        let reaches = |ipv6: bool| {
+            let family = |address: &&IpAddr| address.is_ipv6() == ipv6;
+            !both || addresses.iter().filter(family).any(|one| route::local_route(*one, &options.source).is_some())
         };
-        let any_routed = addresses.iter().any(routed);
+        let (ipv4, ipv6) = (reaches(false), reaches(true));
+        let left_out = |address: &IpAddr| (ipv4 || ipv6) && !(if address.is_ipv4() { ipv4 } else { ipv6 });
+        if decides {
+            // What is not dialled is not known, and must not be taken for well.
+            self.owed.extend(addresses.iter().skip(MAXIMUM_DIALLED).filter(|address| !left_out(address)));
+        }
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
             if !self.dialled.insert(*address) {
                 continue;
             }
-            if any_routed && !routed(address) {
+            if left_out(address) {
                 self.observation.attempts.push(self.skipped(*address, label, decides));
                 continue;
             }
             let (target, options) = (Arc::clone(&self.target), Arc::clone(&options));
             let (address, label) = (*address, label.to_owned());
             if options.proxy.is_some() {
-                self.dial_through_proxy(Some(address), vec![label]);
+                self.dial_through_proxy(Some(address), vec![label], decides);
                 continue;
             }
             if decides {
                 self.pending.deciding += 1;
+                self.owed.insert(address);
             } else {
                 self.pending.beside += 1;
             }
@@ -365,17 +395,23 @@ impl Round {
     fn skipped(&self, address: IpAddr, label: &str, decides: bool) -> Attempt {
         let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
         Attempt {
-            skipped: Some(format!("this vantage has no {family} route at all")),
+            skipped: Some(format!("this vantage has no {family} route there")),
             ..blank(Some(address), &self.target, &self.options, vec![label.to_owned()], decides)
         }
     }
 
-    fn dial_through_proxy(&mut self, address: Option<IpAddr>, labels: Vec<String>) {
+    fn dial_through_proxy(&mut self, address: Option<IpAddr>, labels: Vec<String>, decides: bool) {
         let Some(proxy) = self.options.proxy.clone() else { return };
         let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
-        self.pending.deciding += 1;
+        if decides {
+            self.pending.deciding += 1;
+            self.owed.extend(address);
+        } else {
+            self.pending.beside += 1;
+        }
         self.tasks.spawn(async move {
-            let (proxy, attempt) = Box::pin(proxied_attempt(&target, &options, &proxy, address, labels)).await;
+            let blank = blank(address, &target, &options, labels, decides);
+            let (proxy, attempt) = Box::pin(proxied_attempt(&target, &options, &proxy, blank)).await;
             Done::Proxied { proxy: Box::new(proxy), attempt: Box::new(attempt) }
         });
     }
@@ -406,21 +442,22 @@ async fn attempt(target: &Target, options: &Options, address: IpAddr, label: Str
         return attempt;
     };
     // What follows is large and rare among silent targets: it lives on the heap, so that ten thousand attempts stay small.
-    let (tls, http) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    let (tls, http, path_mtu) = Box::pin(secure(target, options, Some((peer, decides)), stream)).await;
+    attempt.path_mtu = path_mtu;
     attempt.tls = tls;
     attempt.http = http;
     attempt.observed = observed(&attempt);
     attempt
 }
 
-/// TLS and HTTP on a connected stream, with other handshakes beside it when it does not complete.
+/// TLS and HTTP on a connected stream, with other handshakes and the path's MTU beside it when it does not complete.
 /// `peer` is known when further connections can be made to the same address directly, with whether it decides.
 async fn secure<S>(
     target: &Target,
     options: &Options,
     peer: Option<(SocketAddr, bool)>,
     stream: S,
-) -> (TlsStage, HttpStage)
+) -> (TlsStage, HttpStage, Option<PathMtu>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -428,17 +465,29 @@ where
     let shaking = tls::handshake(stream, name, &target.trust, Hello::Standard, None, options.connect_timeout);
     let direct = peer.map(|(peer, _)| peer);
     let peer = peer.filter(|(_, decides)| options.investigate && *decides).map(|(peer, _)| peer);
-    let ((mut stage, stream), variants) =
-        in_the_shadow(shaking, PATIENCE, peer.map(|peer| move || Box::pin(other_handshakes(target, options, peer))))
-            .await;
+    let why_stalled = peer.map(|peer| {
+        move || {
+            Box::pin(async move {
+                tokio::join!(
+                    other_handshakes(target, options, peer),
+                    path::path_mtu(peer, &options.source, VARIANT_TIMEOUT)
+                )
+            })
+        }
+    });
+    let ((mut stage, stream), evidence) = in_the_shadow(shaking, PATIENCE, why_stalled).await;
     let Some(stream) = stream else {
-        stage.variants = match (variants, peer) {
-            (Some(variants), _) => variants,
+        let (variants, path_mtu) = match (evidence, peer) {
+            (Some(evidence), _) => evidence,
             // It ended at once: compare now.
-            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => other_handshakes(target, options, peer).await,
-            (None, _) => Vec::new(),
+            (None, Some(peer)) if stage.outcome != TlsOutcome::Skipped => {
+                (other_handshakes(target, options, peer).await, None)
+            }
+            (None, _) => (Vec::new(), None),
         };
-        return (stage, HttpStage::skipped());
+        stage.variants = variants;
+        let path_mtu = path_mtu.map(|(bytes, router)| PathMtu { bytes, router });
+        return (stage, HttpStage::skipped(), path_mtu);
     };
     // Credentials go only to a peer that verified; a client certificate needs a connection of its own.
     let credentials = options.credentials.as_ref().filter(|_| stage.outcome == TlsOutcome::Verified);
@@ -453,16 +502,18 @@ where
             if let (TlsOutcome::Verified, Some(again)) = (second.outcome, again) {
                 http2 = second.alpn.as_deref() == Some("h2");
                 let http = ask(target, options, again, http2, credentials).await;
-                return (stage, http);
+                return (stage, http, None);
             }
         }
     }
+    // A client certificate that was not offered in the handshake is not sent at all.
+    let credentials = credentials.filter(|credentials| !matches!(credentials, Credentials::ClientCertificate(..)));
     let mut http = ask(target, options, stream, http2, credentials).await;
     let unanswered = matches!(http.outcome, HttpOutcome::Timeout | HttpOutcome::Reset | HttpOutcome::Error);
     if let (true, true, Some(peer)) = (unanswered, http2, peer) {
         http.http1_outcome = Some(over_http1(target, options, peer).await);
     }
-    (stage, http)
+    (stage, http, None)
 }
 
 async fn ask<S>(
@@ -571,10 +622,8 @@ async fn proxied_attempt(
     target: &Target,
     options: &Options,
     proxy: &ProxyTarget,
-    address: Option<IpAddr>,
-    labels: Vec<String>,
+    mut attempt: Attempt,
 ) -> (ProxyObservation, Attempt) {
-    let mut attempt = blank(address, target, options, labels, true);
     let (dns, addresses) = if let Ok(address) = proxy.host.parse::<IpAddr>() {
         (None, vec![address])
     } else {
@@ -583,14 +632,14 @@ async fn proxied_attempt(
         let addresses = answer.as_ref().map(|answer| answer.addresses.clone()).unwrap_or_default();
         (answer, addresses)
     };
-    let host = address.map_or_else(|| target.host.clone(), |address| address.to_string());
+    let host = attempt.address.map_or_else(|| target.host.clone(), |address| address.to_string());
     let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
     let (observation, stream) = proxy::tunnel(proxy, dns, &addresses, &host, target.port, settings).await;
     // The connection that is measured is the one to the proxy.
     attempt.tcp = observation.tcp.clone();
     attempt.observed = Reachability::Unreachable;
     if let Some(stream) = stream {
-        let (tls, http) = secure(target, options, None, stream).await;
+        let (tls, http, _) = secure(target, options, None, stream).await;
         attempt.tls = tls;
         attempt.http = http;
         attempt.observed = observed(&attempt);
@@ -648,6 +697,7 @@ fn blank(
         route: None,
         trace: None,
         repeats: None,
+        path_mtu: None,
     }
 }
 
@@ -712,3 +762,84 @@ const REPEATS: u32 = 8;
 const SMALL_SEGMENT: u32 = 1_100;
 const MAXIMUM_DIALLED: usize = 64;
 const MAXIMUM_INVESTIGATORS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_resolver::proto::op::ResponseCode;
+
+    use super::*;
+    use crate::{AddressClasses, ProxyScheme, SystemResolver, Trust, dns::fake::FakeServer};
+
+    fn target(port: u16) -> Arc<Target> {
+        Arc::new(Target {
+            host: "api.lab.test".into(),
+            port,
+            base_path: String::new(),
+            server_name: None,
+            trust: Trust::SystemRoots,
+            known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
+        })
+    }
+
+    fn options(resolver: SocketAddr) -> Options {
+        Options {
+            connect_timeout: Duration::from_secs(2),
+            dns_timeout: Duration::from_secs(2),
+            system: SystemResolver::Servers(vec![resolver]),
+            resolvers: Vec::new(),
+            source: SourceBinding::default(),
+            classes: AddressClasses::default(),
+            proxy: None,
+            controls: Vec::new(),
+            shared_controls: SharedControls::default(),
+            credentials: None,
+            requests: vec!["/version".into()],
+            investigate: false,
+        }
+    }
+
+    /// A port on which nothing listens, on any loopback address.
+    async fn closed_port() -> u16 {
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn addresses_beyond_the_limit_are_named_as_undecided() {
+        let addresses: Vec<Ipv4Addr> = (1..=70).map(|last| Ipv4Addr::new(127, 0, 1, last)).collect();
+        let server = FakeServer::start(move |asked| vec![asked.send(&asked.addresses(&addresses))]).await;
+        let observation =
+            probe(&target(closed_port().await), &Arc::new(options(server.address)), &Run::unattended()).await;
+        let deciding = observation.attempts.iter().filter(|attempt| attempt.decides).count();
+        assert_eq!((deciding, observation.undecided.len()), (MAXIMUM_DIALLED, 70 - MAXIMUM_DIALLED));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_only_the_scenario_knows_decides_nothing_behind_a_proxy_either() {
+        let server = FakeServer::failing(ResponseCode::NXDomain).await;
+        let proxy = ProxyTarget {
+            scheme: ProxyScheme::Socks5,
+            host: "127.0.0.1".into(),
+            port: closed_port().await,
+            credentials: None,
+            authorities: None,
+        };
+        let options = Options { proxy: Some(proxy), ..options(server.address) };
+        let observation = probe(&target(443), &Arc::new(options), &Run::unattended()).await;
+        assert_eq!(observation.attempts.len(), 1);
+        assert!(!observation.attempts[0].decides && observation.proxy.is_none(), "{observation:?}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_this_host_lacks_is_the_vantages_fault() {
+        for source in [
+            SourceBinding { address: Some(IpAddr::from([192, 0, 2, 99])), interface: None },
+            SourceBinding { address: None, interface: Some("kubereach-none".into()) },
+        ] {
+            let options = Options { source, ..options(SocketAddr::from(([127, 0, 0, 1], 9))) };
+            let observation = probe(&target(443), &Arc::new(options), &Run::unattended()).await;
+            assert!(observation.vantage_error.is_some() && observation.attempts.is_empty(), "{observation:?}");
+        }
+    }
+}

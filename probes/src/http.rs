@@ -9,7 +9,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::JoinHandle,
+};
 
 use crate::{Credentials, HttpOutcome, HttpRequest, HttpStage};
 
@@ -35,17 +38,28 @@ pub async fn exchange<S>(stream: S, exchange: Exchange<'_>) -> HttpStage
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let mut stage = converse(stream, exchange).await;
+    if let Some(credentials) = exchange.credentials {
+        hide(&mut stage, credentials);
+    }
+    stage
+}
+
+async fn converse<S>(stream: S, exchange: Exchange<'_>) -> HttpStage
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let started = Instant::now();
-    let sender = tokio::time::timeout(exchange.timeout, connect(stream, exchange.http2)).await;
-    let mut sender = match sender {
-        Ok(Ok(sender)) => sender,
+    let session = tokio::time::timeout(exchange.timeout, connect(stream, exchange.http2)).await;
+    let mut session = match session {
+        Ok(Ok(session)) => session,
         Ok(Err(error)) => return failed(classify(&error), &error, started, exchange),
         Err(_elapsed) => return failed(HttpOutcome::Timeout, &"no HTTP session within the time", started, exchange),
     };
     let Some((first, rest)) = exchange.paths.split_first() else {
         return HttpStage::skipped();
     };
-    let decisive = ask(&mut sender, first, exchange).await;
+    let decisive = ask(&mut session, first, exchange).await;
     let mut stage = match &decisive {
         Ok(answer) => from_answer(answer, started, exchange),
         Err(Failure { outcome, detail, .. }) => failed(*outcome, detail, started, exchange),
@@ -56,7 +70,7 @@ where
     if decisive.is_ok() {
         let exchange = Exchange { timeout: exchange.timeout.min(FURTHER_REQUEST), ..exchange };
         for path in rest {
-            let answer = ask(&mut sender, path, exchange).await;
+            let answer = ask(&mut session, path, exchange).await;
             if let Ok(answer) = &answer
                 && answer.is_api_server()
                 && stage.outcome != HttpOutcome::ApiServer
@@ -73,6 +87,35 @@ where
         }
     }
     stage
+}
+
+/// A server may echo what it was sent: no credential stays in what it said, nor a cut-off piece of one.
+fn hide(stage: &mut HttpStage, credentials: &Credentials) {
+    let secrets = match credentials {
+        Credentials::Bearer(token) => vec![token.clone()],
+        Credentials::Basic(user, password) => {
+            vec![BASE64_STANDARD.encode(format!("{user}:{password}")), password.clone()]
+        }
+        Credentials::ClientCertificate(..) => return,
+    };
+    let said = [&mut stage.detail, &mut stage.server, &mut stage.location, &mut stage.version];
+    let said = said.into_iter().flatten().chain(stage.requests.iter_mut().map(|request| &mut request.body));
+    for text in said {
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            *text = without(text, secret);
+        }
+    }
+}
+
+/// The text with the secret replaced, and with what is left of it where the text was cut or the secret shortened.
+fn without(text: &str, secret: &str) -> String {
+    let text = text.replace(secret, HIDDEN);
+    let characters: Vec<(usize, char)> = secret.char_indices().collect();
+    // Shorter pieces than these are anybody's words.
+    let Some(&(least, _)) = characters.get(SHORTEST_PIECE) else { return text };
+    let Some(start) = text.find(&secret[..least]) else { return text };
+    // All that follows may be a piece of it: nothing the server says is worth the risk.
+    format!("{}{HIDDEN}", &text[..start])
 }
 
 impl HttpStage {
@@ -96,29 +139,60 @@ impl HttpStage {
     }
 }
 
+struct Session {
+    sender: Sender,
+    /// Ends when the sender is dropped, or with the reason why it cannot go on.
+    connection: JoinHandle<Result<(), hyper::Error>>,
+}
+
 enum Sender {
     Http1(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
     Http2(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
 }
 
-async fn connect<S>(stream: S, http2: bool) -> Result<Sender, hyper::Error>
+async fn connect<S>(stream: S, http2: bool) -> Result<Session, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(stream);
-    // The connection's task ends when the sender is dropped.
     if http2 {
         let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(connection);
-        Ok(Sender::Http2(sender))
+        Ok(Session { sender: Sender::Http2(sender), connection: tokio::spawn(connection) })
     } else {
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_headers(100)
             .max_buf_size(MAXIMUM_HEAD)
             .handshake(io)
             .await?;
-        tokio::spawn(connection);
-        Ok(Sender::Http1(sender))
+        Ok(Session { sender: Sender::Http1(sender), connection: tokio::spawn(connection) })
+    }
+}
+
+impl Session {
+    /// Sends a request. When the connection itself ended, the error is the connection's: it knows the reason.
+    async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        let sent = async {
+            match &mut self.sender {
+                Sender::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+                Sender::Http2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+            }
+        }
+        .await;
+        match sent {
+            Err(error) if error.is_canceled() || error.is_closed() => {
+                match tokio::time::timeout(CONNECTION_ENDS, &mut self.connection).await {
+                    Ok(Ok(Err(reason))) => Err(reason),
+                    _ => Err(error),
+                }
+            }
+            sent => sent,
+        }
     }
 }
 
@@ -152,7 +226,7 @@ impl Failure {
     }
 }
 
-async fn ask(sender: &mut Sender, path: &str, exchange: Exchange<'_>) -> Result<Answer, Failure> {
+async fn ask(session: &mut Session, path: &str, exchange: Exchange<'_>) -> Result<Answer, Failure> {
     let started = Instant::now();
     let failure = |outcome, detail: &dyn std::fmt::Display| Failure {
         outcome,
@@ -161,19 +235,7 @@ async fn ask(sender: &mut Sender, path: &str, exchange: Exchange<'_>) -> Result<
     };
     let request = request(path, exchange).map_err(|error| failure(HttpOutcome::Error, &error))?;
     let deadline = tokio::time::Instant::now() + exchange.timeout;
-    let response = async {
-        match sender {
-            Sender::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-            Sender::Http2(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-        }
-    };
-    let response: Response<Incoming> = match tokio::time::timeout_at(deadline, response).await {
+    let response: Response<Incoming> = match tokio::time::timeout_at(deadline, session.send(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(failure(classify(&error), &root_words(&error))),
         Err(_elapsed) => return Err(failure(HttpOutcome::Timeout, &"no answer within the time")),
@@ -367,7 +429,37 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
+const HIDDEN: &str = "(credentials)";
+const SHORTEST_PIECE: usize = 8;
 const FURTHER_REQUEST: Duration = Duration::from_secs(1);
+/// How long an ended connection may take to say why.
+const CONNECTION_ENDS: Duration = Duration::from_millis(100);
 const MAXIMUM_BODY: usize = 64 * 1024;
 const MAXIMUM_HEAD: usize = 64 * 1024;
 const MAXIMUM_TEXT: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_echoes_of_the_credentials_is_hidden() {
+        let echoing = || HttpStage {
+            detail: Some("bad token Bearer hunter2hunter2".into()),
+            location: Some("https://sso.test/?t=hunter2hunter2&x=1".into()),
+            server: Some("hunter2hunt".into()),
+            version: Some("aHVudGVyOmh1bnRlcjI=".into()),
+            requests: vec![HttpRequest { path: "/livez".into(), status: None, ms: 0.0, body: "hunter2hunter2".into() }],
+            ..HttpStage::skipped()
+        };
+        let mut stage = echoing();
+        hide(&mut stage, &Credentials::Bearer("hunter2hunter2".into()));
+        assert_eq!(stage.location.as_deref(), Some("https://sso.test/?t=(credentials)&x=1"));
+        assert_eq!(stage.server.as_deref(), Some("(credentials)"));
+        assert!(!format!("{stage:?}").contains("hunter2"), "{stage:?}");
+        let mut stage = echoing();
+        hide(&mut stage, &Credentials::Basic("hunter".into(), "hunter2".into()));
+        assert_eq!(stage.version.as_deref(), Some("(credentials)"));
+        assert!(!format!("{stage:?}").contains("hunter2"), "{stage:?}");
+    }
+}

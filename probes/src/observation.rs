@@ -28,8 +28,10 @@ pub struct Observation {
     pub started_at: Option<Timestamp>,
     /// Milliseconds from the start of the round to its end.
     pub ms: f64,
-    /// `true` when the deadline or an interruption ended the round before every stage was decided.
+    /// `true` when an interruption (or a lost task) ended the round before every deciding stage was decided.
     pub cut_short: bool,
+    /// Deciding addresses of which nothing is known: the round ended before they did, or they are more than are dialled.
+    pub undecided: Vec<IpAddr>,
     /// Why nothing could be probed at all (no such interface, no permission to enter the namespace …).
     pub vantage_error: Option<String>,
 }
@@ -218,6 +220,8 @@ pub struct Attempt {
     pub trace: Option<PathTrace>,
     /// Further connects to the same address, made when the first ones looked lossy.
     pub repeats: Option<Repeats>,
+    /// The largest packet known to pass, measured when a handshake stalled.
+    pub path_mtu: Option<PathMtu>,
 }
 
 /// Whether something can be reached.
@@ -366,6 +370,16 @@ pub struct Repeats {
     pub connected: u32,
     /// How many got no answer in time.
     pub timed_out: u32,
+}
+
+/// The largest packet that is known to pass towards an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PathMtu {
+    /// Bytes, IP header included.
+    pub bytes: u32,
+    /// The router that said so; null when the destination itself answered, or this host remembers it.
+    pub router: Option<IpAddr>,
 }
 
 /// What the TLS handshake came to.

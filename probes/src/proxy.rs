@@ -10,15 +10,14 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rustls::RootCertStore;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::timeout,
 };
 
 use crate::{
-    ClusterCa, DnsObservation, Endpoint, ProxyObservation, ProxyScheme, ProxyTarget, TcpOutcome, TcpStage, TlsOutcome,
-    TlsStage, Trust, TunnelOutcome, TunnelStage,
+    DnsObservation, Endpoint, ProxyObservation, ProxyScheme, ProxyTarget, TcpOutcome, TcpStage, TlsOutcome, TlsStage,
+    Trust, TunnelOutcome, TunnelStage,
     tcp::{self, ConnectSettings, milliseconds},
     tls::{self, Hello},
 };
@@ -138,14 +137,9 @@ async fn secured(
     proxy: &ProxyTarget,
     limit: Duration,
 ) -> (TlsStage, Option<BoxedStream>) {
-    let trust = match &proxy.roots {
+    let trust = match &proxy.authorities {
         None => Trust::SystemRoots,
-        Some(certificates) => {
-            let mut roots = RootCertStore::empty();
-            // One that is no trust anchor cannot vouch for the proxy; the handshake then says untrusted.
-            roots.add_parsable_certificates(certificates.iter().cloned());
-            Trust::ClusterCa(Arc::new(ClusterCa { roots, certificates: certificates.as_ref().clone() }))
-        }
+        Some(authorities) => Trust::ClusterCa(Arc::clone(authorities)),
     };
     let (stage, stream) = tls::handshake(stream, &proxy.host, &trust, Hello::Http1, None, limit).await;
     (stage, stream.map(|stream| Box::new(stream) as BoxedStream))
@@ -540,7 +534,7 @@ mod tests {
             host: "proxy.test".into(),
             port,
             credentials: credentials.map(|(user, password)| (user.into(), password.into())),
-            roots: None,
+            authorities: None,
         };
         let source = SourceBinding::default();
         let settings = ConnectSettings { timeout: Duration::from_millis(500), source: &source, maximum_segment: None };
@@ -711,13 +705,14 @@ mod tests {
     async fn an_https_proxy_is_verified_before_it_is_asked() {
         let authority = rcgen::generate_simple_self_signed(vec!["proxy.test".to_owned()]).unwrap();
         let certificate = authority.cert.der().clone();
+        let pem = authority.cert.pem();
         let key = rustls::pki_types::PrivateKeyDer::try_from(authority.signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
+            .with_single_cert(vec![certificate], key)
             .unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -740,7 +735,7 @@ mod tests {
                 host: host.into(),
                 port,
                 credentials: None,
-                roots: Some(Arc::new(vec![certificate.clone()])),
+                authorities: Some(Arc::new(crate::ClusterCa::from_pem(&pem).unwrap())),
             };
             let address = ["127.0.0.1".parse().unwrap()];
             let (observation, stream) = tunnel(&proxy, None, &address, "api.test", 443, settings).await;
@@ -764,7 +759,7 @@ mod tests {
             host: "proxy.test".into(),
             port: 3128,
             credentials: None,
-            roots: None,
+            authorities: None,
         };
         let source = SourceBinding::default();
         let settings = ConnectSettings { timeout: Duration::from_secs(1), source: &source, maximum_segment: None };

@@ -9,7 +9,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressClass, SharedControls};
+use crate::{AddressClass, SharedControls, tls};
 
 /// An endpoint that speaks TLS and, behind it, the Kubernetes API.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub enum Trust {
 pub struct ClusterCa {
     pub(crate) roots: RootCertStore,
     pub(crate) certificates: Vec<CertificateDer<'static>>,
+    /// Begin and end of each one's validity, in seconds since 1970; `None` when it cannot be read.
+    periods: Vec<Option<(i64, i64)>>,
 }
 
 impl ClusterCa {
@@ -62,7 +64,21 @@ impl ClusterCa {
                 .add(certificate.clone())
                 .map_err(|error| format!("certificate {} of {}: {error}", index + 1, certificates.len()))?;
         }
-        Ok(Self { roots, certificates })
+        let periods = certificates.iter().map(|certificate| tls::period(certificate)).collect();
+        Ok(Self { roots, certificates, periods })
+    }
+
+    /// The authorities that are valid at this time, in seconds since 1970, when that is not all of them.
+    pub(crate) fn valid_at(&self, seconds: i64) -> Option<RootCertStore> {
+        let valid = |period: &Option<(i64, i64)>| period.is_none_or(|(begin, end)| (begin..=end).contains(&seconds));
+        if self.periods.iter().all(valid) {
+            return None;
+        }
+        let mut store = RootCertStore::empty();
+        let certificates = self.certificates.iter().zip(&self.periods).filter(|(_, period)| valid(period));
+        // Each was accepted as an anchor before.
+        store.add_parsable_certificates(certificates.map(|(certificate, _)| certificate.clone()));
+        Some(store)
     }
 }
 
@@ -154,8 +170,8 @@ pub struct ProxyTarget {
     pub port: u16,
     /// User and password; never printed.
     pub credentials: Option<(String, String)>,
-    /// Roots to verify an `https` proxy with; the system's when absent.
-    pub roots: Option<Arc<Vec<CertificateDer<'static>>>>,
+    /// What the chain of an `https` proxy must lead to; the system's roots when absent.
+    pub authorities: Option<Arc<ClusterCa>>,
 }
 
 impl ProxyTarget {

@@ -110,6 +110,15 @@ pub(crate) fn open(address: IpAddr, kind: Type, source: &SourceBinding) -> Resul
     Ok(socket)
 }
 
+/// Whether sockets can be bound to `source` at all; nothing is sent.
+///
+/// # Errors
+/// In words, when this host has no such address or interface, or does not let this process use it.
+pub fn check_source(source: &SourceBinding) -> Result<(), String> {
+    let family = source.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    open(family, Type::STREAM, source).map(drop).map_err(|error| error.to_string())
+}
+
 /// Why a socket could not be made.
 #[derive(Debug)]
 pub(crate) struct OpenError {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError, RootCertStore, SignatureScheme,
     client::{
-        Resumption, WebPkiServerVerifier,
+        Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
@@ -67,7 +67,7 @@ pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let config = match identity {
-        Some(Credentials::ClientCertificate(chain, key)) => match config_with_identity(hello, chain, key) {
+        Some(Credentials::ClientCertificate(chain, key)) => match config_with_identity(hello, chain, key, trust) {
             Ok(config) => config,
             Err(detail) => return (TlsStage { detail: Some(detail), ..TlsStage::skipped() }, None),
         },
@@ -261,6 +261,13 @@ fn judge(chain: &[CertificateDer<'_>], name: &ServerName<'_>, trust: &Trust, now
         Trust::ClusterCa(ca) => verify_by_cluster_ca(ca, leaf, intermediates, time),
         Trust::SystemRoots => verify_by_system_roots(leaf, intermediates, name, time),
     };
+    // Validity aside, that of the authorities included.
+    let leads_to_trust = |time| match trust {
+        Trust::ClusterCa(ca) if verify_by_cluster_ca(ca, leaf, intermediates, time).is_err() => {
+            verify_by_roots(&ca.roots, leaf, intermediates, time).is_ok()
+        }
+        _ => trusted_at(time).is_ok(),
+    };
     let label = match trust {
         Trust::ClusterCa(_) => "cluster-ca",
         Trust::SystemRoots => "system-roots",
@@ -297,7 +304,7 @@ fn judge(chain: &[CertificateDer<'_>], name: &ServerName<'_>, trust: &Trust, now
         Trust::SystemRoots => None,
         Trust::ClusterCa(_) => system_roots_trust(leaf, intermediates, name, common_time(chain)),
     };
-    let trusted = validity != Validity::Valid && common_time(chain).is_some_and(|time| trusted_at(time).is_ok());
+    let trusted = validity != Validity::Valid && common_time(chain).is_some_and(leads_to_trust);
     let outcome = match (trusted, validity) {
         (true, Validity::Expired) => TlsOutcome::Expired,
         (true, Validity::NotYetValid) => TlsOutcome::NotYetValid,
@@ -317,14 +324,19 @@ fn words(error: &RustlsError) -> String {
         RustlsError::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
             format!("certificate is not valid before {}", moment(*not_before))
         }
+        RustlsError::InvalidCertificate(CertificateError::Expired) => {
+            "an authority of the chain has expired".to_owned()
+        }
+        RustlsError::InvalidCertificate(CertificateError::NotValidYet) => {
+            "an authority of the chain is not valid yet".to_owned()
+        }
         RustlsError::InvalidCertificate(reason) => reason.to_string(),
         other => other.to_string(),
     }
 }
 
 fn moment(time: UnixTime) -> String {
-    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| "an unreadable time".to_owned(), |time| time.to_string())
+    Timestamp::from_second(seconds(time)).ok().map_or_else(|| "an unreadable time".to_owned(), |time| time.to_string())
 }
 
 fn verify_by_cluster_ca(
@@ -337,7 +349,19 @@ fn verify_by_cluster_ca(
     if ca.certificates.iter().any(|certificate| certificate.as_ref() == leaf.as_ref()) {
         return within_validity(leaf, time);
     }
-    verify_by_roots(&ca.roots, leaf, intermediates, time)
+    let seconds = seconds(time);
+    let Some(valid) = ca.valid_at(seconds) else { return verify_by_roots(&ca.roots, leaf, intermediates, time) };
+    // As Go does and webpki does not: an authority outside its own validity anchors nothing.
+    let by_valid = verify_by_roots(&valid, leaf, intermediates, time);
+    if by_valid.is_ok() || verify_by_roots(&ca.roots, leaf, intermediates, time).is_err() {
+        return by_valid;
+    }
+    let over = ca.certificates.iter().filter_map(period).any(|(_, end)| end < seconds);
+    Err(if over { CertificateError::Expired } else { CertificateError::NotValidYet }.into())
+}
+
+fn seconds(time: UnixTime) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn verify_by_roots(
@@ -352,7 +376,7 @@ fn verify_by_roots(
 }
 
 fn within_validity(leaf: &CertificateDer<'_>, time: UnixTime) -> Result<(), RustlsError> {
-    let now = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let now = seconds(time);
     match period(leaf) {
         Some((begin, _)) if now < begin => Err(CertificateError::NotValidYet.into()),
         Some((_, end)) if now > end => Err(CertificateError::Expired.into()),
@@ -402,7 +426,7 @@ fn validity(error: &RustlsError, chain: &[CertificateDer<'_>], now: UnixTime) ->
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => Validity::NotYetValid,
         _ => {
-            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            let now = seconds(now);
             chain.first().and_then(period).map_or(Validity::Valid, |(begin, end)| match now {
                 now if now < begin => Validity::NotYetValid,
                 now if now > end => Validity::Expired,
@@ -421,7 +445,8 @@ fn common_time(chain: &[CertificateDer<'_>]) -> Option<UnixTime> {
     Some(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(time).ok()?)))
 }
 
-fn period(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
+/// Begin and end of a certificate's validity, in seconds since 1970.
+pub(crate) fn period(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some((parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()))
 }
@@ -477,22 +502,29 @@ fn bounded(text: &str) -> String {
 
 fn config(hello: Hello) -> Arc<ClientConfig> {
     static CONFIGS: [OnceLock<Arc<ClientConfig>>; 4] = [const { OnceLock::new() }; 4];
-    Arc::clone(CONFIGS[hello as usize].get_or_init(|| Arc::new(configure(builder(hello).with_no_client_auth(), hello))))
+    Arc::clone(
+        CONFIGS[hello as usize].get_or_init(|| Arc::new(configure(builder(hello, None).with_no_client_auth(), hello))),
+    )
 }
 
-fn config_with_identity(hello: Hello, chain: &[u8], key: &[u8]) -> Result<Arc<ClientConfig>, String> {
+/// With an identity the certificate of the peer is judged within the handshake: who one is, one tells only to the right one.
+fn config_with_identity(hello: Hello, chain: &[u8], key: &[u8], trust: &Trust) -> Result<Arc<ClientConfig>, String> {
     let unusable = |error: &dyn std::fmt::Display| format!("the client certificate cannot be used: {error}");
     let chain =
         CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
     // The error of a key is not printed: it could hold part of it.
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| unusable(&"its key is not PEM"))?;
-    let config = builder(hello).with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?;
+    let config =
+        builder(hello, Some(trust.clone())).with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?;
     Ok(Arc::new(configure(config, hello)))
 }
 
-fn builder(hello: Hello) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+fn builder(
+    hello: Hello,
+    demanded: Option<Trust>,
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
     let provider = provider(hello);
-    let recorder = Recorder(provider.signature_verification_algorithms);
+    let recorder = Recorder { algorithms: provider.signature_verification_algorithms, demanded };
     let builder = ClientConfig::builder_with_provider(provider);
     // Both versions are among the provider's by construction; the fallback cannot be reached.
     let builder = builder
@@ -530,21 +562,30 @@ fn provider(hello: Hello) -> Arc<CryptoProvider> {
     .clone()
 }
 
-/// Lets every certificate pass, so that what stands behind it is seen; [`judge`] decides afterwards.
+/// Lets every certificate pass, so that what stands behind it is seen; [`judge`] decides afterwards. Where trust is
+/// demanded it decides at once, before the client says who it is.
 /// Signatures of the handshake itself are verified: the peer must hold the key of what it presents.
 #[derive(Debug)]
-struct Recorder(WebPkiSupportedAlgorithms);
+struct Recorder {
+    algorithms: WebPkiSupportedAlgorithms,
+    demanded: Option<Trust>,
+}
 
 impl ServerCertVerifier for Recorder {
     fn verify_server_cert(
         &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _ocsp: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, RustlsError> {
-        Ok(ServerCertVerified::assertion())
+        let Some(trust) = &self.demanded else { return Ok(ServerCertVerified::assertion()) };
+        let chain: Vec<CertificateDer<'_>> = std::iter::once(leaf).chain(intermediates).cloned().collect();
+        match judge(&chain, name, trust, now).outcome {
+            TlsOutcome::Verified => Ok(ServerCertVerified::assertion()),
+            _ => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -553,7 +594,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, RustlsError> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -562,38 +603,12 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, RustlsError> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
-}
-
-/// A verifying configuration for an `https` proxy: the peer must be trusted before anything is said to it.
-///
-/// # Errors
-/// In words, when there are no roots to verify with.
-pub fn verifying_config(roots: Option<&[CertificateDer<'static>]>) -> Result<Arc<ClientConfig>, String> {
-    let provider = provider(Hello::Standard);
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| error.to_string())?;
-    let verifier: Arc<dyn ServerCertVerifier> = match roots {
-        Some(certificates) => {
-            let mut store = RootCertStore::empty();
-            for certificate in certificates {
-                store.add(certificate.clone()).map_err(|error| error.to_string())?;
-            }
-            WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
-                .build()
-                .map_err(|error| error.to_string())?
-        }
-        None => Arc::new(rustls_platform_verifier::Verifier::new(provider).map_err(|error| error.to_string())?),
-    };
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
 }
 
 fn milliseconds(since: Instant) -> f64 {
@@ -604,3 +619,43 @@ const MAXIMUM_CHAIN: usize = 10;
 const MAXIMUM_NAMES: usize = 64;
 const MAXIMUM_NAME_CHARACTERS: usize = 256;
 const MAXIMUM_FIRST_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handshake with a server of a certificate of its own, which nobody trusts.
+    async fn with_a_stranger(identity: Option<&Credentials>) -> (TlsStage, bool) {
+        let stranger = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(stranger.signing_key.serialize_pem().as_bytes()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider(Hello::Standard))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![stranger.cert.der().clone()], key)
+            .unwrap();
+        let (ours, theirs) = tokio::io::duplex(16 << 10);
+        let serving = tokio::spawn(async move {
+            let _ = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(theirs).await;
+        });
+        let trusted = rcgen::generate_simple_self_signed(["other.test".to_owned()]).unwrap();
+        let trust = Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&trusted.cert.pem()).unwrap()));
+        let (stage, stream) =
+            handshake(ours, "api.test", &trust, Hello::Standard, identity, Duration::from_secs(5)).await;
+        serving.abort();
+        (stage, stream.is_some())
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_heard_but_not_told_who_we_are() {
+        let (stage, goes_on) = with_a_stranger(None).await;
+        assert_eq!((stage.outcome, goes_on), (TlsOutcome::Untrusted, true));
+        let client = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+        let identity = Credentials::ClientCertificate(
+            client.cert.pem().into_bytes(),
+            client.signing_key.serialize_pem().into_bytes(),
+        );
+        let (stage, goes_on) = with_a_stranger(Some(&identity)).await;
+        assert_eq!((stage.outcome, goes_on), (TlsOutcome::Untrusted, false), "{stage:?}");
+    }
+}

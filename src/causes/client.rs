@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use kubereach_probes::{
-    AddressClass, Attempt, DnsSource, HttpOutcome, ProxyObservation, Reachability, TcpOutcome, TlsOutcome,
+    AddressClass, Attempt, DnsOutcome, DnsSource, HttpOutcome, ProxyObservation, Reachability, TcpOutcome, TlsOutcome,
     TunnelOutcome,
 };
 
@@ -70,6 +70,19 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["getting credentials: exec", "executable", "executable file not found"],
         decided_by: "whether the command is on PATH, then a connection to its token service",
         predicate: Some(exec_plugin_unavailable),
+        ..BY_CONFIGURATION
+    },
+    Cause {
+        code: "client-certificate-expired",
+        title: "The client certificate of the kubeconfig has expired",
+        needs: &[Need::Client],
+        signature: "The kubeconfig's user has a client certificate whose validity is over, or ends within a week. The network has no part in it: the API server answers, and says 401 to kubectl. A wrong local clock would look alike, which `client-clock-skew` tells. Certificates that kubeadm issues end after one year unless the cluster is upgraded in between.",
+        setting: "users[].user.client-certificate-data",
+        fix: "# on a control-plane node of a kubeadm cluster; elsewhere fetch a new kubeconfig from the provider:\nsudo kubeadm certs renew admin.conf",
+        docs: sources::KUBEADM_CERTIFICATES,
+        kubectl: &["you must be logged in to the server", "the server has asked for the client to provide credentials"],
+        decided_by: "the certificate's own end of validity, against a clock that is right",
+        predicate: Some(client_certificate_expired),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -208,6 +221,22 @@ fn skips_tls_verification(view: &CellView<'_>) -> Option<Told> {
     )
 }
 
+fn client_certificate_expired(view: &CellView<'_>) -> Option<Told> {
+    let ends = view.client?.client_certificate_expires?;
+    let left = ends.as_second().saturating_sub(view.now.as_second());
+    let end = lookups::moment_words(ends);
+    if left <= 0 {
+        return Some(
+            Told::new(Confidence::Certain, format!("The client certificate of the kubeconfig ended on {end}."))
+                .and("The network has no part in it: the API server answers 401 to whoever presents it."),
+        );
+    }
+    (left <= CERTIFICATE_RUNS_OUT).then(|| {
+        Told::new(Confidence::Certain, format!("The client certificate of the kubeconfig ends on {end}."))
+            .severity(Severity::Warning)
+    })
+}
+
 fn exec_plugin_unavailable(view: &CellView<'_>) -> Option<Told> {
     let plugin = view.client?.exec.as_ref()?;
     let status = deciding(view).find(|attempt| attempt.http.outcome == HttpOutcome::ApiServer)?.http.status;
@@ -235,7 +264,9 @@ fn exec_plugin_unavailable(view: &CellView<'_>) -> Option<Told> {
 fn proxy_not_bypassed(view: &CellView<'_>) -> Option<Told> {
     let proxy = view.observation.proxy.as_ref()?;
     let direct = view.other_path.filter(|direct| direct.proxy.is_none() && reaches(direct))?;
-    if view.observed == Reachability::Reachable {
+    // Where kubectl goes directly, a proxy that does not work hinders nobody.
+    let unused = view.client.is_some_and(|client| client.proxy.used.is_none());
+    if view.observed == Reachability::Reachable || unused {
         return None;
     }
     let through = match proxy_trouble(proxy) {
@@ -578,7 +609,15 @@ fn missing_family(view: &CellView<'_>, ipv6: bool) -> Option<Told> {
             connectivity.ipv6_route && !connectivity.ipv4_route
         }
     });
-    (skipped || other_route).then(|| {
+    // An IPv6 address without a way out is common; IPv4 without one is a route that is missing, not a family.
+    let no_way_out = ipv6
+        && view.observation.dns.first().is_some_and(|lookup| {
+            lookup
+                .queries
+                .iter()
+                .any(|query| (query.record_type == "AAAA") != ipv6 && query.outcome == DnsOutcome::Nodata)
+        });
+    (skipped || other_route || no_way_out).then(|| {
         Told::new(Confidence::Certain, seen)
             .and(format!("{} has {name} addresses only.", if view.host.is_empty() { "The endpoint" } else { view.host }))
             .fix(format!("# Use a vantage that has {name}, or give this one a route for it (for an IPv6-only host: NAT64 and DNS64)."))
@@ -599,6 +638,8 @@ const fn prefix_length(address: IpAddr) -> u8 {
 }
 
 /// Seconds that two honest clocks may differ.
+/// A week: time enough to renew.
+const CERTIFICATE_RUNS_OUT: i64 = 7 * 24 * 3600;
 const CLOCK_TOLERANCE: i64 = 300;
 /// An error faster than this never left the machine.
 const LOCAL_MS: f64 = 1.0;
@@ -608,7 +649,7 @@ const NEIGHBOUR_MS: f64 = 1000.0;
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use kubereach_probes::{Certificate, DnsOutcome};
+    use kubereach_probes::Certificate;
 
     use super::*;
     use crate::{
@@ -671,6 +712,9 @@ mod tests {
         let direct_works =
             behind().with(|scene| scene.other_path = Some(observation(vec![], vec![reached("198.51.100.20")])));
         assert_eq!(direct_works.errors(), ["client-proxy-not-bypassed"]);
+        // Where kubectl goes directly, the proxy that it does not use is nobody's fault.
+        let unused = direct_works.with(|scene| scene.client = Some(ClientEnvironment::default()));
+        assert!(unused.finding("client-proxy-not-bypassed").is_none());
         let direct_fails =
             behind().with(|scene| scene.other_path = Some(observation(vec![], vec![silent("198.51.100.20")])));
         assert_eq!(direct_fails.errors(), ["client-proxy-fails"]);

@@ -1,5 +1,7 @@
 //! Causes that belong to no provider and no layer: propagation, the undecided, paths that are not as intended.
 
+use std::net::{IpAddr, SocketAddr};
+
 use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{
@@ -107,7 +109,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Facts],
         signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
         setting: "the facts folder; the permission that is named",
-        fix: "kubereach facts pull   # with the permission that the evidence names",
+        fix: "# This version reads no provider configuration.\n# Give the cluster `endpoint` and `ca`, and probe from a vantage that can be used.",
         docs: HOME,
         kubectl: &[],
         decided_by: "the file or permission that the evidence names",
@@ -170,7 +172,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Probe],
         signature: "The name has several addresses, and at least one that was dialled fails while another reaches the API server. Clients that pick the bad one hang, others work, so it looks like a flicker. The cause is what the failing addresses have in common: the network ACL or route of one subnet, a zone without a transit-gateway attachment, an outdated record. A family for which this machine has no route is not dialled and does not count.",
         setting: "the subnet or target of the failing address",
-        fix: "# Compare subnet and availability zone of the failing address with those of the others; the finding beside this one names its cause.\nkubereach explain partial-address-failure",
+        fix: "# What do the failing addresses have in common: subnet, zone, route, an outdated record? Clients hang whenever they pick one.\nkubereach doctor --server https://<failing address>:<port> --tls-server-name <host> --ca <ca.pem> -v",
         docs: sources::HALF_AN_OUTAGE,
         kubectl: &["i/o timeout"],
         decided_by: "the subnet and zone of the good addresses against those of the bad ones",
@@ -183,7 +185,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Probe, Need::Scenario],
         signature: "The scenario says that this vantage must not reach the cluster, and an API server answered over a verified connection. The evidence names the address and its class, which tells which endpoint is open. Which rule or list entry lets it in, only the provider's configuration can say. While a change is on its way this may still be propagation.",
         setting: "what lets it in: publicAccessCidrs, authorizedIPRanges, or a security-group rule",
-        fix: "kubereach facts pull   # then: kubereach verify --facts <dir> <scenario>, which names the entry to drop",
+        fix: "aws eks describe-cluster --region <region> --name <cluster> --query cluster.resourcesVpcConfig   # EKS: which entry holds this source?\naz aks show -g <rg> -n <cluster> --query apiServerAccessProfile   # AKS",
         docs: sources::EKS_ENDPOINT,
         kubectl: &[],
         decided_by: "the allow-list or security groups of the cluster",
@@ -295,6 +297,10 @@ fn window_told(view: &CellView<'_>, change: super::Change, seen: String) -> Told
 }
 
 fn vantage_unavailable(view: &CellView<'_>) -> Option<Told> {
+    if view.circumstances.facts_missing.is_some() {
+        // It is not the vantage that is missing.
+        return None;
+    }
     let why = view.circumstances.vantage_unavailable.or(view.observation.vantage_error.as_deref())?;
     Some(
         Told::new(
@@ -358,6 +364,10 @@ fn run_interrupted(view: &CellView<'_>) -> Option<Told> {
     (view.circumstances.interrupted || cut).then(|| {
         Told::new(Confidence::Certain, "The run ended before this cell was decided.")
             .and(format!("{} rounds were complete.", view.rounds.len()))
+            .and(match view.observation.undecided.as_slice() {
+                [] => String::new(),
+                some => format!("Not decided yet: {}.", addresses_words(some)),
+            })
     })
 }
 
@@ -378,7 +388,29 @@ fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
     if view.intended == Intended::Unspecified {
         told = told.severity(Severity::Warning);
     }
-    Some(told.setting(format!("the subnet or target of {}", addresses_words(&addresses(failed(view))))))
+    let bad = addresses(failed(view));
+    Some(told.setting(format!("the subnet or target of {}", addresses_words(&bad))).fix(meanwhile(view, &bad)))
+}
+
+/// What helps while some addresses fail: kubectl by one that answers, and what the failing ones belong to.
+fn meanwhile(view: &CellView<'_>, bad: &[IpAddr]) -> String {
+    let mut lines = vec![format!("# Until {} is mended, go by an address that answers:", addresses_words(bad))];
+    let good = deciding(view).find(|attempt| attempt.observed == Reachability::Reachable);
+    if let Some(address) = good.and_then(|attempt| attempt.address) {
+        let (server, name) = (SocketAddr::new(address, view.port), lookups::shell_word(view.host));
+        lines.push(format!("kubectl --server='https://{server}' --tls-server-name={name} get --raw /livez"));
+    }
+    let private = failed(view).filter(|attempt| attempt.address_class == AddressClass::Private);
+    let private: Vec<String> = addresses(private).iter().map(ToString::to_string).collect();
+    if view.provider == Provider::Eks && !private.is_empty() {
+        lines.push("# Subnet and zone of what fails:".to_owned());
+        lines.push(format!(
+            "aws ec2 describe-network-interfaces --region <region> --filters \
+             Name=addresses.private-ip-address,Values={} --query 'NetworkInterfaces[].[PrivateIpAddress,SubnetId,AvailabilityZone]'",
+            private.join(",")
+        ));
+    }
+    lines.join("\n")
 }
 
 fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
@@ -503,6 +535,9 @@ fn unexplained(view: &CellView<'_>) -> Option<Told> {
     for attempt in view.observation.attempts.iter().take(ATTEMPTS_SHOWN) {
         let evidence = if attempt.decides { "" } else { " (evidence only)" };
         told = told.and(format!("{}{evidence}.", attempt_words(attempt)));
+    }
+    if !view.observation.undecided.is_empty() {
+        told = told.and(format!("Nothing is known of {}.", addresses_words(&view.observation.undecided)));
     }
     let Some(symptom) = symptoms::seen_in(view) else { return Some(told) };
     for code in symptom.candidates.iter().take(CANDIDATES_SHOWN) {

@@ -20,7 +20,7 @@ pub(super) const CAUSES: &[Cause] = &[
             sent, so this is what a reachable API server says to strangers. Clusters that forbid anonymous requests \
             answer 401, others 403. The server's version may then stay unknown.",
         setting: "anonymous access of the API server",
-        fix: "nothing to mend; add --auth to ask with your own identity",
+        fix: "# Nothing to mend on the network. To ask with your own identity:\nkubereach doctor --auth",
         docs: "https://github.com/aws/eks-hybrid",
         kubectl: &["user \"system:anonymous\" cannot"],
         decided_by: "Nothing more is needed: the network is fine.",
@@ -36,7 +36,7 @@ pub(super) const CAUSES: &[Cause] = &[
             cluster's credentials, a local clock that is off. 403 means that it knows the identity and a role is \
             missing. The network has no part in it.",
         setting: "access entries and role bindings of the cluster",
-        fix: "kubectl auth whoami; aws eks list-access-entries --cluster-name <cluster>",
+        fix: "kubectl auth whoami\naws eks list-access-entries --cluster-name <cluster>",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/troubleshooting.html",
         kubectl: &[
             "you must be logged in to the server",
@@ -56,7 +56,7 @@ pub(super) const CAUSES: &[Cause] = &[
             is alive and not ready, or its first byte comes late although TCP and TLS were fast. It is overloaded, \
             starting, or its store is slow. The network is fine.",
         setting: "load of the control plane",
-        fix: "try again later; find the client that floods it: kubectl get --raw /metrics | grep apiserver_flowcontrol_rejected_requests_total",
+        fix: "# Try again later. To find the client that floods it:\nkubectl get --raw /metrics | grep apiserver_flowcontrol_rejected_requests_total",
         docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/connectivity/tcp-timeouts-kubetctl-third-party-tools-connect-api-server.md",
         kubectl: &[
             "the server is currently unable to handle the request",
@@ -78,7 +78,7 @@ pub(super) const CAUSES: &[Cause] = &[
             provider's management API (eks.<region>.amazonaws.com) in place of the cluster's endpoint. The host or \
             the path of `server` is wrong, or somebody answers in its place.",
         setting: "host and path of `server` in the kubeconfig",
-        fix: "kubectl config set-cluster <name> --server=https://<endpoint of the cluster>, or sign in to the portal",
+        fix: "# Sign in to the portal, if it is one; else:\nkubectl config set-cluster <name> --server=https://<endpoint of the cluster>",
         docs: "https://github.com/aws/eks-hybrid",
         kubectl: &[
             "the server could not find the requested resource",
@@ -97,7 +97,7 @@ pub(super) const CAUSES: &[Cause] = &[
             HTTP/1.1 works where HTTP/2 fails, a box on the path breaks HTTP/2 or its negotiation. Otherwise the \
             process behind the TLS-terminating hop is gone or overloaded.",
         setting: "the hop that terminates TLS",
-        fix: "bypass that hop for <host>",
+        fix: "# Bypass that hop for <host>.",
         docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/connectivity/tcp-timeouts-kubetctl-third-party-tools-connect-api-server.md",
         kubectl: &[
             "client.timeout exceeded while awaiting headers",
@@ -118,7 +118,7 @@ pub(super) const CAUSES: &[Cause] = &[
             the tunnel's own pods are down, or a box on the nodes' way out strips ALPN. A probe from outside cannot \
             see that tunnel.",
         setting: "ports 10250 and 443 between nodes and control plane; ALPN on the nodes' way out",
-        fix: "allow the nodes' required egress rules, and exempt the API server's name from TLS inspection there",
+        fix: "# Allow the nodes' required egress rules, and exempt the API server's name from TLS inspection there.",
         docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/connectivity/tunnel-connectivity-issues.md",
         kubectl: &["error dialing backend", "no agent available", "10250: i/o timeout"],
         decided_by: "`kubectl get nodes` from the same vantage: if it works while logs fail, the tunnel is down.",
@@ -152,7 +152,7 @@ fn identity_not_permitted(view: &CellView<'_>) -> Option<Told> {
     let told = told(view, Confidence::Certain, reachable_sentence(view, attempt)).and(meaning);
     Some(if view.provider == Provider::Eks {
         let (region, name) = eks_region_and_name(view);
-        told.fix(format!("kubectl auth whoami; aws eks list-access-entries --region {region} --cluster-name {name}"))
+        told.fix(format!("kubectl auth whoami\naws eks list-access-entries --region {region} --cluster-name {name}"))
     } else {
         told.fix("kubectl auth whoami")
     })
@@ -239,7 +239,7 @@ fn no_response_after_tls(view: &CellView<'_>) -> Option<Told> {
         told.and("rivals: a TLS-terminating hop without a working backend, an overloaded API server, large packets lost on the way")
     };
     let told = if attempt.observed == Reachability::Reachable { told.severity(Severity::Warning) } else { told };
-    Some(told.fix(format!("on the hop that terminates TLS: let {} pass untouched", endpoint(view))))
+    Some(told.fix(format!("# On the hop that terminates TLS: let {} pass untouched.", endpoint(view))))
 }
 
 fn is_api_server(attempt: &Attempt) -> bool {

@@ -361,7 +361,11 @@ fn silence(signed: &mut Vec<Signed>) {
 /// What was expected, and who says so.
 fn expectation(view: &CellView<'_>) -> Option<String> {
     let CellView { cluster, vantage, origin, .. } = view;
-    let origin = if origin.is_empty() { String::new() } else { format!(" ({origin})") };
+    let origin = match *origin {
+        "" => String::new(),
+        DOCTOR => ", by the path that kubectl takes".to_owned(),
+        origin => format!(" ({origin})"),
+    };
     let path = view.intended_via.map(|via| format!(" over {} addresses", via.label())).unwrap_or_default();
     match (view.intended, view.observed) {
         (Intended::Reachable, _) => Some(format!("{cluster} should be reachable from {vantage}{path}{origin}.")),
@@ -395,7 +399,7 @@ fn standpoint(view: &CellView<'_>) -> Option<String> {
 fn sentence(clause: &str, view: &CellView<'_>) -> String {
     let clause = clause.trim();
     let word = clause.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ':', ';']);
-    let named = word == view.cluster || word == view.vantage;
+    let named = word == view.cluster || word == view.vantage || word == "kubectl";
     let plain = !named && word.chars().all(|character| character.is_ascii_lowercase());
     let mut text = String::with_capacity(clause.len() + 1);
     let mut characters = clause.chars();
@@ -431,13 +435,20 @@ const BY_CONFIGURATION: Cause = Cause {
 };
 
 const UNEXPLAINED: &str = "unexplained";
+/// Who intends, where doctor does: see `cli::doctor`.
+const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";
 const OTHER_PATH: &str = "net-path-not-as-intended";
 const INTERMITTENT: &str = "net-intermittent-timeout";
 const SOURCES_NAMED: usize = 16;
 
 /// Errors that stand whatever was seen on the wire: they are not about the network.
-const STANDS_ALWAYS: &[&str] = &["client-exec-plugin-unavailable", "net-scenario-contradicts-itself"];
+const STANDS_ALWAYS: &[&str] = &[
+    "client-certificate-expired",
+    "client-exec-plugin-unavailable",
+    "http-identity-not-permitted",
+    "net-scenario-contradicts-itself",
+];
 
 /// The specific cause, and the general ones that only repeat part of its evidence.
 const SILENCES: &[(&str, &[&str])] = &[
@@ -679,7 +690,7 @@ mod tests {
         net-allow-list-lacks-intended-source net-endpoint-mode-differs-from-intent net-scenario-contradicts-itself
         eks-ipv6-open-while-ipv4-restricted eks-node-traffic-leaves-vpc eks-cluster-sg-rules-insufficient
         eks-network-config-invalid eks-ca-successor-not-in-kubeconfig aks-no-out-of-band-access
-        propagation-window-open
+        propagation-window-open client-certificate-expired
     ";
 
     /// Those that a probe, the client's settings or the scenario alone can tell.

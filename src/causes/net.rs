@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use kubereach_probes::{AddressClass, Attempt, IcmpError, Observation, PathTrace, Reachability, TcpOutcome, TraceHop};
+use kubereach_probes::{
+    AddressClass, Attempt, IcmpError, Observation, PathMtu, PathTrace, Reachability, TcpOutcome, TraceHop,
+};
 
 use super::{
     Cause, CellView, Need, Told,
@@ -29,7 +31,7 @@ pub(super) const CAUSES: &[Cause] = &[
             alike, so this finding says what is seen and blames nothing. The provider's configuration, or a second \
             vantage that is known to be let in, tells them apart.",
         setting: "not known: the allow-list, security group, network ACL, route or host between here and the endpoint",
-        fix: "kubereach facts pull, then kubereach verify --facts <dir> <scenario>",
+        fix: "# From a vantage that is known to be let in, ask the same address again:\nkubereach doctor --server https://<host>:<port>",
         docs: "https://docs.aws.amazon.com/vpc/latest/reachability/explanation-codes.html",
         kubectl: &[
             "i/o timeout",
@@ -86,7 +88,7 @@ pub(super) const CAUSES: &[Cause] = &[
             neighbour table is read as well. Where only one address family fails and the other works, it is \
             client-no-path-for-address-family.",
         setting: "the route table of this host, or of the router that answered",
-        fix: "ip route get <address>, then sudo ip route add <address>/32 via <gateway>",
+        fix: "ip route get <address>\nsudo ip route add <address>/32 via <gateway>",
         docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/error-codes/vmextensionerror-k8sapiserverconnfail.md",
         kubectl: &["connect: no route to host", "connect: network is unreachable"],
         decided_by: "The time to the error: none means the local table, three seconds a dead next hop, a round trip \
@@ -103,7 +105,7 @@ pub(super) const CAUSES: &[Cause] = &[
             declared address is on the allow-list and the real one is not, this is the root cause. Sites that tell \
             you your address see another path than the API server does, so they are a hint at most.",
         setting: "vantages.<name>.model.ip, and the NAT on the way out",
-        fix: "pin the egress to one static NAT address, then add that address to the allow-list",
+        fix: "# Pin the egress to one static NAT address, then add that address to the allow-list.",
         docs: "https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges",
         kubectl: &["i/o timeout"],
         decided_by: "Compare the source address of the connection, as an echo vantage or flow logs on the far side \
@@ -138,7 +140,7 @@ pub(super) const CAUSES: &[Cause] = &[
             partial-address-failure; when it changes once and stays, it is propagation. Metrics of the NAT or load \
             balancer tell the rest apart.",
         setting: "outbound ports of the NAT or load balancer; net.netfilter.nf_conntrack_max",
-        fix: "on Azure: az aks update -g <rg> -n <cluster> --load-balancer-outbound-ports <n>; on Linux: sudo sysctl -w net.netfilter.nf_conntrack_max=<n>",
+        fix: "az aks update -g <rg> -n <cluster> --load-balancer-outbound-ports <n>   # on Azure\nsudo sysctl -w net.netfilter.nf_conntrack_max=<n>   # on Linux",
         docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/connectivity/tunnel-connectivity-issues.md",
         kubectl: &["i/o timeout", "context deadline exceeded", "tls handshake timeout"],
         decided_by: "Compare net.netfilter.nf_conntrack_count with its maximum on every Linux hop, and the SNAT \
@@ -155,7 +157,7 @@ pub(super) const CAUSES: &[Cause] = &[
             default). Only watching over time shows it. Long-lived watches and port-forwards suffer, short commands \
             do not.",
         setting: "the idle timeout on the path; the client's keepalive interval",
-        fix: "set the client's TCP keepalive interval below the idle timeout, e.g. sudo sysctl -w net.ipv4.tcp_keepalive_time=120",
+        fix: "# Set the client's TCP keepalive interval below the idle timeout, e.g.:\nsudo sysctl -w net.ipv4.tcp_keepalive_time=120",
         docs: "https://learn.microsoft.com/azure/aks/improve-network-fault-tolerance-in-aks-using-tcp-keepalive",
         kubectl: &["read: connection reset by peer", "http2: client connection lost", "lost connection to pod"],
         decided_by: "Hold one connection idle for growing times: a constant time of death names the timeout.",
@@ -171,7 +173,7 @@ pub(super) const CAUSES: &[Cause] = &[
             would tell them is filtered: typical of VPNs, tunnels and transit gateways. When small segments fail as \
             well and a handshake without the name passes, it is tls-sni-filtered.",
         setting: "MTU or MSS clamping on the VPN or gateway; a filter for ICMP `packet too big`",
-        fix: "sudo nft add rule inet <table> forward tcp flags syn tcp option maxseg size set rt mtu, or sudo ip link set dev <vpn-if> mtu 1400",
+        fix: "sudo nft add rule inet <table> forward tcp flags syn tcp option maxseg size set rt mtu\nsudo ip link set dev <vpn-if> mtu 1400   # or this, on the client",
         docs: "https://github.com/flannel-io/flannel/issues/1614",
         kubectl: &["tls handshake timeout"],
         decided_by: "Repeat the handshake with a maximum segment size of 1,200 bytes: if it completes, packets above \
@@ -187,7 +189,7 @@ pub(super) const CAUSES: &[Cause] = &[
             it, such as 0.0.0.0/1 and 128.0.0.0/1. An empty list means open on EKS and AKS. Credentials are then the \
             only thing between the internet and the API server.",
         setting: "the list of allowed sources",
-        fix: "add the real sources first, then remove the open entry; both providers replace the whole list at once",
+        fix: "# Add the real sources first, then remove the open entry; both providers replace the whole list at once.",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration, merged as address sets.",
@@ -202,7 +204,7 @@ pub(super) const CAUSES: &[Cause] = &[
             wider than any organisation. An entry such as 1.1.1.1/1 looks like one host and is half of the internet; \
             scanners that search for 0.0.0.0/0 do not see it.",
         setting: "the list of allowed sources",
-        fix: "replace the wide entries by the sources that are in use; both providers replace the whole list at once",
+        fix: "# Replace the wide entries by the sources that are in use; both providers replace the whole list at once.",
         docs: "https://docs.datadoghq.com/security/default_rules/",
         kubectl: &[],
         decided_by: "The size of the merged address set, per family.",
@@ -216,7 +218,7 @@ pub(super) const CAUSES: &[Cause] = &[
         signature: "Entries are duplicates, lie inside others, or can be merged with their neighbours. Nothing is \
             wrong yet, but the providers limit the number of entries, and a short list is easier to review.",
         setting: "the list of allowed sources",
-        fix: "replace the list by its minimal form, which lets exactly the same sources in",
+        fix: "# Replace the list by its minimal form, which lets exactly the same sources in.",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html",
         kubectl: &[],
         decided_by: "The minimal list of the same address set, compared with the present one.",
@@ -231,7 +233,7 @@ pub(super) const CAUSES: &[Cause] = &[
             2,000 on AKS with API server VNet integration. The next change may be refused in the middle of an \
             incident.",
         setting: "the list of allowed sources",
-        fix: "replace the list by its minimal form, which lets exactly the same sources in",
+        fix: "# Replace the list by its minimal form, which lets exactly the same sources in.",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html",
         kubectl: &[],
         decided_by: "The number of entries before and after minimising.",
@@ -246,7 +248,7 @@ pub(super) const CAUSES: &[Cause] = &[
             reserved for examples and no real client has such an address, so the entry was copied and the source that \
             was meant is not let in.",
         setting: "the list of allowed sources",
-        fix: "replace the example range by the address that was meant; both providers replace the whole list at once",
+        fix: "# Replace the example range by the address that was meant; both providers replace the whole list at once.",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration.",
@@ -261,7 +263,7 @@ pub(super) const CAUSES: &[Cause] = &[
             not meant to. The excess is printed as the fewest ranges that describe it. Lists are compared as address \
             sets, so another spelling of the same ranges is no difference.",
         setting: "the list of allowed sources, against intent.publicAccess.allow",
-        fix: "remove the excess from the list, or add it to the intent; both providers replace the whole list at once",
+        fix: "# Remove the excess from the list, or add it to the intent; both providers replace the whole list at once.",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration, compared with the scenario's intent.",
@@ -276,7 +278,7 @@ pub(super) const CAUSES: &[Cause] = &[
             endpoint is cut off. The missing ranges and the vantages that they hold are named. A change that is \
             still being rolled out looks the same for minutes.",
         setting: "the list of allowed sources, against intent.publicAccess.allow",
-        fix: "add the missing ranges to the present list; both providers replace the whole list at once",
+        fix: "# Add the missing ranges to the present list; both providers replace the whole list at once.",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
         kubectl: &["i/o timeout"],
         decided_by: "The allow-list in the provider's configuration, compared with the scenario's intent.",
@@ -386,8 +388,10 @@ fn rejected_by_filter(view: &CellView<'_>) -> Option<Told> {
     Some(match rejection.sender {
         Some(sender) if Some(sender) != attempt.tcp.source => {
             let source = attempt.tcp.source.map_or_else(|| "this vantage".to_owned(), |source| source.to_string());
-            told.setting(format!("the firewall of {sender}"))
-                .fix(format!("on the firewall at {sender}: allow tcp from {source} to {address} port {}", attempt.port))
+            told.setting(format!("the firewall of {sender}")).fix(format!(
+                "# On the firewall at {sender}: allow tcp from {source} to {address} port {}.",
+                attempt.port
+            ))
         }
         _ => told.setting("the firewall of this host, or of its first hop").fix(format!(
             "sudo nft insert rule inet <table> <output chain> {family} daddr {address} tcp dport {} accept",
@@ -417,10 +421,10 @@ fn no_route_to_address(view: &CellView<'_>) -> Option<Told> {
     Some(match dead_end.router {
         Some(router) => told
             .setting(format!("the route table of {router}"))
-            .fix(format!("on the router {router}: {ip} route get {address}, then add the route")),
+            .fix(format!("# On the router {router}; then add the route:\n{ip} route get {address}")),
         None => told
             .setting("the route table of this host")
-            .fix(format!("{ip} route get {address}, then sudo {ip} route add {address}/{prefix} via <gateway>")),
+            .fix(format!("{ip} route get {address}\nsudo {ip} route add {address}/{prefix} via <gateway>")),
     })
 }
 
@@ -468,7 +472,7 @@ fn endpoint_addresses_changed(view: &CellView<'_>) -> Option<Told> {
         ))
     } else {
         told.fix(format!(
-            "in the firewall rule: allow the endpoint by name or subnet instead of literal addresses; until then also {}",
+            "# In the firewall rule: allow the endpoint by name or subnet instead of literal addresses; until then also {}.",
             new.places(view)
         ))
     })
@@ -536,6 +540,13 @@ fn mtu_black_hole(view: &CellView<'_>) -> Option<Told> {
         ),
     )
     .and("packets above that size are lost and no ICMP message says so");
+    let told = match &attempt.path_mtu {
+        Some(PathMtu { bytes, router: Some(router) }) => {
+            told.and(format!("router {router} says that packets of at most {bytes} bytes pass"))
+        }
+        Some(PathMtu { bytes, router: None }) => told.and(format!("packets of {bytes} bytes are known to pass")),
+        None => told.and("the path's MTU could not be measured: nobody answered packets that may not be fragmented"),
+    };
     let tunnel = attempt.route.as_ref().filter(|route| route.tunnel).and_then(|route| route.interface.as_deref());
     Some(match tunnel {
         Some(interface) => told
@@ -743,7 +754,8 @@ fn trace_sentence(trace: &PathTrace) -> String {
             let hops = if hop.ttl == 1 { "hop" } else { "hops" };
             format!("last hop that answered: {}, {} {hops} out{note}", hop.address, hop.ttl)
         }
-        None => format!("no hop on the way answered a trace{note}"),
+        None if note.is_empty() || note.contains("no router") => "no router on the way answered a trace".to_owned(),
+        None => format!("no router on the way answered a trace{note}"),
     }
 }
 
@@ -985,7 +997,7 @@ mod tests {
             "203.0.113.1",
             "administratively prohibited",
         );
-        assert_eq!(fix(far), "on the firewall at 203.0.113.1: allow tcp from 192.0.2.7 to 198.51.100.20 port 443");
+        assert_eq!(fix(far), "# On the firewall at 203.0.113.1: allow tcp from 192.0.2.7 to 198.51.100.20 port 443.");
     }
 
     #[test]
@@ -1005,10 +1017,7 @@ mod tests {
         assert_eq!(no_route.codes(CAUSES), ["net-no-route-to-address"]);
         let told = no_route.told(CAUSES, "net-no-route-to-address").unwrap();
         assert!(told.evidence[0].contains("this host itself knows no route"), "{told:?}");
-        assert_eq!(
-            told.fix.unwrap(),
-            "ip route get 198.51.100.20, then sudo ip route add 198.51.100.20/32 via <gateway>"
-        );
+        assert_eq!(told.fix.unwrap(), "ip route get 198.51.100.20\nsudo ip route add 198.51.100.20/32 via <gateway>");
 
         let router =
             icmp(attempt("198.51.100.20", TcpOutcome::Unreachable, 8.0), 3, 1, "203.0.113.1", "host unreachable");
@@ -1121,7 +1130,7 @@ mod tests {
             let code = cause.code;
             assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
             assert!(cause.docs.starts_with("https://"), "{code}");
-            for text in [cause.title, cause.setting, cause.fix, cause.decided_by] {
+            for text in [cause.title, cause.setting, &cause.fix.replace("   # ", " # "), cause.decided_by] {
                 assert!(!text.is_empty() && !text.contains("  "), "{code}: {text}");
             }
             let sentences = cause.signature.matches(". ").count() + 1;

@@ -53,6 +53,8 @@ pub(super) const AZURE_PRIVATE_LINK_POLICY: &str =
 pub(super) const KUBECTL_HELPERS: &str = "https://github.com/kubernetes/kubectl/blob/master/pkg/cmd/util/helpers.go";
 pub(super) const KUBECTL_SET_CLUSTER: &str =
     "https://kubernetes.io/docs/reference/kubectl/generated/kubectl_config/kubectl_config_set-cluster";
+pub(super) const KUBEADM_CERTIFICATES: &str =
+    "https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/";
 pub(super) const EKSCTL_PROXY: &str = "https://github.com/eksctl-io/eksctl/issues/6189";
 pub(super) const PROXY_VARIABLES: &str = "https://github.com/kelseyhightower/kubernetes-the-hard-way/issues/717";
 pub(super) const REBIND_PROTECTION: &str = "https://github.com/trailofbits/algo/issues/1049";

@@ -173,6 +173,7 @@ pub(super) fn attempt(to: &str, outcome: TcpOutcome, ms: f64) -> Attempt {
         route: None,
         trace: None,
         repeats: None,
+        path_mtu: None,
     }
 }
 

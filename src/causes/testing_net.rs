@@ -132,6 +132,7 @@ pub(super) fn attempt(address: &str, outcome: TcpOutcome, ms: f64) -> Attempt {
         route: None,
         trace: None,
         repeats: None,
+        path_mtu: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! tried after it; [`certificate_picture`] reads a certificate that does not fit. Each gives exactly one answer.
 
 use jiff::Timestamp;
-use kubereach_probes::{Attempt, Certificate, TlsOutcome, TlsVariantKind, Validity};
+use kubereach_probes::{Attempt, Certificate, Reachability, TlsOutcome, TlsVariantKind, Validity};
 
 use super::{
     Cause, CellView, Need, Told,
@@ -26,7 +26,7 @@ pub(super) const CAUSES: &[Cause] = &[
             by name does this. A load balancer that does not know the name looks alike. When all names fail alike, it \
             is tls-handshake-refused or tls-handshake-times-out; when small segments pass, net-mtu-black-hole.",
         setting: "the egress firewall's policy for server names",
-        fix: "allow <host> on the egress firewall",
+        fix: "# Allow the server name <host> on the egress firewall.",
         docs: "https://learn.microsoft.com/azure/aks/outbound-rules-control-egress",
         kubectl: &["server: eof", "\": eof", "read: connection reset by peer", "tls handshake timeout"],
         decided_by: "Shake hands with the same address without a server name: a ServerHello means that the name \
@@ -43,7 +43,7 @@ pub(super) const CAUSES: &[Cause] = &[
             middleboxes read only the first packet of a ClientHello. Newer clients offer such key shares by default, \
             so an upgrade of kubectl makes it appear.",
         setting: "the TLS parser of the middlebox",
-        fix: "repair or bypass the middlebox; meanwhile: GODEBUG=tlsmlkem=0 kubectl get --raw /livez",
+        fix: "# Repair or bypass the middlebox; meanwhile:\nGODEBUG=tlsmlkem=0 kubectl get --raw /livez",
         docs: "https://tldr.fail",
         kubectl: &["tls handshake timeout", "read: connection reset by peer"],
         decided_by: "Shake hands with classical key shares only, and with small segments: the first passes, the \
@@ -61,7 +61,7 @@ pub(super) const CAUSES: &[Cause] = &[
             An own load balancer with a public certificate looks alike. An unrelated host that shows the same issuer \
             proves the inspection.",
         setting: "the TLS-inspection policy",
-        fix: "exempt <host> from TLS inspection; to see the chain: openssl s_client -connect <host>:443 -servername <host> -showcerts </dev/null",
+        fix: "# Exempt <host> from TLS inspection. To see the chain:\nopenssl s_client -connect <host>:443 -servername <host> -showcerts </dev/null",
         docs: "https://github.com/MicrosoftDocs/SupportArticles-docs/blob/main/support/azure/azure-kubernetes/error-codes/vmextensionerror-k8sapiserverconnfail.md",
         kubectl: &["x509: certificate signed by unknown authority", "certificate is not trusted"],
         decided_by: "Look at the issuer that an unrelated host on the internet shows from this vantage: the same \
@@ -71,14 +71,14 @@ pub(super) const CAUSES: &[Cause] = &[
     Cause {
         code: "tls-cluster-ca-stale",
         severity: Severity::Error,
-        title: "The API server's certificate is signed by another CA than the configured one",
+        title: "The API server's certificate is not signed by the CA that is trusted here",
         needs: &[Need::Probe, Need::Facts],
         signature: "A Kubernetes API server answers (the certificate holds kubernetes.default.svc), but the configured \
             CA did not sign it. The cluster was created anew under the same name, its certificates were rotated, or no \
             CA is configured at all. Another cluster that answers at this address looks exactly the same; the \
             provider's configuration tells them apart.",
         setting: "`certificate-authority-data` of the cluster",
-        fix: "aws eks update-kubeconfig --region <region> --name <cluster>, or az aks get-credentials -g <rg> -n <cluster> --overwrite-existing",
+        fix: "aws eks update-kubeconfig --region <region> --name <cluster>   # EKS\naz aks get-credentials -g <rg> -n <cluster> --overwrite-existing   # AKS",
         docs: "https://learn.microsoft.com/azure/aks/certificate-rotation",
         kubectl: &[
             "x509: certificate signed by unknown authority",
@@ -99,7 +99,7 @@ pub(super) const CAUSES: &[Cause] = &[
             flicker. When a small handshake or another name passes, it is one of net-mtu-black-hole, \
             tls-large-client-hello-dropped and tls-sni-filtered.",
         setting: "the peer, or the box on the path that accepts its connections",
-        fix: "kubereach verify from a second vantage; check that the load balancer has healthy targets",
+        fix: "# Probe from a second vantage, and check that the load balancer has healthy targets:\nopenssl s_client -connect <host>:<port> -servername <host> </dev/null",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/troubleshooting.html",
         kubectl: &["tls handshake timeout"],
         decided_by: "The same handshake from a second vantage: if it stalls there too, the peer or its load balancer \
@@ -115,7 +115,7 @@ pub(super) const CAUSES: &[Cause] = &[
             server's: it was issued with a future start, or the signer's clock was off. When the clocks disagree, \
             the local one is the likelier culprit: client-clock-skew.",
         setting: "the serving certificate",
-        fix: "renew the serving certificate on the control plane, or wait until <notBefore>",
+        fix: "# Renew the serving certificate on the control plane, or wait until <notBefore>.",
         docs: "https://learn.microsoft.com/azure/aks/certificate-rotation",
         kubectl: &["x509: certificate has expired or is not yet valid", " is before "],
         decided_by: "The `Date` of the answers of two hosts against this host's clock.",
@@ -131,7 +131,7 @@ pub(super) const CAUSES: &[Cause] = &[
             (AKS clusters made before May 2019 have a CA of two years). When the clocks disagree it is \
             client-clock-skew.",
         setting: "the serving certificate, or the cluster's CA",
-        fix: "az aks rotate-certs -g <rg> -n <cluster> (the API is down meanwhile), or renew it on the control plane",
+        fix: "az aks rotate-certs -g <rg> -n <cluster>   # AKS; the API is down meanwhile\nsudo kubeadm certs renew apiserver   # on each control-plane node of a cluster of one's own",
         docs: "https://learn.microsoft.com/azure/aks/certificate-rotation",
         kubectl: &["x509: certificate has expired or is not yet valid", " is after "],
         decided_by: "The `Date` of the answers of two hosts against this host's clock.",
@@ -166,7 +166,7 @@ pub(super) const CAUSES: &[Cause] = &[
             tunnel, port-forward, load balancer or DNS name leads elsewhere. A certificate that does name the endpoint \
             points to inspection instead.",
         setting: "the target of the port-forward, tunnel or load balancer, or the port in `server`",
-        fix: "point it at <endpoint>:443",
+        fix: "# Point it at <endpoint>:443.",
         docs: "https://github.com/eksctl-io/eksctl/issues/7812",
         kubectl: &[
             "http: server gave http response to https client",
@@ -187,7 +187,7 @@ pub(super) const CAUSES: &[Cause] = &[
             or cipher, a load balancer has no healthy target, or a box accepts every TCP connection and drops it \
             again. When a handshake without the name passes, it is tls-sni-filtered.",
         setting: "health of the load balancer's targets; minimum TLS version and cipher suites",
-        fix: "openssl s_client -connect <host>:443 -servername <host> -tls1_2 </dev/null; check that the load balancer has healthy targets",
+        fix: "# Check that the load balancer has healthy targets. What the peer says:\nopenssl s_client -connect <host>:443 -servername <host> -tls1_2 </dev/null",
         docs: "https://docs.aws.amazon.com/eks/latest/userguide/troubleshooting.html",
         kubectl: &["remote error: tls:", "server: eof", "\": eof", "read: connection reset by peer"],
         decided_by: "Connect to an unused port of the same address: if that connects too, a box in between accepts \
@@ -257,7 +257,11 @@ fn sni_filtered(view: &CellView<'_>) -> Option<Told> {
             ),
         )
         .and("rival: the peer itself serves other names only (a load balancer that routes by name)")
-        .fix(format!("on the egress firewall: allow the server name {} on port {}", clean(name), attempt.port)),
+        .fix(format!(
+            "# On the egress firewall: allow the server name {} on port {}.",
+            clean(name),
+            attempt.port
+        )),
     )
 }
 
@@ -292,7 +296,9 @@ fn large_client_hello_dropped(view: &CellView<'_>) -> Option<Told> {
                 dropped.places(view)
             ),
         )
-        .and(beside),
+        .and(beside)
+        // A warning where kubectl gets through all the same; here it keeps it out.
+        .severity(if view.observed == Reachability::Reachable { Severity::Warning } else { Severity::Error }),
     )
 }
 
@@ -373,7 +379,10 @@ fn handshake_refused(view: &CellView<'_>) -> Option<Told> {
             "rivals: no TLS version or cipher in common, a load balancer without a healthy target, a box that accepts \
              every connection",
         )
-        .fix(format!("{}; check that the load balancer has healthy targets", openssl(view, attempt, "-tls1_2"))),
+        .fix(format!(
+            "# Check that the load balancer has healthy targets. What the peer says:\n{}",
+            openssl(view, attempt, "-tls1_2")
+        )),
     )
 }
 
@@ -546,29 +555,30 @@ fn inspected_by_proxy(view: &CellView<'_>) -> Option<Told> {
     let (seen, picture) = certificates(view, Signer::Inspection)?;
     let attempt = seen.first();
     let host = clean(server_name(view, attempt));
-    Some(
-        certificate_told(view, &seen, &picture).setting(format!("the TLS-inspection policy for {host}")).fix(format!(
-            "exempt {host} from TLS inspection; to see the chain: {}",
-            openssl(view, attempt, "-showcerts")
-        )),
-    )
+    Some(certificate_told(view, &seen, &picture).setting(format!("the TLS-inspection policy for {host}")).fix(format!(
+        "# Exempt {host} from TLS inspection. To see the chain:\n{}",
+        openssl(view, attempt, "-showcerts")
+    )))
 }
 
 fn cluster_ca_stale(view: &CellView<'_>) -> Option<Told> {
     let (seen, picture) = certificates(view, Signer::StaleCa)?;
     let told = certificate_told(view, &seen, &picture).fix(refresh_kubeconfig(view));
-    Some(if view.client.is_some() {
-        told
-    } else {
-        told.setting(format!(
+    Some(match view.client {
+        Some(client) if client.cluster.is_none() => told
+            .setting("--ca: without it the system's roots are trusted")
+            .fix(format!("kubereach doctor --server https://{} --ca <ca.pem>", endpoint(view))),
+        Some(_) => told,
+        None => told.setting(format!(
             "clusters.{}.ca of the scenario, `certificate-authority-data` of the kubeconfig",
             clean(view.cluster)
-        ))
+        )),
     })
 }
 
 fn answered_by_other_service(view: &CellView<'_>) -> Option<Told> {
-    let leads = |told: Told| told.fix(format!("point the tunnel, port-forward or load balancer at {}", endpoint(view)));
+    let leads =
+        |told: Told| told.fix(format!("# Point the tunnel, port-forward or load balancer at {}.", endpoint(view)));
     if let Some((seen, picture)) = certificates(view, Signer::OtherService) {
         return Some(leads(certificate_told(view, &seen, &picture)));
     }
@@ -622,10 +632,10 @@ fn certificate_expired(view: &CellView<'_>) -> Option<Told> {
     );
     Some(match view.provider {
         Provider::Aks => told.fix(
-            "az aks rotate-certs -g <rg> -n <cluster> (the API is down meanwhile), then az aks get-credentials -g <rg> -n <cluster> --overwrite-existing",
+            "az aks rotate-certs -g <rg> -n <cluster>   # the API is down meanwhile\naz aks get-credentials -g <rg> -n <cluster> --overwrite-existing",
         ),
-        Provider::Eks => told.fix("open a support case: on EKS the provider renews the serving certificate itself"),
-        Provider::Generic => told.fix("on each control-plane node: sudo kubeadm certs renew apiserver, then restart the API server"),
+        Provider::Eks => told.fix("# Open a support case: on EKS the provider renews the serving certificate itself."),
+        Provider::Generic => told.fix("# On each control-plane node; then restart the API server:\nsudo kubeadm certs renew apiserver"),
     })
 }
 
@@ -643,7 +653,9 @@ fn certificate_not_yet_valid(view: &CellView<'_>) -> Option<Told> {
     );
     let begin = attempt.tls.chain.iter().filter_map(future).max();
     Some(match begin {
-        Some(begin) => told.fix(format!("renew the serving certificate on the control plane, or wait until {begin}")),
+        Some(begin) => {
+            told.fix(format!("# Renew the serving certificate on the control plane, or wait until {begin}."))
+        }
         None => told,
     })
 }
@@ -1014,7 +1026,7 @@ mod tests {
         let told = Scene::new(vec![attempt]).told(CAUSES, "tls-answered-by-other-service").unwrap();
         assert!(told.evidence[0].contains("SSH-2.0-OpenSSH_9.9"), "{told:?}");
         assert!(!told.evidence[0].contains('\u{1b}'), "{told:?}");
-        assert_eq!(told.fix.unwrap(), "point the tunnel, port-forward or load balancer at api.example.com:443");
+        assert_eq!(told.fix.unwrap(), "# Point the tunnel, port-forward or load balancer at api.example.com:443.");
     }
 
     fn out_of_period_scene(validity: Validity, ahead: Option<i64>) -> Scene {
@@ -1049,7 +1061,7 @@ mod tests {
             |ahead| out_of_period_scene(Validity::NotYetValid, ahead).told(CAUSES, "tls-certificate-not-yet-valid");
         let likely = told(Some(0)).unwrap();
         assert_eq!(likely.confidence, Some(Confidence::Likely));
-        assert!(likely.fix.unwrap().ends_with("wait until 2026-05-02T00:00:00Z"));
+        assert!(likely.fix.unwrap().ends_with("wait until 2026-05-02T00:00:00Z."));
         assert_eq!(told(None).unwrap().confidence, Some(Confidence::Possible));
         assert!(told(Some(-86_400)).is_none());
     }

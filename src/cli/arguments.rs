@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{report::Format, scenario::ClusterEndpoint};
+use crate::{input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -284,7 +287,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments = Arguments::try_parse_from(arguments)?;
+    let arguments = Arguments::try_parse_from(arguments).map_err(without_secrets)?;
     let (name, output) = match &arguments.command {
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
@@ -300,6 +303,16 @@ where
             Err(command.clone().error(ErrorKind::ArgumentConflict, message))
         }
     }
+}
+
+/// clap repeats the value that it refuses; one that may hold a password is not repeated.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let secret =
+        matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if may_hold_secret(value));
+    if secret {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
 }
 
 fn check_outputs(outputs: &[Output]) -> Result<(), String> {
@@ -410,7 +423,13 @@ fn parse_server_name(text: &str) -> Result<String, String> {
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| "expected an RFC 3339 time with its offset, e.g. 2026-03-01T12:00:00Z".to_owned())
+    let time: Timestamp =
+        text.parse().map_err(|_| "expected an RFC 3339 time with its offset, e.g. 2026-03-01T12:00:00Z".to_owned())?;
+    // Whoever made the change may have a clock of their own, but not one of another day.
+    if time.duration_since(Timestamp::now()) > CLOCKS_DIFFER {
+        return Err("this time lies in the future: what has not been changed yet cannot be verified".to_owned());
+    }
+    Ok(time)
 }
 
 fn parse_positive_duration(text: &str) -> Result<Duration, String> {
@@ -452,6 +471,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
+const CLOCKS_DIFFER: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 const DNS_PORT: u16 = 53;
 const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
 
@@ -638,6 +658,10 @@ mod tests {
             assert!(parse_server(wrong).is_err(), "{wrong}");
         }
         assert!(!parse_server("https://user:hunter2@a").unwrap_err().contains("hunter2"));
+        for secret in ["https://user:hunter2@a", "user:hunter2@a", "http://user:hunter2@a:1"] {
+            let message = error(&["doctor", "--server", secret]).to_string();
+            assert!(message.contains("--server") && !message.contains("hunter2"), "{message}");
+        }
     }
 
     #[test]
@@ -655,6 +679,7 @@ mod tests {
     #[test]
     fn times_are_rfc_3339() {
         assert_eq!(parse_time("2026-03-01T13:00:00+01:00").unwrap(), "2026-03-01T12:00:00Z".parse().unwrap());
+        assert!(parse_time("2999-01-01T00:00:00Z").unwrap_err().contains("future"));
         for wrong in ["2026-03-01", "12:00", "2026-03-01T12:00:00", ""] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }

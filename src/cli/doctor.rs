@@ -2,20 +2,24 @@
 
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver, ProxyTarget};
+use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver};
 
-use super::{arguments::DoctorArguments, run, verify};
+use super::{arguments::DoctorArguments, printer, run, verify};
 use crate::{
     check::Settings,
     client::{
-        ClientEnvironment, certificates_pem,
+        ClientEnvironment, ProxySetting, certificates_pem,
         exec::exec_credentials,
         host::{HostIdentity, recognise},
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
         proxy::proxy_for,
     },
     input::{InputError, InputErrors, MEBIBYTE, read_bytes},
-    report::{Intended, text::Mode},
+    report::{
+        Intended, Verdict,
+        page::{Ink, Page, Paper, span},
+        text::Mode,
+    },
     scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, Vantage, VantageKind},
 };
 
@@ -25,12 +29,19 @@ pub(super) fn main(
 ) -> Result<ExitCode, InputErrors> {
     let common = &arguments.common;
     run::check_files(&common.output)?;
-    let Diagnosis { plan, environment, credentials, about } = diagnose(arguments, environment)?;
+    let Diagnosis { plan, environment, credentials, identity } = diagnose(arguments, environment)?;
     let mut settings = Settings { credentials, ..verify::from_arguments(common) };
     ask_in_need(&mut settings, arguments.no_controls);
     settings.client = Some(Arc::new(environment));
     let report = run::block_on(run::run(&plan, &settings, common.output.verbose, common.timeout))??;
-    run::write(&report, &common.output, Mode::Doctor, None, &format!("\n{about}.\n"))
+    // What a name means for the answer matters where the answer is not the hoped-for one.
+    let meaning = identity.meaning.filter(|_| report.verdict != Verdict::Match || common.output.verbose);
+    let host = plan.clusters.first().and_then(|cluster| cluster.endpoint.as_ref()).map(|endpoint| &endpoint.host);
+    let footer = match (host, meaning) {
+        (Some(host), Some(meaning)) => about(host, meaning, printer::paper(common.output.color)),
+        _ => String::new(),
+    };
+    run::write(&report, &common.output, Mode::Doctor, None, &footer)
 }
 
 /// What doctor will do.
@@ -42,8 +53,8 @@ struct Diagnosis {
     environment: ClientEnvironment,
     /// Credentials, when they were asked for.
     credentials: Option<Credentials>,
-    /// What the host name says about the cluster, for people.
-    about: &'static str,
+    /// What the host name says about the cluster.
+    identity: HostIdentity,
 }
 
 /// Makes the plan.
@@ -68,7 +79,14 @@ fn diagnose(
     let credentials = if arguments.auth { credentials(&cluster)? } else { None };
     let identity = recognise(&cluster.endpoint.host);
     let plan = plan(&cluster, &identity);
-    Ok(Diagnosis { plan, environment: cluster.environment, credentials, about: identity.meaning })
+    Ok(Diagnosis { plan, environment: cluster.environment, credentials, identity })
+}
+
+/// The sentence about the endpoint's name below the report.
+fn about(host: &str, meaning: &str, paper: Paper) -> String {
+    let mut page = Page::new(paper);
+    page.paragraph(0, 2, &[span(Ink::Dim, format!("{host} is {meaning}."))]);
+    format!("\n{}", page.finish())
 }
 
 /// What `--auth` sends: the static credentials, else what the exec plugin prints.
@@ -101,7 +119,7 @@ fn from_server(
 }
 
 fn read_ca(path: &Path) -> Result<String, InputErrors> {
-    let bytes = read_bytes(path, "the CA file", MEBIBYTE)?;
+    let bytes = read_bytes(path, "CA file", MEBIBYTE)?;
     certificates_pem(&bytes).map_err(|reason| {
         InputError::new(format!("the CA file cannot be used: {reason}"))
             .in_file(path)
@@ -112,19 +130,19 @@ fn read_ca(path: &Path) -> Result<String, InputErrors> {
 
 fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let proxies = &cluster.environment.proxy;
-    let used = proxies.used.as_ref().and_then(|setting| setting.target.clone());
-    let bypassed = proxies.bypassed.as_ref().and_then(|setting| setting.target.clone());
-    let vantage = |name: &str, proxy: Option<ProxyTarget>| Vantage {
-        name: name.to_owned(),
-        kind: proxy.map_or(VantageKind::Local { source_ip: None, interface: None, netns: None }, VantageKind::Proxy),
-        resolvers: Vec::new(),
-        line: 0,
+    let vantage = |name: &str, kind| Vantage { name: name.to_owned(), kind, resolvers: Vec::new(), line: 0 };
+    let direct = VantageKind::Local { source_ip: None, interface: None, netns: None };
+    let proxied = |setting: &ProxySetting| match &setting.target {
+        Some(target) => VantageKind::Proxy(target.clone()),
+        None => VantageKind::UnusableProxy { setting: setting.source.clone() },
     };
     // The path that kubectl takes decides; the other one is there to be compared with.
-    let vantages = match (used, bypassed) {
-        (Some(proxy), _) => vec![vantage("here", Some(proxy)), vantage("here-direct", None)],
-        (None, Some(proxy)) => vec![vantage("here", None), vantage("here-proxied", Some(proxy))],
-        (None, None) => vec![vantage("here", None)],
+    let vantages = match (&proxies.used, &proxies.bypassed) {
+        (Some(setting), _) => vec![vantage("here", proxied(setting)), vantage("here-direct", direct)],
+        (None, Some(setting)) if setting.target.is_some() => {
+            vec![vantage("here", direct), vantage("here-proxied", proxied(setting))]
+        }
+        (None, _) => vec![vantage("here", direct)],
     };
     let cells = (0..vantages.len())
         .map(|index| PlannedCell {

@@ -79,21 +79,26 @@ pub fn ranked_text(ranked: &[Ranked], paper: Paper) -> String {
     }
     let count = if ranked.len() == 1 { "One cause fits".to_owned() } else { format!("{} causes fit", ranked.len()) };
     page.paragraph(0, 2, &[span(Ink::Strong, format!("{count} this text, the most probable first"))]);
-    for (index, Ranked { code, why, decided_by }) in ranked.iter().enumerate() {
-        let number = format!("{}. ", index + 1);
-        let indent = number.len();
-        let title = causes::by_code(code).map_or(*code, |cause| cause.title);
+    let mut number = 0;
+    // Causes that the same words point to, and that the same probe tells apart, stand together.
+    for group in ranked.chunk_by(|one, next| one.why == next.why && one.decided_by == next.decided_by) {
         page.blank();
-        page.paragraph(0, indent, &[span(Ink::Strong, number), span(Ink::Strong, title)]);
-        for (label, text) in [("Why: ", why.as_str()), ("Decided by: ", decided_by)] {
+        for (label, text) in [("", &*group[0].why), ("Decided by: ", group[0].decided_by)] {
             if !text.is_empty() {
-                page.paragraph(indent, indent + 2, &[span(Ink::Dim, label), span(Ink::Plain, text)]);
+                page.paragraph(0, 2, &[span(Ink::Dim, label), span(Ink::Plain, text)]);
             }
         }
-        page.line(indent, &[span(Ink::Dim, "More: "), span(Ink::Plain, format!("kubereach explain {code}"))]);
+        for Ranked { code, .. } in group {
+            number += 1;
+            let head = format!("{number}. ");
+            let title = causes::by_code(code).map_or(*code, |cause| cause.title);
+            page.paragraph(2, 2 + head.len(), &[span(Ink::Plain, &head), span(Ink::Strong, title)]);
+            page.line(2 + head.len(), &[span(Ink::Dim, *code)]);
+        }
     }
     page.blank();
-    page.paragraph(0, 2, &[span(Ink::Plain, "To let the probes decide, run:")]);
+    page.paragraph(0, 2, &[span(Ink::Plain, "To read on, and to let the probes decide:")]);
+    page.command(2, &format!("kubereach explain {}", ranked[0].code));
     page.command(2, "kubereach doctor");
     page.finish()
 }

@@ -33,7 +33,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_INPUT));
         }
     };
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = |name: &str| crate::input::variable(name);
     let result = match &arguments.command {
         Command::Doctor(arguments) => doctor::main(arguments, &environment),
         Command::Verify(arguments) => verify::main(arguments),

@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{arguments::OutputArguments, exit_status, printer, progress::Progress};
 use crate::{
+    causes,
     check::{self, Settings},
     input::{InputError, InputErrors},
     report::{
-        self, Format, RenderContext, Report,
+        self, Format, RenderContext, Report, RuleText,
         text::{Mode, TextOptions},
     },
     scenario::Plan,
@@ -89,19 +90,30 @@ pub(super) fn write(
 ) -> Result<ExitCode, InputErrors> {
     let paper = printer::paper(output.color);
     let text = |color| TextOptions { width: paper.width, color, verbose: output.verbose, mode, unicode: paper.unicode };
-    let to_stdout = RenderContext { text: text(paper.color), scenario: scenario.clone() };
+    let to_stdout = RenderContext { text: text(paper.color), scenario: scenario.clone(), rules: Some(rule_text) };
     let format = output.stdout_format();
     let mut document = report::render(format, report, &to_stdout);
     if format == Format::Text {
         document.push_str(footer);
     }
     printer::print(&document).map_err(|error| InputError::new(format!("cannot write to stdout: {error}")))?;
-    let to_file = RenderContext { text: text(false), scenario };
+    let to_file = RenderContext { text: text(false), scenario, rules: Some(rule_text) };
     for (format, file) in output.files() {
         std::fs::write(file, report::render(format, report, &to_file))
             .map_err(|error| InputError::new(format!("cannot write the report: {error}")).in_file(file.clone()))?;
     }
     Ok(ExitCode::from(exit_status(report)))
+}
+
+/// What the catalogue says of a code.
+fn rule_text(code: &str) -> Option<RuleText> {
+    let cause = causes::by_code(code)?;
+    Some(RuleText {
+        title: cause.title.to_owned(),
+        severity: cause.severity,
+        help: format!("{} Setting: {}", cause.signature, cause.setting),
+        docs: cause.docs.to_owned(),
+    })
 }
 
 async fn interrupted() {

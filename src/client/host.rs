@@ -15,8 +15,9 @@ pub struct HostIdentity {
     pub cloud: Cloud,
     /// The region, as the name spells it.
     pub region: Option<String>,
-    /// What that means for the answer, a sentence for people without final full stop.
-    pub meaning: &'static str,
+    /// What that means for the answer: what may follow `<host> is`, without final full stop; nothing where the name
+    /// says nothing.
+    pub meaning: Option<&'static str>,
 }
 
 /// Kinds of endpoints.
@@ -151,12 +152,13 @@ fn identity(kind: HostKind, cloud: Cloud, region: Option<String>) -> HostIdentit
         HostKind::Gke => {
             (Provider::Generic, "a Google GKE cluster by its DNS endpoint: access is governed by IAM, not by networks")
         }
-        HostKind::Address => {
-            (Provider::Generic, "a bare address: DNS plays no part; Google GKE's default, or a cluster of one's own")
-        }
-        HostKind::Other => (Provider::Generic, "a name of no provider that kubereach knows"),
+        HostKind::Address => (
+            Provider::Generic,
+            "a bare address: DNS plays no part, and the name that a certificate should bear is not known",
+        ),
+        HostKind::Other => (Provider::Generic, ""),
     };
-    HostIdentity { provider, kind, cloud, region, meaning }
+    HostIdentity { provider, kind, cloud, region, meaning: (!meaning.is_empty()).then_some(meaning) }
 }
 
 fn ends_with(labels: &[&str], suffix: &[&str]) -> bool {

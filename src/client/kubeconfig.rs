@@ -11,18 +11,15 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::{
-    ClientEnvironment,
+    ClientEnvironment, ClusterEndpoint,
     exec::{ExecCommand, Interactive, decode_data},
     parse_server_url,
     pem::{base64_certificates_pem, certificates_pem, expiry},
     proxy::proxy_for,
 };
-use crate::{
-    input::{
-        Documents, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted, read_bytes,
-        read_text, read_tree,
-    },
-    scenario::ClusterEndpoint,
+use crate::input::{
+    Documents, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted, read_bytes,
+    read_text, read_tree,
 };
 
 /// Which files to read and which context of them.

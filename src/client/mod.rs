@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use kubereach_probes::ProxyTarget;
 
-pub use self::server::{ServerUrlError, parse_server_url};
+pub use self::server::{ClusterEndpoint, ServerUrlError, parse_server_url};
 pub(crate) use self::{
     pem::{certificates_pem, inline_pem},
     server::split_host_port,

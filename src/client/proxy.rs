@@ -113,15 +113,30 @@ pub fn parse_proxy_url(text: &str) -> Result<ProxyTarget, String> {
     };
     let credentials = (!url.username().is_empty() || url.password().is_some())
         .then(|| (decode(url.username()), decode(url.password().unwrap_or_default())));
-    Ok(ProxyTarget { scheme, host, port, credentials, roots: None })
+    Ok(ProxyTarget { scheme, host, port, credentials, authorities: None })
+}
+
+/// A URL with a scheme of letters and a port, read as that of an HTTP proxy.
+fn as_http_proxy(value: &str) -> Option<ProxyTarget> {
+    let (scheme, rest) = value.trim().split_once("://")?;
+    let named = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let url = Url::parse(&format!("http://{rest}")).ok()?;
+    // Port 80 is the default of the scheme that we put in, so that the parser drops it.
+    let has_port = url.port().is_some() || rest.split(['/', '?', '#']).next()?.ends_with(":80");
+    (named && has_port).then(|| parse_proxy_url(&format!("http://{rest}")).ok())?
 }
 
 fn environment_target(name: &str, value: &str, problems: &mut Vec<String>) -> Option<ProxyTarget> {
     let mut target = match parse_proxy_url(value) {
         Ok(target) => target,
         Err(message) => {
-            problems.push(format!("{name}: {message}"));
-            return None;
+            // Go takes any scheme that it does not know for an HTTP proxy, as long as the port is there.
+            let Some(target) = as_http_proxy(value) else {
+                problems.push(format!("{name}: {message}"));
+                return None;
+            };
+            problems.push(format!("{name}: {message}; kubectl speaks HTTP to it all the same"));
+            target
         }
     };
     if !value.contains("://") {

@@ -2,9 +2,26 @@
 
 use std::net::IpAddr;
 
+use kubereach_probes::Endpoint;
 use url::{Host, Url};
 
-use crate::scenario::ClusterEndpoint;
+/// Where an API server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterEndpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port, 443 unless given.
+    pub port: u16,
+    /// Path below which the API lives, empty or starting with `/`, without trailing slash.
+    pub base_path: String,
+}
+
+impl std::fmt::Display for ClusterEndpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let endpoint = Endpoint { host: self.host.clone(), port: self.port };
+        write!(formatter, "https://{endpoint}{}", self.base_path)
+    }
+}
 
 /// Why a URL cannot be that of an API server, and how to mend it. Neither repeats what may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

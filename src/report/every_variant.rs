@@ -459,6 +459,7 @@ fn attempt(address: &str, tcp: TcpOutcome, tls: TlsOutcome, http: HttpOutcome) -
         route: None,
         trace: None,
         repeats: None,
+        path_mtu: None,
     }
 }
 

@@ -16,8 +16,8 @@ pub fn render(report: &Report) -> String {
     let found = words::findings_once(report);
     if !found.is_empty() {
         html.push_str("<h2>Findings</h2>\n<ol>\n");
-        for one in found {
-            finding(&mut html, one);
+        for (index, one) in found.iter().enumerate() {
+            finding(&mut html, one, &words::fresh_evidence(&found, index));
         }
         html.push_str("</ol>\n");
     }
@@ -70,7 +70,7 @@ fn matrix(html: &mut String, report: &Report) {
     html.push_str("</table>\n");
 }
 
-fn finding(html: &mut String, finding: &Finding) {
+fn finding(html: &mut String, finding: &Finding, evidence: &[&str]) {
     let (severity, confidence) = (finding.severity.label(), finding.confidence.label());
     push!(*html, "<li class=\"finding\"><b>{}</b><br>\n", escape(&finding.title));
     push!(
@@ -82,7 +82,7 @@ fn finding(html: &mut String, finding: &Finding) {
     if !cells.is_empty() {
         push!(*html, "<p class=\"dim\">In: {}</p>\n", escape(&cells.join(", ")));
     }
-    for sentence in &finding.evidence {
+    for sentence in evidence {
         push!(*html, "<p>{}</p>\n", escape(sentence));
     }
     if let Some(setting) = &finding.setting {

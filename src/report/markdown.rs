@@ -15,8 +15,13 @@ pub fn render(report: &Report) -> String {
     if omitted > 0 {
         push!(text, "\n{omitted} further cells are in the JSON report.\n");
     }
+    for words in report.cells.iter().filter_map(words::converged).take(CONVERGED_LIMIT) {
+        push!(text, "\n{}\n", escape(&words));
+    }
     text.push('\n');
-    let findings: Vec<String> = words::findings_once(report).into_iter().map(finding).collect();
+    let once = words::findings_once(report);
+    let findings: Vec<String> =
+        once.iter().enumerate().map(|(index, one)| finding(one, &words::fresh_evidence(&once, index))).collect();
     if !findings.is_empty() {
         text.push_str("### Findings\n\n");
     }
@@ -78,7 +83,7 @@ fn row(cell: &Cell) -> String {
     )
 }
 
-fn finding(finding: &Finding) -> String {
+fn finding(finding: &Finding, evidence: &[&str]) -> String {
     let mark = match finding.severity {
         Severity::Error => "❌",
         Severity::Warning => "⚠️",
@@ -94,7 +99,7 @@ fn finding(finding: &Finding) -> String {
     if !cells.is_empty() {
         push!(text, "In: {}\n\n", cells.join(", "));
     }
-    for sentence in &finding.evidence {
+    for sentence in evidence {
         push!(text, "- {}\n", escape(sentence));
     }
     if let Some(setting) = &finding.setting {
@@ -165,15 +170,12 @@ fn details(cell: &Cell) -> String {
     for attempt in cell.attempts.iter().take(words::ADDRESS_LIMIT) {
         push!(
             text,
-            "| {} | {} | {} {} | {} {} | {} {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} |\n",
             escape(&words::attempt_name(attempt)),
             attempt.address_class.label(),
-            attempt.tcp.outcome.label(),
-            words::duration(attempt.tcp.ms),
-            attempt.tls.outcome.label(),
-            words::duration(attempt.tls.ms),
-            words::http_outcome(attempt),
-            words::duration(attempt.http.ms),
+            timed(attempt.tcp.outcome.label(), attempt.tcp.ms),
+            timed(attempt.tls.outcome.label(), attempt.tls.ms),
+            timed(&words::http_outcome(attempt), attempt.http.ms),
             attempt.observed.label(),
         );
     }
@@ -190,6 +192,11 @@ fn details(cell: &Cell) -> String {
     text + "\n</details>\n\n"
 }
 
+/// `verified 9.0 ms`; a stage that was not reached took no time.
+fn timed(outcome: &str, ms: f64) -> String {
+    if outcome == "skipped" { "–".to_owned() } else { format!("{outcome} {}", words::duration(ms)) }
+}
+
 const fn mark(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Match => "✅",
@@ -198,6 +205,9 @@ const fn mark(verdict: Verdict) -> &'static str {
         Verdict::Mismatch => "❌",
     }
 }
+
+/// Cells of which it is told how long they took.
+const CONVERGED_LIMIT: usize = 100;
 
 /// Bytes of the whole text, somewhat less than the 1 MiB that a GitHub step summary may have.
 pub const SIZE_LIMIT: usize = 960_000;

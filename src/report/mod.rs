@@ -73,6 +73,21 @@ pub struct RenderContext {
     pub text: text::TextOptions,
     /// The scenario file, as the user named it; SARIF points at it.
     pub scenario: Option<PathBuf>,
+    /// What is known of a finding's code beyond the finding; SARIF describes its rules with it.
+    pub rules: Option<fn(&str) -> Option<RuleText>>,
+}
+
+/// What the catalogue says of a code, whatever the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleText {
+    /// In one line.
+    pub title: String,
+    /// How bad it usually is.
+    pub severity: Severity,
+    /// The long form.
+    pub help: String,
+    /// Where it is documented; may be empty.
+    pub docs: String,
 }
 
 /// Draws the report; the result ends with a newline. Everything that came from the network is made harmless for the
@@ -83,7 +98,7 @@ pub fn render(format: Format, report: &Report, context: &RenderContext) -> Strin
         Format::Text => text::render(report, &context.text),
         Format::Json => json::render(report),
         Format::Junit => junit::render(report),
-        Format::Sarif => sarif::render(report, context.scenario.as_deref()),
+        Format::Sarif => sarif::render(report, context),
         Format::Markdown => markdown::render(report),
         Format::Html => html::render(report),
     }

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Confidence, Finding, Report, Severity, words};
-use crate::causes;
+use super::{Confidence, Finding, RenderContext, Report, RuleText, Severity, words};
 
 /// Draws the report. Results point at the scenario file where it is known, and always at `cluster/vantage`.
 #[must_use]
-pub fn render(report: &Report, scenario: Option<&Path>) -> String {
+pub fn render(report: &Report, context: &RenderContext) -> String {
+    let scenario = context.scenario.as_deref();
+    let known = |code: &str| context.rules.and_then(|rules| rules(code));
     let findings = words::findings_once(report);
     let mut codes: Vec<&str> = Vec::new();
     for finding in &findings {
@@ -18,7 +19,11 @@ pub fn render(report: &Report, scenario: Option<&Path>) -> String {
             codes.push(&finding.code);
         }
     }
-    let rules = codes.iter().filter_map(|code| findings.iter().find(|f| f.code == *code)).map(|f| rule(f)).collect();
+    let rules = codes
+        .iter()
+        .filter_map(|code| findings.iter().find(|f| f.code == *code))
+        .map(|f| rule(f, known(&f.code)))
+        .collect();
     let results = findings
         .iter()
         .map(|finding| {
@@ -49,12 +54,14 @@ pub fn render(report: &Report, scenario: Option<&Path>) -> String {
     })
 }
 
-fn rule(finding: &Finding) -> Rule {
-    let cause = causes::by_code(&finding.code);
-    let title = cause.map_or_else(|| finding.title.clone(), |cause| cause.title.to_owned());
-    let severity = cause.map_or(finding.severity, |cause| cause.severity);
-    let help = cause.map_or_else(|| title.clone(), |cause| format!("{} Setting: {}", cause.signature, cause.setting));
-    let docs = cause.map(|cause| cause.docs.to_owned()).filter(|docs| !docs.is_empty()).or(finding.docs.clone());
+fn rule(finding: &Finding, known: Option<RuleText>) -> Rule {
+    let RuleText { title, severity, help, docs } = known.unwrap_or_else(|| RuleText {
+        title: finding.title.clone(),
+        severity: finding.severity,
+        help: finding.title.clone(),
+        docs: String::new(),
+    });
+    let docs = Some(docs).filter(|docs| !docs.is_empty()).or(finding.docs.clone());
     Rule {
         id: words::visible(&finding.code),
         short_description: Message { text: words::visible(&title) },
@@ -240,15 +247,40 @@ struct LogicalLocation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::every_variant;
+    use crate::{causes, report::every_variant};
+
+    fn context(scenario: Option<&str>) -> RenderContext {
+        let rules = |code: &str| {
+            let cause = causes::by_code(code)?;
+            let help = format!("{} Setting: {}", cause.signature, cause.setting);
+            Some(RuleText {
+                title: cause.title.to_owned(),
+                severity: cause.severity,
+                help,
+                docs: cause.docs.to_owned(),
+            })
+        };
+        RenderContext { scenario: scenario.map(Into::into), rules: Some(rules), ..RenderContext::default() }
+    }
 
     fn parsed(report: &Report, scenario: Option<&str>) -> serde_json::Value {
-        serde_json::from_str(&render(report, scenario.map(Path::new))).unwrap()
+        serde_json::from_str(&render(report, &context(scenario))).unwrap()
+    }
+
+    #[test]
+    fn without_a_catalogue_the_finding_speaks_for_its_rule() {
+        let report = every_variant::report();
+        let log: serde_json::Value = serde_json::from_str(&render(&report, &RenderContext::default())).unwrap();
+        let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap();
+        for rule in rules {
+            let finding = report.findings.iter().find(|finding| rule["id"] == finding.code.as_str()).unwrap();
+            assert_eq!(rule["shortDescription"]["text"], words::visible(&finding.title));
+        }
     }
 
     #[test]
     fn every_variant_as_sarif() {
-        insta::assert_snapshot!(render(&every_variant::report(), Some(Path::new("scenarios/all of it.yaml"))));
+        insta::assert_snapshot!(render(&every_variant::report(), &context(Some("scenarios/all of it.yaml"))));
     }
 
     #[test]

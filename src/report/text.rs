@@ -65,7 +65,12 @@ fn doctor(page: &mut Page, report: &Report, verbose: bool) {
     }
     for (index, cell) in report.cells.iter().enumerate() {
         page.blank();
-        ladder::draw(page, cell, verbose, index > 0);
+        ladder::draw(
+            page,
+            cell,
+            verbose,
+            ladder::Heading { answer: index > 0, verdict: verbose || cell.verdict != Verdict::Match },
+        );
     }
     finding::draw(page, &words::findings_once(report), report.cells.len() > 1);
 }
@@ -74,10 +79,17 @@ fn verify(page: &mut Page, report: &Report, verbose: bool) {
     page.paragraph(0, 2, &[span(verdict_ink(report.verdict), words::headline(report))]);
     page.blank();
     matrix::draw(page, &report.cells);
+    let waited: Vec<String> = report.cells.iter().filter_map(words::converged).collect();
+    if !waited.is_empty() {
+        page.blank();
+        for words in waited {
+            page.paragraph(3, 5, &[span(Ink::Plain, words)]);
+        }
+    }
     for cell in &report.cells {
         if verbose || cell.verdict != Verdict::Match {
             page.blank();
-            ladder::draw(page, cell, verbose, true);
+            ladder::draw(page, cell, verbose, ladder::Heading { answer: true, verdict: true });
         }
     }
     finding::draw(page, &words::findings_once(report), true);
@@ -199,6 +211,9 @@ mod tests {
         report.findings.clear();
         report.cells.iter_mut().for_each(|cell| cell.findings.clear());
         report.verdict = Verdict::Match;
+        let told = render(&report, &options(120, Mode::Verify));
+        assert!(told.contains("\n   lab from bastion: as intended after 8.2 s, 5 rounds\n"), "{told}");
+        report.cells.iter_mut().for_each(|cell| cell.converged_after_ms = None);
         let text = render(&report, &options(120, Mode::Verify));
         assert_eq!(text.lines().count(), report.cells.len() + 3, "{text}");
     }

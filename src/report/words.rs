@@ -90,6 +90,14 @@ pub fn attempt_name(attempt: &Attempt) -> String {
     }
 }
 
+/// `prod from office: as intended after 9.1 s, 4 rounds`, for a cell that was waited for and converged.
+#[must_use]
+pub fn converged(cell: &Cell) -> Option<String> {
+    let after = duration(cell.converged_after_ms? as f64);
+    let rounds = if cell.rounds == 1 { "round" } else { "rounds" };
+    Some(format!("{} from {}: as intended after {after}, {} {rounds}", cell.cluster, cell.vantage, cell.rounds))
+}
+
 /// The stage at which an attempt stopped and how: `tcp timeout`; `None` when it reached an API server.
 #[must_use]
 pub fn stopped_at(attempt: &Attempt) -> Option<String> {
@@ -125,9 +133,9 @@ pub fn deciding_resolver(dns: &[DnsObservation]) -> Option<&DnsObservation> {
 #[must_use]
 pub const fn confidence_meaning(confidence: Confidence) -> &'static str {
     match confidence {
-        Confidence::Certain => "Certain: what is configured and what was seen leave no other cause",
-        Confidence::Likely => "Likely: the rivals that could be looked at are ruled out",
-        Confidence::Possible => "Possible: other causes would look the same; the evidence says what would decide",
+        Confidence::Certain => "Certain: no other cause looks like this",
+        Confidence::Likely => "Likely: the rivals that could be checked are ruled out",
+        Confidence::Possible => "Possible: other causes look the same; the evidence says what would decide",
     }
 }
 
@@ -137,6 +145,19 @@ pub fn findings_once(report: &super::Report) -> Vec<&Finding> {
     let listed = |code: &str| report.findings.iter().any(|finding| finding.code == code);
     let only_in_cells = report.cells.iter().flat_map(|cell| &cell.findings).filter(|finding| !listed(&finding.code));
     report.findings.iter().chain(only_in_cells).collect()
+}
+
+/// What a finding says that none of those before it has said of the same cells: expectation and standpoint stand once.
+#[must_use]
+pub fn fresh_evidence<'a>(findings: &[&'a Finding], index: usize) -> Vec<&'a str> {
+    let Some((finding, earlier)) = findings.get(index).map(|finding| (*finding, &findings[..index])) else {
+        return Vec::new();
+    };
+    let cells = finding_cells(finding);
+    let said = |sentence: &String| {
+        earlier.iter().any(|other| other.evidence.contains(sentence) && finding_cells(other) == cells)
+    };
+    finding.evidence.iter().filter(|sentence| !said(sentence)).map(String::as_str).collect()
 }
 
 /// `cluster/vantage` of the cells in which a finding stands.
@@ -295,6 +316,23 @@ mod tests {
         assert_eq!(command_lines("a 'b' \\\n  c\x07"), ["a 'b' \\", "  c\\x07"]);
         assert_eq!(command_lines(&"y".repeat(COMMAND_LIMIT + 1)).len(), 1);
         assert!(command_lines(&"y".repeat(COMMAND_LIMIT + 1))[0].starts_with('#'));
+    }
+
+    #[test]
+    fn what_an_earlier_finding_said_of_the_same_cells_is_not_said_again() {
+        let finding = |code: &str, vantage: &str, evidence: &[&str]| Finding {
+            code: code.to_owned(),
+            cells: vec![format!("prod/{vantage}")],
+            evidence: evidence.iter().map(|&sentence| sentence.to_owned()).collect(),
+            ..crate::report::every_variant::report().findings[0].clone()
+        };
+        let first = finding("a", "laptop", &["Expected.", "Seen."]);
+        let second = finding("b", "laptop", &["Expected.", "Seen otherwise."]);
+        let elsewhere = finding("c", "office", &["Expected."]);
+        let findings = [&first, &second, &elsewhere];
+        assert_eq!(fresh_evidence(&findings, 0), ["Expected.", "Seen."]);
+        assert_eq!(fresh_evidence(&findings, 1), ["Seen otherwise."]);
+        assert_eq!(fresh_evidence(&findings, 2), ["Expected."]);
     }
 
     #[test]

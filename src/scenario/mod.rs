@@ -14,7 +14,7 @@ pub use duration::parse_duration;
 pub use plan::*;
 pub use schema::schema;
 
-use crate::input::{InputErrors, MEBIBYTE, read_text};
+use crate::input::{InputErrors, MEBIBYTE, read_text, variable};
 
 /// Reads a scenario file: UTF-8, at most 1 MiB, YAML or JSON.
 pub fn load(path: &Path) -> Result<Plan, InputErrors> {
@@ -24,8 +24,20 @@ pub fn load(path: &Path) -> Result<Plan, InputErrors> {
 /// Validates the text of a scenario. Relative paths are resolved against the folder of `file`, `~/` is expanded, and
 /// the files that it names (certificates, kubeconfig) are read. Every error comes at once, in the order of the text.
 pub fn parse(text: &str, file: &Path) -> Result<Plan, InputErrors> {
-    let surroundings = Surroundings { environment: &|name| std::env::var(name).ok(), resolve: &resolve_by_system };
-    read::read(text, file, &surroundings)
+    let environment = |name: &str| variable(name);
+    let pretend = |_: &str| Some(IpAddr::from([0, 0, 0, 0]));
+    let plan = read::read(text, file, &Surroundings { environment: &environment, resolve: &pretend })?;
+    if !names_resolvers(&plan) {
+        return Ok(plan);
+    }
+    // Nobody is asked anything before the whole file is known to be right.
+    read::read(text, file, &Surroundings { environment: &environment, resolve: &resolve_by_system })
+}
+
+/// Whether a resolver was given by a name, for which [`parse`] first puts the unspecified address.
+fn names_resolvers(plan: &Plan) -> bool {
+    let own = plan.vantages.iter().flat_map(|vantage| &vantage.resolvers);
+    own.chain(&plan.resolvers).flat_map(|resolver| &resolver.servers).any(|server| server.ip().is_unspecified())
 }
 
 /// What a scenario may ask of the world beyond its text.

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use kubereach_probes::{AddressClasses, Endpoint, NamedResolver, ProxyTarget};
 
+pub use crate::client::ClusterEndpoint;
 use crate::{
     client::kubeconfig::KubeCluster,
     report::{Intended, Provider, Via},
@@ -58,24 +59,6 @@ pub struct Cluster {
     pub facts: Option<PathBuf>,
     /// Line of the cluster in the file.
     pub line: usize,
-}
-
-/// Where an API server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterEndpoint {
-    /// Host name or address.
-    pub host: String,
-    /// Port, 443 unless given.
-    pub port: u16,
-    /// Path below which the API lives, empty or starting with `/`, without trailing slash.
-    pub base_path: String,
-}
-
-impl std::fmt::Display for ClusterEndpoint {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let endpoint = Endpoint { host: self.host.clone(), port: self.port };
-        write!(formatter, "https://{endpoint}{}", self.base_path)
-    }
 }
 
 /// The provider's name for a cluster.
@@ -152,6 +135,11 @@ pub enum VantageKind {
     },
     /// Through a proxy.
     Proxy(ProxyTarget),
+    /// Through a proxy setting that no client can use: nothing goes out. Doctor's only; a scenario has it refused.
+    UnusableProxy {
+        /// Where the setting stands, e.g. `HTTPS_PROXY`.
+        setting: String,
+    },
     /// Never probed: only predicted.
     Model {
         /// Its egress address.
@@ -184,7 +172,7 @@ impl VantageKind {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Local { .. } => "local",
-            Self::Proxy(_) => "proxy",
+            Self::Proxy(_) | Self::UnusableProxy { .. } => "proxy",
             Self::Model { .. } => "model",
             Self::Ssh { .. } => "ssh",
             Self::Ssm { .. } => "ssm",

@@ -2,13 +2,13 @@
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use kubereach_probes::{Observation, Options, Run, Target, probe};
+use kubereach_probes::{Observation, Options, Run, Target};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
 };
 
-use super::unavailable;
+use super::{probe_here, unavailable};
 
 /// Probes on a thread of its own that has entered the namespace; threads it starts inherit it.
 pub(super) async fn probe_inside(netns: &str, target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> Observation {
@@ -29,7 +29,7 @@ fn inside(netns: &str, target: &Arc<Target>, options: &Arc<Options>, run: &Run) 
         return unavailable(format!("network namespace {netns:?}: {reason}"));
     }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(probe(target, options, run)),
+        Ok(runtime) => runtime.block_on(probe_here(target, options, run)),
         Err(error) => unavailable(format!("no runtime inside network namespace {netns:?}: {error}")),
     }
 }

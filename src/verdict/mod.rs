@@ -20,6 +20,8 @@ pub struct Seen {
     pub dialled: usize,
     /// How many of them answered as an API server over a verified connection.
     pub answered: usize,
+    /// How many deciding addresses nothing is known of: the round ended before they did, or they are too many.
+    pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
 }
@@ -46,17 +48,22 @@ pub fn read(observation: &Observation) -> Seen {
         (via, _) => via,
     });
     let offline = answered.is_empty() && is_offline(observation, &dialled);
-    let undecided = observation.cut_short || observation.vantage_error.is_some() || offline;
+    // Attempts that this host could not even make say nothing about the target.
+    let none_made = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
+    let none_made = none_made && observation.proxy.is_none();
+    let remaining = observation.undecided.len();
+    let cut_short = observation.cut_short || remaining > 0;
+    let undecided = cut_short || observation.vantage_error.is_some() || offline || none_made;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), offline }
+    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
 }
 
-/// The prober is offline when it could not even try, or when nothing that should answer does: neither its own resolver,
-/// nor another, nor any control. Anything that came back from anywhere refutes it.
+/// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
+/// another, nor any control. Anything that came back from anywhere refutes it.
 fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
     let Some(connectivity) = &observation.connectivity else { return false };
     let came_back = |attempt: &Attempt| {
@@ -82,11 +89,10 @@ fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
         return false;
     }
     let no_route = !connectivity.ipv4_route && !connectivity.ipv6_route;
-    let all_local = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
     let resolver_asked = observation.dns.iter().any(|answer| !answer.queries.is_empty());
     let somebody_asked = resolver_asked || !connectivity.controls.is_empty();
     let reaches_loopback = dialled.iter().any(|attempt| attempt.address.is_some_and(|address| address.is_loopback()));
-    (no_route && !reaches_loopback) || all_local || somebody_asked
+    (no_route && !reaches_loopback) || somebody_asked
 }
 
 /// Everything that decides a cell.
@@ -104,8 +110,8 @@ pub struct Case<'a> {
     pub window_open: bool,
     /// The scenario contradicts itself about this cell.
     pub contradicted: bool,
-    /// The rounds never agreed with each other.
-    pub unstable: bool,
+    /// The rounds never agreed with each other, or the run ended before they could.
+    pub undecided: bool,
 }
 
 /// The verdict of a cell, by the contract's table.
@@ -114,7 +120,7 @@ pub fn decide(case: &Case<'_>) -> Verdict {
     if case.contradicted {
         return Verdict::Mismatch;
     }
-    if case.unstable {
+    if case.undecided {
         return Verdict::Inconclusive;
     }
     match agreement(case) {
@@ -158,7 +164,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     }
     let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
-    if other_path || partial { Agreement::Disagrees } else { Agreement::Agrees }
+    if other_path || partial {
+        return Agreement::Disagrees;
+    }
+    // One good address says nothing of those that have not answered yet.
+    let incomplete = case.intended == Intended::Reachable && case.seen.undecided > 0;
+    if incomplete { Agreement::Unknown } else { Agreement::Agrees }
 }
 
 /// The rounds so far, and whether to go on.
@@ -187,9 +198,20 @@ pub enum Next {
     Judge,
     /// The results alternate to the end.
     Unstable,
+    /// The run was ended while more rounds were needed.
+    Interrupted,
 }
 
 impl Convergence {
+    /// As [`Self::next`], when the run is being ended: there is no further round.
+    #[must_use]
+    pub fn last(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
+        match self.next(rounds) {
+            Next::Again => Next::Interrupted,
+            next => next,
+        }
+    }
+
     /// Decides from the end and the agreement of each round so far, the last one last.
     #[must_use]
     pub fn next(&self, rounds: &[(Timestamp, Agreement)]) -> Next {
@@ -257,6 +279,9 @@ fn later(from: Timestamp, by: Duration) -> Timestamp {
 #[must_use]
 pub fn summary(observation: &Observation, seen: &Seen) -> String {
     let count = |what: &str| match seen.dialled {
+        total if seen.undecided > 0 => {
+            format!("{what} ({} of {total} addresses, {} undecided)", seen.answered, seen.undecided)
+        }
         1 => what.to_owned(),
         total => format!("{what} ({} of {total} addresses)", seen.answered),
     };
@@ -317,6 +342,8 @@ fn stage_words(attempt: &Attempt) -> String {
 }
 
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -331,6 +358,28 @@ mod tests {
     fn rounds(pattern: &str, every: i64) -> Vec<(Timestamp, Agreement)> {
         let agreement = |letter| if letter == '+' { Agreement::Agrees } else { Agreement::Disagrees };
         pattern.chars().enumerate().map(|(index, letter)| (at(index as i64 * every), agreement(letter))).collect()
+    }
+
+    #[test]
+    fn what_was_not_dialled_is_not_taken_for_well() {
+        let unknown = Observation { undecided: vec!["192.0.2.1".parse().unwrap()], ..Observation::default() };
+        let seen = read(&unknown);
+        assert_eq!((seen.observed, seen.undecided), (Reachability::Unknown, 1));
+        let seen = Seen { observed: Reachability::Reachable, dialled: 1, answered: 1, ..seen };
+        for (intended, expected) in
+            [(Intended::Reachable, Agreement::Unknown), (Intended::Unreachable, Agreement::Disagrees)]
+        {
+            let case = Case {
+                intended,
+                via: None,
+                configured: Reachability::Unknown,
+                seen: &seen,
+                window_open: false,
+                contradicted: false,
+                undecided: false,
+            };
+            assert_eq!(agreement(&case), expected);
+        }
     }
 
     #[test]
@@ -357,6 +406,16 @@ mod tests {
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-", 5)), Next::Again);
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-+-+-+-+-+-+-+", 5)), Next::Unstable);
         assert_eq!(convergence().next(&rounds("-+-+-+-+-+-+-+---", 5)), Next::Judge);
+    }
+
+    #[test]
+    fn a_run_that_is_ended_says_that_it_was_not_done() {
+        assert_eq!(convergence().last(&rounds("-", 5)), Next::Interrupted);
+        assert_eq!(convergence().last(&rounds("-+", 5)), Next::Interrupted);
+        assert_eq!(convergence().last(&rounds("+", 5)), Next::Judge);
+        let declared = Convergence { changed_at: Some(at(-10)), ..convergence() };
+        assert_eq!(declared.last(&rounds("-", 5)), Next::Interrupted);
+        assert_eq!(declared.last(&rounds("+", 5)), Next::Interrupted);
     }
 
     #[test]

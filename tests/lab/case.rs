@@ -205,6 +205,8 @@ pub(crate) struct Expect {
     pub(crate) report: Vec<String>,
     /// Texts that neither output nor report may hold.
     pub(crate) secrets: Vec<String>,
+    /// Why kubectl may come to something else.
+    pub(crate) kubectl: Option<String>,
     /// Upper bound of the run, in seconds.
     pub(crate) max_seconds: Option<f64>,
     /// Lower bound of the run, in seconds.
@@ -212,6 +214,26 @@ pub(crate) struct Expect {
 }
 
 impl Expect {
+    /// Every code that a report must hold for the case to pass.
+    pub(crate) fn required_codes(&self) -> impl Iterator<Item = &String> {
+        let cells = self.cells.values().flat_map(|cell| cell.codes.iter().chain(&cell.first));
+        self.codes.iter().chain(&self.first).chain(self.errors.iter().flatten()).chain(cells)
+    }
+
+    /// Every outcome that a report must hold for the case to pass, as `stage outcome`.
+    pub(crate) fn required_outcomes(&self) -> impl Iterator<Item = String> {
+        let lookups = self.cells.values().flat_map(|cell| cell.dns.values()).chain(self.dns.values());
+        let attempts = self.cells.values().flat_map(|cell| cell.attempts.values()).chain(self.attempts.values());
+        let tunnels = self.cells.values().map(|cell| ("tunnel", &cell.tunnel));
+        let stages =
+            attempts.flat_map(|attempt| [("tcp", &attempt.tcp), ("tls", &attempt.tls), ("http", &attempt.http)]);
+        lookups
+            .map(|lookup| ("dns", &lookup.outcome))
+            .chain(stages)
+            .chain(tunnels)
+            .filter_map(|(stage, outcome)| Some(format!("{stage} {}", outcome.as_ref()?)))
+    }
+
     /// Every code that is named anywhere.
     pub(crate) fn named_codes(&self) -> impl Iterator<Item = &String> {
         let cells = self.cells.values().flat_map(|cell| cell.codes.iter().chain(&cell.absent).chain(&cell.first));

@@ -33,6 +33,13 @@ impl Outcome {
     }
 }
 
+/// What doctor observed on the path that kubectl takes, if it came to an observation.
+pub(crate) fn observed_here(outcome: &Outcome) -> Option<String> {
+    let report: Value = serde_json::from_str(outcome.report.as_deref()?).ok()?;
+    let here = list(&report["cells"]).iter().find(|cell| cell["vantage"] == "here")?;
+    here["observed"].as_str().map(str::to_owned)
+}
+
 /// Everything that is not as it should be, a line each.
 pub(crate) fn judge(case: &Case, outcome: &Outcome) -> Vec<String> {
     let mut problems = Vec::new();

@@ -52,6 +52,7 @@ fn run_all() -> ExitCode {
         Trial::test("there_are_enough_cases", there_are_enough_cases),
         Trial::test("every_code_that_is_told_has_a_case", every_code_that_is_told_has_a_case),
         Trial::test("every_code_of_a_case_exists", every_code_of_a_case_exists),
+        Trial::test("every_outcome_has_a_case", every_outcome_has_a_case),
     ];
     let mut not_run: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in &files {
@@ -171,12 +172,40 @@ fn there_are_enough_cases() -> Result<(), Failed> {
 
 fn every_code_that_is_told_has_a_case() -> Result<(), Failed> {
     let cases = cases()?;
-    let tried: BTreeSet<&str> = cases.iter().flat_map(|(_, case)| case.codes.iter().map(String::as_str)).collect();
+    // A code that a case is for, but does not insist on, is not tried.
+    let tried: BTreeSet<&str> =
+        cases.iter().flat_map(|(_, case)| case.expect.required_codes().map(String::as_str)).collect();
     let missing: Vec<&str> = causes::all()
         .filter(|cause| cause.predicate.is_some() && !tried.contains(cause.code))
         .map(|cause| cause.code)
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(format!("no case is for {}", missing.join(", ")).into()) }
+}
+
+/// The outcomes of each stage are read from the report's own schema, which is made from the types.
+fn every_outcome_has_a_case() -> Result<(), Failed> {
+    let tried: BTreeSet<String> = cases()?.iter().flat_map(|(_, case)| case.expect.required_outcomes()).collect();
+    let schema = kubereach::report::json::schema();
+    let mut missing = Vec::new();
+    for (stage, name) in [
+        ("dns", "DnsOutcome"),
+        ("tcp", "TcpOutcome"),
+        ("tls", "TlsOutcome"),
+        ("http", "HttpOutcome"),
+        ("tunnel", "TunnelOutcome"),
+    ] {
+        let variants = schema["$defs"][name]["oneOf"].as_array().cloned().unwrap_or_default();
+        if variants.is_empty() {
+            return Err(format!("the schema has no variants for {name}").into());
+        }
+        for variant in variants.iter().filter_map(|variant| variant["const"].as_str()) {
+            let outcome = format!("{stage} {variant}");
+            if !tried.contains(&outcome) && !WITHOUT_A_CASE.contains(&outcome.as_str()) {
+                missing.push(outcome);
+            }
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("no case insists on {}", missing.join(", ")).into()) }
 }
 
 fn every_code_of_a_case_exists() -> Result<(), Failed> {
@@ -191,5 +220,7 @@ fn every_code_of_a_case_exists() -> Result<(), Failed> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
+/// Outcomes that need no case: what is skipped is skipped because of the stage before it.
+const WITHOUT_A_CASE: &[&str] = &["tls skipped", "http skipped", "tunnel skipped"];
 const LEAST_FAULTS: usize = 40;
 const LEAST_HEALTHY: usize = 10;

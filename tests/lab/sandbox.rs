@@ -154,7 +154,10 @@ impl Sandbox {
             return Ok(());
         }
         let outcome = self.run_kubereach(case)?;
-        let problems = judge::judge(case, &outcome);
+        let mut problems = judge::judge(case, &outcome);
+        if std::env::var_os("KUBEREACH_LAB_KUBECTL").is_some() && case.expect.kubectl.is_none() {
+            problems.extend(self.compare_with_kubectl(case, &outcome)?);
+        }
         if problems.is_empty() {
             if std::env::var_os("KUBEREACH_LAB_SHOW").is_some() {
                 eprintln!("{}", outcome.show());
@@ -325,6 +328,32 @@ impl Sandbox {
             report,
             schema: schema.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default(),
         })
+    }
+
+    /// What kubectl itself comes to, on the same host with the same files, against what kubereach observed.
+    fn compare_with_kubectl(&self, case: &Case, outcome: &Outcome) -> Result<Option<String>, String> {
+        stage("ask kubectl");
+        let Some(observed) = judge::observed_here(outcome) else { return Ok(None) };
+        let mut settings = String::new();
+        for (name, value) in &case.run.env {
+            let _ = write!(settings, "{name}='{}' ", self.fill(value)?);
+        }
+        // The lab's user may have no credentials at all, for which kubectl would ask a person.
+        let line = format!(
+            "{settings} HOME={WORK}/home KUBECONFIG={WORK}/kubeconfig timeout 25 kubectl --token=none get --raw /version --request-timeout=12s"
+        );
+        let output = on(&case.run.host, &line);
+        let text = said(&output);
+        // What an API server says arrives as an error too.
+        let from_server = ["Error from server", "must be logged in", "etcd"];
+        let answered = output.status.success() || from_server.iter().any(|words| text.contains(words));
+        if (observed == "reachable") == answered || observed == "unknown" {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "kubereach says {observed}, kubectl says otherwise:\n{}",
+            words(&case.run.host, &line, &output)
+        )))
     }
 
     /// The text with every `${name}` replaced.

@@ -337,7 +337,8 @@ fn rcode_name(code: ResponseCode) -> String {
 /// Payload size that every question offers over UDP (bytes): larger answers come over TCP.
 pub(crate) const OFFERED_PAYLOAD: u16 = 1232;
 /// Addresses kept of one answer.
-pub(crate) const MOST_ADDRESSES: usize = 64;
+/// More than are dialled, so that an answer with more of them is not taken for a complete one.
+pub(crate) const MOST_ADDRESSES: usize = 128;
 /// Canonical names kept of one answer.
 pub(crate) const MOST_CNAMES: usize = 16;
 const MOST_EXTENDED_ERRORS: usize = 8;
@@ -455,10 +456,10 @@ mod tests {
         answer.add_answers((0..29).map(|n| record(&format!("n{n}.test."), 9, cname(&format!("n{}.test.", n + 1)))));
         answer.add_answers((1..=200).map(|last| record("n29.test.", 9, a(last))));
         let reading = read(&answer, &question(RecordType::A));
-        assert_eq!((reading.addresses.len(), reading.cnames.len()), (64, 16));
+        assert_eq!((reading.addresses.len(), reading.cnames.len()), (MOST_ADDRESSES, 16));
         assert_eq!(
             reading.notes,
-            ["200 addresses, the first 64 are kept", "30 canonical names, the first 16 are kept"]
+            ["200 addresses, the first 128 are kept", "30 canonical names, the first 16 are kept"]
         );
     }
 

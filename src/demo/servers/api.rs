@@ -20,12 +20,13 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, Sleep},
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{CertificateSpec, LabCa, Running, ServerError, reset};
+use super::{CertificateSpec, LabCa, Running, ServerError, reset, script::noise};
 
 /// An API server over TLS with HTTP/2 and HTTP/1.1 by ALPN.
 ///
@@ -145,6 +146,8 @@ pub enum Conduct {
     Close,
     /// Resets it.
     Reset,
+    /// Answers whatever comes with bytes that are no HTTP, and keeps it open.
+    Noise,
 }
 
 /// An answer.
@@ -198,10 +201,16 @@ async fn connection(server: Arc<ApiServer>, acceptor: TlsAcceptor, stream: TcpSt
         Conduct::Silent => return hold(stream).await,
         Conduct::Close => {
             let mut stream = stream;
-            let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+            let _ = stream.shutdown().await;
             return;
         }
         Conduct::Reset => return reset(stream.into_inner().0),
+        Conduct::Noise => {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&noise(2048)).await;
+            return hold(stream).await;
+        }
     }
     let service = service_fn(move |request| respond(Arc::clone(&server), request));
     let io = TokioIo::new(stream);

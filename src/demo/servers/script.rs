@@ -97,8 +97,9 @@ async fn drip(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn noise(length: usize) -> Vec<u8> {
-    // A linear congruential generator: noise that is the same in every run.
+/// Bytes that look like noise, the same in every run.
+pub(super) fn noise(length: usize) -> Vec<u8> {
+    // A linear congruential generator.
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

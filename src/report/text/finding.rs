@@ -15,11 +15,11 @@ pub(super) fn draw(page: &mut Page, findings: &[&Finding], name_cells: bool) {
     page.line(0, &[span(Ink::Strong, if findings.len() == 1 { "FINDING" } else { "FINDINGS" })]);
     for (index, finding) in findings.iter().enumerate() {
         page.blank();
-        one(page, index + 1, finding, name_cells);
+        one(page, index + 1, finding, &words::fresh_evidence(findings, index), name_cells);
     }
 }
 
-fn one(page: &mut Page, number: usize, finding: &Finding, name_cells: bool) {
+fn one(page: &mut Page, number: usize, finding: &Finding, evidence: &[&str], name_cells: bool) {
     let ink = severity_ink(finding.severity);
     let number = format!("{number}. ");
     let indent = number.len();
@@ -41,8 +41,8 @@ fn one(page: &mut Page, number: usize, finding: &Finding, name_cells: bool) {
             page.paragraph(indent, indent + 2, &[span(Ink::Dim, "In: "), span(Ink::Plain, cells.join(", "))]);
         }
     }
-    for sentence in &finding.evidence {
-        page.paragraph(indent, indent + 2, &[span(Ink::Plain, sentence)]);
+    for sentence in evidence {
+        page.paragraph(indent, indent + 2, &[span(Ink::Plain, *sentence)]);
     }
     if let Some(setting) = &finding.setting {
         page.paragraph(indent, indent + 2, &[span(Ink::Dim, "Setting: "), span(Ink::Plain, setting)]);

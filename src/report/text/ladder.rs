@@ -8,22 +8,36 @@ use kubereach_probes::{
 
 use super::{answer_ink, matrix, verdict_ink, verdict_mark};
 use crate::report::{
-    Cell, Hop, Reachability,
+    Cell, Hop, Provider, Reachability,
     page::{Ink, Page, Span, columns, fit, span},
     words,
 };
 
-/// Draws one cell; `with_answer` adds its answer in one line (where the page does not already begin with it).
-pub(super) fn draw(page: &mut Page, cell: &Cell, verbose: bool, with_answer: bool) {
-    heading(page, cell, with_answer);
+/// What stands above the stages of a cell.
+#[derive(Clone, Copy)]
+pub(super) struct Heading {
+    /// The answer in one line, where the page does not already begin with it.
+    pub(super) answer: bool,
+    /// Verdict and truths: what one cell that is as it should be can do without.
+    pub(super) verdict: bool,
+}
+
+/// Draws one cell.
+pub(super) fn draw(page: &mut Page, cell: &Cell, verbose: bool, above: Heading) {
+    heading(page, cell, above);
     let waterfall = Waterfall::of(cell, page.width());
     dns(page, &cell.dns, waterfall, verbose);
     let mut start = dns_ms(cell);
     if let Some(proxy) = &cell.proxy {
         start += self::proxy(page, proxy, waterfall, start, verbose);
     }
-    for attempt in cell.attempts.iter().take(words::ADDRESS_LIMIT) {
-        self::attempt(page, attempt, waterfall, start, verbose);
+    // Behind a proxy that made no tunnel there was nothing to see; its own stages say why.
+    let no_tunnel = cell.proxy.as_ref().is_some_and(|proxy| proxy.tunnel.outcome != TunnelOutcome::Established);
+    let seen = |attempt: &&Attempt| verbose || !(no_tunnel && attempt.tls.outcome == TlsOutcome::Skipped);
+    // Who gave an address is worth a word only where several were asked.
+    let several = cell.dns.len() > 1;
+    for attempt in cell.attempts.iter().take(words::ADDRESS_LIMIT).filter(seen) {
+        self::attempt(page, attempt, several, waterfall, start, verbose);
     }
     if cell.attempts.len() > words::ADDRESS_LIMIT {
         let more = cell.attempts.len() - words::ADDRESS_LIMIT;
@@ -85,20 +99,27 @@ impl Waterfall {
     }
 }
 
-fn heading(page: &mut Page, cell: &Cell, with_answer: bool) {
+fn heading(page: &mut Page, cell: &Cell, above: Heading) {
+    let provider = match cell.provider {
+        Provider::Generic => String::new(),
+        provider => format!(" ({})", provider.label()),
+    };
     page.paragraph(
         0,
         2,
         &[
             span(verdict_ink(cell.verdict), verdict_mark(cell.verdict)),
             span(Ink::Strong, format!(" {} from {}", cell.cluster, cell.vantage)),
-            span(Ink::Plain, format!(" ({})", cell.provider.label())),
+            span(Ink::Plain, provider),
         ],
     );
     // A line of its own, so that it can be copied whole.
     page.line(2, &[span(Ink::Plain, cell.endpoint.as_deref().unwrap_or("endpoint not known"))]);
-    if with_answer {
+    if above.answer {
         page.paragraph(2, 4, &[span(answer_ink(cell), words::answer(cell))]);
+    }
+    if !above.verdict {
+        return;
     }
     page.paragraph(
         2,
@@ -123,7 +144,10 @@ fn dns(page: &mut Page, entries: &[DnsObservation], waterfall: Waterfall, verbos
     waterfall.row(page, "DNS", deciding.outcome.label(), dns_ink(deciding.outcome), 0.0, deciding.ms);
     let heading = ["RESOLVER", "SERVER", "OUTCOME", "ADDRESSES", "CLASS", "TTL", "TIME"];
     let rows: Vec<Vec<Span>> = entries.iter().flat_map(resolver_rows).collect();
-    if !page.table(STAGE_INDENT, &heading, &[5, 6], &rows) {
+    if let ([only], false) = (entries, verbose) {
+        // Nothing stands beside it to be compared with.
+        resolver_line(page, only);
+    } else if !page.table(STAGE_INDENT, &heading, &[5, 6], &rows) {
         for entry in entries {
             resolver_stacked(page, entry);
         }
@@ -166,6 +190,22 @@ fn resolver_rows(entry: &DnsObservation) -> Vec<Vec<Span>> {
         row
     });
     std::iter::once(first).chain(further).collect()
+}
+
+/// `system 192.0.2.53:53: 198.51.100.20, 198.51.100.21 (public, ttl 60 s)`.
+fn resolver_line(page: &mut Page, entry: &DnsObservation) {
+    let server = entry.server.as_deref().map(|server| format!(" {server}")).unwrap_or_default();
+    let shown: Vec<String> = entry.addresses.iter().take(ADDRESSES_IN_A_LINE).map(ToString::to_string).collect();
+    let mut text = if shown.is_empty() { format!("no address for {}", entry.name) } else { shown.join(", ") };
+    if entry.addresses.len() > shown.len() {
+        push!(text, " and {} more", entry.addresses.len() - shown.len());
+    }
+    let ttl = entry.ttl.map(|ttl| format!("ttl {ttl} s"));
+    let about: Vec<String> = class(entry.address_class).map(str::to_owned).into_iter().chain(ttl).collect();
+    if !about.is_empty() {
+        push!(text, " ({})", about.join(", "));
+    }
+    note(page, &format!("{}{server}: {text}", entry.resolver));
 }
 
 fn resolver_stacked(page: &mut Page, entry: &DnsObservation) {
@@ -223,9 +263,9 @@ fn tunnel_words(proxy: &ProxyObservation) -> String {
     format!("{}{status}", proxy.tunnel.outcome.label())
 }
 
-fn attempt(page: &mut Page, attempt: &Attempt, waterfall: Waterfall, start: f64, verbose: bool) {
+fn attempt(page: &mut Page, attempt: &Attempt, name_resolvers: bool, waterfall: Waterfall, start: f64, verbose: bool) {
     let mut about: Vec<String> = class(attempt.address_class).into_iter().map(str::to_owned).collect();
-    if !attempt.resolvers.is_empty() {
+    if (name_resolvers || verbose) && !attempt.resolvers.is_empty() {
         about.push(format!("given by {}", attempt.resolvers.join(", ")));
     }
     if !attempt.decides {
@@ -301,6 +341,10 @@ fn tcp_evidence(page: &mut Page, attempt: &Attempt) {
     if let Some(repeats) = attempt.repeats {
         let (tried, connected, timed_out) = (repeats.tried, repeats.connected, repeats.timed_out);
         note(page, &format!("{tried} further connects: {connected} connected at once, {timed_out} got no answer"));
+    }
+    if let Some(mtu) = &attempt.path_mtu {
+        let said = mtu.router.map_or_else(String::new, |router| format!(", says {router}"));
+        note(page, &format!("path MTU: packets of {} bytes pass{said}", mtu.bytes));
     }
     let Some(trace) = &attempt.trace else { return };
     for hop in &trace.hops {
@@ -393,7 +437,8 @@ fn http(page: &mut Page, attempt: &Attempt, waterfall: Waterfall, start: f64, ve
 fn http_notes(page: &mut Page, stage: &HttpStage, reached: bool, verbose: bool) {
     let version = stage.version.as_ref().map(|version| format!("version {version}"));
     let told: Vec<&str> = version.iter().chain(&stage.detail).map(String::as_str).collect();
-    if !told.is_empty() {
+    // Where all is well, the cell's answer says it already.
+    if !told.is_empty() && (verbose || !reached || stage.status != Some(200)) {
         note(page, &told.join(", "));
     }
     if verbose || !reached {
@@ -508,6 +553,7 @@ const TIME_WIDTH: usize = 8;
 const NOTE_INDENT: usize = STAGE_INDENT + STAGE_WIDTH;
 const MINIMUM_BAR: usize = 8;
 const MAXIMUM_BAR: usize = 48;
+const ADDRESSES_IN_A_LINE: usize = 8;
 const CHAIN_LIMIT: usize = 10;
 const NAME_LIMIT: usize = 12;
 const CLOCK_NOTE_SECONDS: u64 = 60;

@@ -2,7 +2,7 @@
 
 use super::{verdict_ink, verdict_mark};
 use crate::report::{
-    Cell, Via,
+    Cell, Reachability, Via,
     page::{Ink, Page, Span, span},
 };
 
@@ -34,11 +34,15 @@ pub(super) fn draw(page: &mut Page, cells: &[Cell]) {
     }
 }
 
-/// `intended reachable, configured unknown, observed unreachable`.
+/// `intended reachable, configured reachable, observed unreachable via public`; what is configured only where it is known.
 pub(super) fn truths(cell: &Cell) -> String {
-    let (intended, configured, observed) = (cell.intended.label(), cell.configured.label(), cell.observed.label());
+    let (intended, observed) = (cell.intended.label(), cell.observed.label());
     let via = cell.via.map(|via| format!(" via {}", via.label())).unwrap_or_default();
-    format!("intended {intended}, configured {configured}, observed {observed}{via}")
+    let configured = match cell.configured {
+        Reachability::Unknown => String::new(),
+        configured => format!(", configured {}", configured.label()),
+    };
+    format!("intended {intended}{configured}, observed {observed}{via}")
 }
 
 fn row(cell: &Cell) -> Vec<Span> {

@@ -27,7 +27,7 @@ use figure::{Bound, Figure, Outcome, median, milliseconds};
 use world::{HOST, World};
 
 /// How one figure is measured.
-type Figure = fn(&World) -> Outcome;
+type Measure = fn(&World) -> Outcome;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 fn measure_all(wanted: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let world = World::build()?;
-    let figures: [(&str, Figure); 4] =
+    let figures: [(&str, Measure); 4] =
         [("doctor", healthy_doctor), ("silent", silent_doctor), ("cpu", cpu_of_a_probe), ("many", many_silent)];
     let mut met = true;
     println!("{:<58} {:>10}  {:<28} {:>6}  {:<22}", "figure", "value", "floor", "ratio", "bound");

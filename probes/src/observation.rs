@@ -10,6 +10,25 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Gives an enum the `label()` of the contract: the stable word that its JSON form has, too.
+#[macro_export]
+macro_rules! labels {
+    ($name:ident { $($variant:ident => $label:literal,)+ }) => {
+        impl $name {
+            /// The stable label of the contract.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label,)+
+                }
+            }
+
+            /// Every variant, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
+    };
+}
+
 /// Everything one round of probing saw of one target from one place.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -138,22 +157,18 @@ pub enum DnsOutcome {
     Malformed,
 }
 
-impl DnsOutcome {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Answer => "answer",
-            Self::Nodata => "nodata",
-            Self::Nxdomain => "nxdomain",
-            Self::Servfail => "servfail",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::Malformed => "malformed",
-        }
-    }
+labels! { DnsOutcome {
+    Answer => "answer",
+    Nodata => "nodata",
+    Nxdomain => "nxdomain",
+    Servfail => "servfail",
+    Refused => "refused",
+    Timeout => "timeout",
+    Unreachable => "unreachable",
+    Malformed => "malformed",
+} }
 
+impl DnsOutcome {
     /// Whether a DNS server said something, whatever it was.
     #[must_use]
     pub const fn is_message(self) -> bool {
@@ -176,18 +191,12 @@ pub enum AddressClass {
     None,
 }
 
-impl AddressClass {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Private => "private",
-            Self::Mixed => "mixed",
-            Self::None => "none",
-        }
-    }
-}
+labels! { AddressClass {
+    Public => "public",
+    Private => "private",
+    Mixed => "mixed",
+    None => "none",
+} }
 
 /// One address dialled, stage by stage.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -237,17 +246,11 @@ pub enum Reachability {
     Unknown,
 }
 
-impl Reachability {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Reachable => "reachable",
-            Self::Unreachable => "unreachable",
-            Self::Unknown => "unknown",
-        }
-    }
-}
+labels! { Reachability {
+    Reachable => "reachable",
+    Unreachable => "unreachable",
+    Unknown => "unknown",
+} }
 
 /// What connecting came to.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -285,21 +288,15 @@ pub enum TcpOutcome {
     LocalError,
 }
 
-impl TcpOutcome {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Timeout => "timeout",
-            Self::Refused => "refused",
-            Self::Reset => "reset",
-            Self::Unreachable => "unreachable",
-            Self::Prohibited => "prohibited",
-            Self::LocalError => "local-error",
-        }
-    }
-}
+labels! { TcpOutcome {
+    Connected => "connected",
+    Timeout => "timeout",
+    Refused => "refused",
+    Reset => "reset",
+    Unreachable => "unreachable",
+    Prohibited => "prohibited",
+    LocalError => "local-error",
+} }
 
 /// An ICMP error, as the kernel's error queue reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -438,25 +435,21 @@ pub enum TlsOutcome {
     Skipped,
 }
 
-impl TlsOutcome {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Closed => "closed",
-            Self::Alert => "alert",
-            Self::Untrusted => "untrusted",
-            Self::NameMismatch => "name-mismatch",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not-yet-valid",
-            Self::NotTls => "not-tls",
-            Self::Skipped => "skipped",
-        }
-    }
+labels! { TlsOutcome {
+    Verified => "verified",
+    Timeout => "timeout",
+    Reset => "reset",
+    Closed => "closed",
+    Alert => "alert",
+    Untrusted => "untrusted",
+    NameMismatch => "name-mismatch",
+    Expired => "expired",
+    NotYetValid => "not-yet-valid",
+    NotTls => "not-tls",
+    Skipped => "skipped",
+} }
 
+impl TlsOutcome {
     /// Whether the handshake itself completed (whatever the certificate is worth).
     #[must_use]
     pub const fn completed(self) -> bool {
@@ -584,20 +577,14 @@ pub enum HttpOutcome {
     Skipped,
 }
 
-impl HttpOutcome {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ApiServer => "api-server",
-            Self::NotApiServer => "not-api-server",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Error => "error",
-            Self::Skipped => "skipped",
-        }
-    }
-}
+labels! { HttpOutcome {
+    ApiServer => "api-server",
+    NotApiServer => "not-api-server",
+    Timeout => "timeout",
+    Reset => "reset",
+    Error => "error",
+    Skipped => "skipped",
+} }
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -667,22 +654,16 @@ pub enum TunnelOutcome {
     Skipped,
 }
 
-impl TunnelOutcome {
-    /// The stable label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Established => "established",
-            Self::AuthenticationRequired => "authentication-required",
-            Self::Denied => "denied",
-            Self::TargetUnreachable => "target-unreachable",
-            Self::Timeout => "timeout",
-            Self::Closed => "closed",
-            Self::NotAProxy => "not-a-proxy",
-            Self::Skipped => "skipped",
-        }
-    }
-}
+labels! { TunnelOutcome {
+    Established => "established",
+    AuthenticationRequired => "authentication-required",
+    Denied => "denied",
+    TargetUnreachable => "target-unreachable",
+    Timeout => "timeout",
+    Closed => "closed",
+    NotAProxy => "not-a-proxy",
+    Skipped => "skipped",
+} }
 
 /// The prober's own network.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -720,4 +701,26 @@ pub struct IcmpEcho {
     pub outcome: String,
     /// Milliseconds of a reply.
     pub ms: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same<T: Serialize + Copy>(all: &[T], label: impl Fn(T) -> &'static str) {
+        for one in all {
+            assert_eq!(serde_json::to_value(one).unwrap(), label(*one));
+        }
+    }
+
+    #[test]
+    fn a_label_is_what_the_json_form_says() {
+        same(DnsOutcome::ALL, DnsOutcome::label);
+        same(AddressClass::ALL, AddressClass::label);
+        same(Reachability::ALL, Reachability::label);
+        same(TcpOutcome::ALL, TcpOutcome::label);
+        same(TlsOutcome::ALL, TlsOutcome::label);
+        same(HttpOutcome::ALL, HttpOutcome::label);
+        same(TunnelOutcome::ALL, TunnelOutcome::label);
+    }
 }

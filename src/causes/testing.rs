@@ -233,34 +233,9 @@ pub(super) fn tcp(outcome: TcpOutcome, ms: f64) -> TcpStage {
 }
 
 pub(super) fn tls(outcome: TlsOutcome) -> TlsStage {
-    TlsStage {
-        outcome,
-        ms: 9.0,
-        version: None,
-        suite: None,
-        key_exchange: None,
-        alpn: None,
-        server_name: None,
-        chain: Vec::new(),
-        detail: None,
-        checks: None,
-        variants: Vec::new(),
-    }
+    TlsStage { outcome, ms: 9.0, ..TlsStage::skipped() }
 }
 
 pub(super) fn http(outcome: HttpOutcome) -> HttpStage {
-    HttpStage {
-        outcome,
-        status: None,
-        ms: 4.0,
-        version: None,
-        detail: None,
-        date: None,
-        clock_ahead_seconds: None,
-        server: None,
-        location: None,
-        authenticated: false,
-        http1_outcome: None,
-        requests: Vec::new(),
-    }
+    HttpStage { outcome, ms: 4.0, ..HttpStage::skipped() }
 }

@@ -240,34 +240,10 @@ fn tcp(outcome: TcpOutcome, ms: f64) -> TcpStage {
 }
 
 fn tls(outcome: TlsOutcome) -> TlsStage {
-    TlsStage {
-        outcome,
-        ms: 9.0,
-        version: None,
-        suite: None,
-        key_exchange: None,
-        alpn: None,
-        server_name: Some("api.example.com".to_owned()),
-        chain: Vec::new(),
-        detail: None,
-        checks: None,
-        variants: Vec::new(),
-    }
+    let server_name = Some("api.example.com".to_owned());
+    TlsStage { outcome, ms: 9.0, server_name, ..TlsStage::skipped() }
 }
 
 fn http(outcome: HttpOutcome, status: Option<u16>) -> HttpStage {
-    HttpStage {
-        outcome,
-        status,
-        ms: 4.0,
-        version: None,
-        detail: None,
-        date: None,
-        clock_ahead_seconds: None,
-        server: None,
-        location: None,
-        authenticated: false,
-        http1_outcome: None,
-        requests: Vec::new(),
-    }
+    HttpStage { outcome, status, ms: 4.0, ..HttpStage::skipped() }
 }

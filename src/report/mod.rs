@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 pub use kubereach_probes::Reachability;
+use kubereach_probes::labels;
 use kubereach_probes::{Attempt, Connectivity, DnsObservation, ProxyObservation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,17 +179,11 @@ pub enum Intended {
     Unspecified,
 }
 
-impl Intended {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Reachable => "reachable",
-            Self::Unreachable => "unreachable",
-            Self::Unspecified => "unspecified",
-        }
-    }
-}
+labels! { Intended {
+    Reachable => "reachable",
+    Unreachable => "unreachable",
+    Unspecified => "unspecified",
+} }
 
 /// How the truths compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -204,18 +199,12 @@ pub enum Verdict {
     Mismatch,
 }
 
-impl Verdict {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Match => "match",
-            Self::Propagating => "propagating",
-            Self::Inconclusive => "inconclusive",
-            Self::Mismatch => "mismatch",
-        }
-    }
-}
+labels! { Verdict {
+    Match => "match",
+    Propagating => "propagating",
+    Inconclusive => "inconclusive",
+    Mismatch => "mismatch",
+} }
 
 /// Class of the addresses that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -229,17 +218,11 @@ pub enum Via {
     Mixed,
 }
 
-impl Via {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Private => "private",
-            Self::Mixed => "mixed",
-        }
-    }
-}
+labels! { Via {
+    Public => "public",
+    Private => "private",
+    Mixed => "mixed",
+} }
 
 /// Who runs the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -253,17 +236,11 @@ pub enum Provider {
     Generic,
 }
 
-impl Provider {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Eks => "eks",
-            Self::Aks => "aks",
-            Self::Generic => "generic",
-        }
-    }
-}
+labels! { Provider {
+    Eks => "eks",
+    Aks => "aks",
+    Generic => "generic",
+} }
 
 /// One hop of a path through the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -320,17 +297,11 @@ pub enum Severity {
     Info,
 }
 
-impl Severity {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Info => "info",
-        }
-    }
-}
+labels! { Severity {
+    Error => "error",
+    Warning => "warning",
+    Info => "info",
+} }
 
 /// How sure a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -344,14 +315,8 @@ pub enum Confidence {
     Possible,
 }
 
-impl Confidence {
-    /// The stable label of the contract.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Certain => "certain",
-            Self::Likely => "likely",
-            Self::Possible => "possible",
-        }
-    }
-}
+labels! { Confidence {
+    Certain => "certain",
+    Likely => "likely",
+    Possible => "possible",
+} }

@@ -53,12 +53,13 @@ impl World {
     pub(crate) fn build() -> Result<Self, Box<dyn Error>> {
         let folder = TempDir::with_prefix("kubereach-figures-")?;
         let file = |name: &str| folder.path().join(name);
-        // What leaves by the dummy interface is gone; it needs no neighbour.
+        // What leaves by one end arrives at the other, where nobody forwards it; without ARP it needs no neighbour.
         for line in [
             "link set lo up",
-            "link add silence type dummy",
-            "address add 192.0.2.2/24 dev silence",
+            "link add silence arp off type veth peer name void",
+            "link set void up",
             "link set silence up",
+            "address add 192.0.2.2/24 dev silence",
             "route add default dev silence",
         ] {
             run(Command::new("ip").args(line.split(' ')))?;

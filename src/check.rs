@@ -600,40 +600,39 @@ fn judge_cell(
 
 /// Each finding once, in the order of the worst cell first; the report's verdict is that of its worst cell.
 fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
-    let mut findings: Vec<Finding> = Vec::new();
+    // By what makes two findings one: thousands of cells may have a finding each.
+    let mut places = HashMap::new();
+    let mut merged: Vec<(Finding, Verdict)> = Vec::new();
     for cell in &cells {
         let place = format!("{}/{}", cell.cluster, cell.vantage);
         for finding in &cell.findings {
-            let same = findings.iter_mut().find(|known| {
-                known.code == finding.code && known.fix == finding.fix && known.setting == finding.setting
-            });
-            match same {
-                Some(known) => {
-                    known.cells.push(place.clone());
-                    known.severity = known.severity.min(finding.severity);
-                    known.confidence = known.confidence.min(finding.confidence);
-                    for sentence in &finding.evidence {
-                        if known.evidence.len() < MAXIMUM_EVIDENCE && !known.evidence.contains(sentence) {
-                            known.evidence.push(sentence.clone());
-                        }
-                    }
-                    if known.cluster != finding.cluster {
-                        known.cluster = None;
-                    }
-                    if known.vantage != finding.vantage {
-                        known.vantage = None;
-                    }
+            let key = (&finding.code, &finding.fix, &finding.setting);
+            let Some(index) = places.get(&key) else {
+                places.insert(key, merged.len());
+                merged.push((Finding { cells: vec![place.clone()], ..finding.clone() }, cell.verdict));
+                continue;
+            };
+            let (known, worst) = &mut merged[*index];
+            *worst = cell.verdict.max(*worst);
+            known.cells.push(place.clone());
+            known.severity = known.severity.min(finding.severity);
+            known.confidence = known.confidence.min(finding.confidence);
+            for sentence in &finding.evidence {
+                if known.evidence.len() < MAXIMUM_EVIDENCE && !known.evidence.contains(sentence) {
+                    known.evidence.push(sentence.clone());
                 }
-                None => findings.push(Finding { cells: vec![place.clone()], ..finding.clone() }),
+            }
+            if known.cluster != finding.cluster {
+                known.cluster = None;
+            }
+            if known.vantage != finding.vantage {
+                known.vantage = None;
             }
         }
     }
     // What explains a mismatch stands before what kept another cell undecided, however sure that is.
-    let worst = |finding: &Finding| {
-        let stands_in = |cell: &&Cell| finding.cells.contains(&format!("{}/{}", cell.cluster, cell.vantage));
-        cells.iter().filter(stands_in).map(|cell| cell.verdict).max()
-    };
-    findings.sort_by_cached_key(|finding| (finding.severity, std::cmp::Reverse(worst(finding)), finding.confidence));
+    merged.sort_by_key(|(finding, worst)| (finding.severity, std::cmp::Reverse(*worst), finding.confidence));
+    let findings: Vec<Finding> = merged.into_iter().map(|(finding, _)| finding).collect();
     // Doctor's second path, of which nothing is intended, never decides.
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
     let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);

@@ -14,11 +14,11 @@ pub use duration::parse_duration;
 pub use plan::*;
 pub use schema::schema;
 
-use crate::input::{InputErrors, MEBIBYTE, read_text, variable};
+use crate::input::{InputErrors, read_text, variable};
 
-/// Reads a scenario file: UTF-8, at most 1 MiB, YAML or JSON.
+/// Reads a scenario file: UTF-8, at most 4 MiB, YAML or JSON.
 pub fn load(path: &Path) -> Result<Plan, InputErrors> {
-    parse(&read_text(path, "scenario", MEBIBYTE)?, path)
+    parse(&read_text(path, "scenario", read::LARGEST)?, path)
 }
 
 /// Validates the text of a scenario. Relative paths are resolved against the folder of `file`, `~/` is expanded, and

@@ -32,8 +32,8 @@ use crate::{
 /// Validates a scenario.
 pub(super) fn read(text: &str, file: &Path, surroundings: &Surroundings<'_>) -> Result<Plan, InputErrors> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.len() as u64 > MEBIBYTE {
-        return Err(InputError::new("the scenario is larger than 1 MiB").in_file(file).into());
+    if text.len() as u64 > LARGEST {
+        return Err(InputError::new("the scenario is larger than 4 MiB").in_file(file).into());
     }
     let source = Source::new(file, text);
     let tree = read_tree(&source, text, LIMITS)?;
@@ -963,7 +963,8 @@ fn known(names: &Names) -> String {
 }
 
 const API_VERSION: &str = "kubereach/v1";
-const LIMITS: Limits = Limits { nodes: 100_000, depth: 64, documents: Documents::One };
+/// Ten thousand clusters fit, and a page that unfolds itself does not.
+const LIMITS: Limits = Limits { nodes: 400_000, depth: 64, documents: Documents::One };
 const LONGEST_INTERFACE: usize = 15;
 const LONGEST_FILE_NAME: usize = 255;
 
@@ -973,3 +974,5 @@ const CLUSTER_KEYS: &[&str] =
     &["endpoint", "kubeconfig", "eks", "aks", "addresses", "ca", "serverName", "facts", "intent"];
 const VANTAGE_KINDS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "agent"];
 const VANTAGE_KEYS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "agent", "resolvers"];
+/// Bytes of a scenario file.
+pub(super) const LARGEST: u64 = 4 * MEBIBYTE;

@@ -232,8 +232,8 @@ pub fn told_codes() -> impl Iterator<Item = &'static str> {
 /// Asks every cause once; those that fit, most probable first.
 ///
 /// Three rules stand above the single causes. What may be an error in this cell is decided in one place
-/// ([`severity_here`]), so that a cell that matches shows none. A specific cause silences the general ones that its
-/// evidence contains ([`SILENCES`]). And a cell that does not match always gets an error finding: `unexplained`, with
+/// (`severity_here`), so that a cell that matches shows none. A specific cause silences the general ones that its
+/// evidence contains (`SILENCES`). And a cell that does not match always gets an error finding: `unexplained`, with
 /// the raw evidence, when nothing else is one.
 #[must_use]
 pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {

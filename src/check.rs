@@ -459,6 +459,7 @@ fn target(cluster: &Cluster) -> Result<Option<Target>, String> {
         server_name: cluster.server_name.clone(),
         trust,
         known_addresses: cluster.addresses.clone(),
+        service: Service::default(),
     }))
 }
 

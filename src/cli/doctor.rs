@@ -16,7 +16,7 @@ use crate::{
     },
     input::{InputError, InputErrors, MEBIBYTE, read_bytes},
     report::{
-        Intended, Verdict,
+        CellTarget, Intended, Verdict,
         page::{Ink, Page, Paper, span},
         text::Mode,
     },
@@ -151,6 +151,7 @@ fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let cells = (0..vantages.len())
         .map(|index| PlannedCell {
             cluster: 0,
+            target: CellTarget::Kubernetes,
             vantage: index,
             intended: if index == 0 { Intended::Reachable } else { Intended::Unspecified },
             via: None,

@@ -9,6 +9,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod facts;
 pub mod input;
 pub mod report;
 pub mod scenario;

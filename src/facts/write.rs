@@ -123,12 +123,17 @@ fn check_folder(pulled: &Pulled, folder: &Path) -> Result<Option<Manifest>, Inpu
             .into());
     }
     let bytes = read_bytes(&file, "manifest", LARGEST_MANIFEST)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+    let not_ours = || {
         InputError::new("this is not the manifest of a facts folder, so nothing is written there")
             .in_file(&file)
-            .at(error.line().max(1), error.column().max(1))
             .help("give --out a new or an empty folder")
-    })?;
+    };
+    let value: Value = serde_json::from_slice(&bytes).map_err(|_| not_ours())?;
+    // Other programs have files of this name.
+    if value.get("createdAt").is_none() {
+        return Err(not_ours().into());
+    }
+    let manifest: Manifest = serde_json::from_value(value).map_err(|_| not_ours())?;
     let differs = |before: &Option<String>, now: &Option<String>| before.is_some() && now.is_some() && before != now;
     let now = &pulled.manifest;
     if differs(&manifest.cluster, &now.cluster)
@@ -262,7 +267,7 @@ mod tests {
             first.keys().collect::<Vec<_>>(),
             ["ec2/describe-vpcs.json", "eks/describe-cluster.json", "manifest.json"]
         );
-        assert!(first["ec2/describe-vpcs.json"].starts_with("{\n    \"of\": "));
+        assert!(first["ec2/describe-vpcs.json"].starts_with("{\n    \"at\": 1,\n"));
         pulled.manifest.created_at = jiff::Timestamp::from_second(9).ok();
         assert_eq!(write(&pulled, &folder).unwrap(), Written { changed: 0, unchanged: 3, removed: 0 });
         assert_eq!(snapshot(&folder), first);
@@ -315,8 +320,9 @@ mod tests {
         for (text, expected) in [
             ("not JSON", "not the manifest"),
             ("[]", "not the manifest"),
-            (r#"{"cluster": "other", "region": "eu-west-1"}"#, "another cluster: \"other\""),
-            (r#"{"cluster": "prod", "region": "us-east-1"}"#, "another cluster: \"prod\" in \"us-east-1\""),
+            (r#"{"name": "an app", "start_url": "/"}"#, "not the manifest"),
+            (r#"{"createdAt": "2026-03-01T12:00:00Z", "cluster": "other", "region": "eu-west-1"}"#, "another cluster: \"other\""),
+            (r#"{"createdAt": "2026-03-01T12:00:00Z", "cluster": "prod", "region": "us-east-1"}"#, "another cluster: \"prod\" in \"us-east-1\""),
         ] {
             fs::write(home.path().join("manifest.json"), text).unwrap();
             refused(expected);

@@ -11,6 +11,7 @@ pub mod client;
 pub mod demo;
 pub mod facts;
 pub mod input;
+pub mod model;
 pub mod report;
 pub mod scenario;
 pub mod vantage;

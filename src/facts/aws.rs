@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    manifest::{Manifest, Refusal},
+    manifest::{Manifest, Refused},
     write::{Pulled, file_name_part},
 };
 use crate::input::{InputError, variable};
@@ -361,12 +361,12 @@ fn about(action: Action, ids: Vec<String>) -> Vec<Call> {
 }
 
 /// Each action once, with the first of its messages.
-fn refusals(by_action: BTreeMap<Action, BTreeSet<String>>) -> Vec<Refusal> {
-    let refusal = |(action, messages): (Action, BTreeSet<String>)| Refusal {
+fn refusals(by_action: BTreeMap<Action, BTreeSet<String>>) -> Vec<Refused> {
+    let refused = |(action, messages): (Action, BTreeSet<String>)| Refused {
         action: action.permission(),
         message: messages.into_iter().next().unwrap_or_default(),
     };
-    let mut refusals: Vec<Refusal> = by_action.into_iter().map(refusal).collect();
+    let mut refusals: Vec<Refused> = by_action.into_iter().map(refused).collect();
     refusals.sort();
     refusals
 }

@@ -21,9 +21,9 @@ pub struct Manifest {
     /// The provider's region.
     pub region: Option<String>,
     /// Actions that the credentials do not allow, once each, sorted. What they would tell is unknown.
-    pub denied: Vec<Refusal>,
+    pub denied: Vec<Refused>,
     /// Actions that failed otherwise, at least in part, once each, sorted. What they would tell is unknown.
-    pub failed: Vec<Refusal>,
+    pub failed: Vec<Refused>,
     /// The files that were written, relative to the folder, sorted. The next pull into the folder replaces them.
     pub files: Vec<String>,
 }
@@ -31,7 +31,7 @@ pub struct Manifest {
 /// An action that gave no answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Refusal {
+pub struct Refused {
     /// As an IAM policy names it: `ec2:DescribeVpcs`.
     pub action: String,
     /// The provider's words, without what differs from call to call.

@@ -295,8 +295,9 @@ mod tests {
         let folder = home.path().join("facts");
         fs::create_dir(&folder).unwrap();
         fs::write(home.path().join("precious.json"), "x").unwrap();
-        let hostile =
-            json!({"files": ["../precious.json", home.path().join("precious.json"), "a/b/c.json", "manifest.json"]});
+        let outside = home.path().join("precious.json");
+        let files = json!(["../precious.json", outside, "a/b/c.json", "manifest.json"]);
+        let hostile = json!({"createdAt": "2026-03-01T12:00:00Z", "files": files});
         fs::write(folder.join("manifest.json"), hostile.to_string()).unwrap();
         write(&pulled(&["ec2/describe-vpcs.json"], 1), &folder).unwrap();
         assert!(home.path().join("precious.json").exists());

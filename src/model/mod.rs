@@ -1,0 +1,2 @@
+//! Pure: what the configuration means. Facts → address sets, paths with every rule on them, and what is to be expected
+//! of a cluster seen from a standpoint.

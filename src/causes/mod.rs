@@ -29,7 +29,13 @@ use kubereach_probes::Observation;
 
 use crate::{
     client::ClientEnvironment,
-    report::{Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
+    facts::Facts,
+    model::{
+        eks::{Prediction, Standpoint},
+        eks_api::ManagementPrediction,
+        network::Network,
+    },
+    report::{CellTarget, Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
 };
 
 /// A cause that kubereach can name.
@@ -81,6 +87,8 @@ pub struct CellView<'a> {
     pub vantage: &'a str,
     /// The vantage's kind, as the scenario's key: `local`, `proxy`, `model` …
     pub vantage_kind: &'a str,
+    /// What is to be reached.
+    pub target: CellTarget,
     /// Host of the endpoint; empty when not known.
     pub host: &'a str,
     /// Port of the endpoint.
@@ -95,6 +103,12 @@ pub struct CellView<'a> {
     pub intended_via: Option<Via>,
     /// Who says so.
     pub origin: &'a str,
+    /// What the provider's configuration allows.
+    pub configured: Reachability,
+    /// The configuration and what it means here, where it is known.
+    pub configuration: Option<Configured<'a>>,
+    /// Why the configuration is not known, where somebody tried to read it.
+    pub configuration_missing: Option<&'a str>,
     /// What happens.
     pub observed: Reachability,
     /// Class of the addresses that answered.
@@ -109,12 +123,46 @@ pub struct CellView<'a> {
     pub rounds: &'a [Round],
     /// This host as a client; for doctor only.
     pub client: Option<&'a ClientEnvironment>,
+    /// PEM text of the authorities that the client trusts for this cluster; `None` for the system's roots.
+    pub client_authorities: Option<&'a str>,
     /// The declared change, when there is one.
     pub change: Option<Change>,
     /// What the run knows beyond the probes.
     pub circumstances: Circumstances<'a>,
     /// The clock.
     pub now: Timestamp,
+}
+
+/// The configuration as one cell sees it.
+#[derive(Clone, Copy)]
+pub struct Configured<'a> {
+    /// All that is known of it.
+    pub facts: &'a Facts,
+    /// Its network, indexed.
+    pub network: &'a Network<'a>,
+    /// Where the client is in it.
+    pub standpoint: &'a Standpoint,
+    /// What it means for the cluster's own API server; `None` for another target.
+    pub prediction: Option<&'a Prediction>,
+    /// What it means for the management API; `None` for another target.
+    pub management: Option<&'a ManagementPrediction>,
+    /// The update that is, or was until just now, under way.
+    pub update: Option<&'a Update>,
+}
+
+/// An update of the endpoint that is, or was until just now, under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Its id.
+    pub id: Option<String>,
+    /// `EndpointAccessUpdate` …
+    pub kind: Option<String>,
+    /// When it began.
+    pub began: Option<Timestamp>,
+    /// When it was seen to have ended; `None` while it is under way.
+    pub ended: Option<Timestamp>,
+    /// Its state is asked for again and again; otherwise its end cannot be seen.
+    pub followed: bool,
 }
 
 /// What one round came to.
@@ -227,6 +275,12 @@ pub fn by_code(code: &str) -> Option<&'static Cause> {
 /// The codes that this version can tell: those with a predicate.
 pub fn told_codes() -> impl Iterator<Item = &'static str> {
     all().filter(|cause| cause.predicate.is_some()).map(|cause| cause.code)
+}
+
+/// Whether the code says that the configuration is not the one that the scenario means.
+#[must_use]
+pub fn is_drift(code: &str) -> bool {
+    DRIFT.contains(&code)
 }
 
 /// Asks every cause once; those that fit, most probable first.
@@ -518,6 +572,13 @@ const NAME: &[&str] = &[
     "dns-resolver-returns-error",
     "dns-wrong-view-for-vantage",
     "dns-stale-answer",
+];
+
+/// The configuration is not the one that the scenario means: an error whatever the probes see.
+const DRIFT: &[&str] = &[
+    "net-allow-list-exceeds-intent",
+    "net-allow-list-lacks-intended-source",
+    "net-endpoint-mode-differs-from-intent",
 ];
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
     network::Network,
-    set::AddressSet,
-    trace::{Hop, Outcome, Point, Trace, trace},
+    set::{AddressSet, Family},
+    trace::{Hop, Outcome, Point, Trace, TraceError, trace},
 };
 use crate::{
     facts::{Facts, ec2, eks},
@@ -206,9 +206,9 @@ pub fn control_plane_interfaces(facts: &Facts) -> Vec<&ec2::NetworkInterface> {
 pub fn admitted(cluster: &eks::Cluster) -> Option<AddressSet> {
     let cidrs = cluster.resources_vpc_config.as_ref()?.public_access_cidrs.as_ref()?;
     if cidrs.is_empty() {
-        return Some(AddressSet::from_nets(["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok())));
+        return Some(AddressSet::everything());
     }
-    Some(AddressSet::from_nets(cidrs.iter().map(|cidr| cidr.net)))
+    Some(AddressSet::from_nets(cidrs.iter().map(|cidr| &cidr.net)))
 }
 
 /// The DNS attributes and the DHCP options of a VPC: what keeps private answers from its hosts, as far as the facts
@@ -313,7 +313,7 @@ impl Evaluation<'_, '_> {
                 });
             }
         }
-        let (place, point) = self.place(&mut missing);
+        let (place, point) = locate(self.facts, self.standpoint, self.classes, &mut missing);
         let answer = self.answer(&place, public_on, private_on, &mut missing);
         let private = if private_on == Some(true) { self.private(point.as_ref(), &mut missing) } else { Vec::new() };
         let public = self.public(public_on, &place, point.as_ref());
@@ -335,58 +335,6 @@ impl Evaluation<'_, '_> {
             },
         };
         Prediction { configured, via, place, answer, public, private, missing }
-    }
-
-    /// Where the standpoint is, and the point of the facts that a trace begins at.
-    fn place(&self, missing: &mut Vec<Missing>) -> (Place, Option<Point>) {
-        let vpc = cluster_vpc(self.facts);
-        let in_vpc = |id: Option<&str>| match id {
-            Some(id) if Some(id) == vpc => Place::ClusterVpc,
-            Some(id) => Place::OtherVpc { vpc: id.to_owned() },
-            None => Place::Unknown,
-        };
-        if let Some(id) = &self.standpoint.instance {
-            let instance = self.facts.network.instances.iter().flatten().find(|one| one.instance_id == *id);
-            let attached = |one: &&ec2::NetworkInterface| {
-                one.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.as_deref() == Some(id))
-            };
-            let interface = self.facts.network.network_interfaces.iter().flatten().find(attached);
-            let vpc_id = instance
-                .and_then(|one| one.vpc_id.as_deref())
-                .or_else(|| interface.and_then(|one| one.vpc_id.as_deref()));
-            if instance.is_none() && interface.is_none() {
-                missing.push(Missing {
-                    what: format!("the instance {id}"),
-                    decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
-                });
-                return (Place::Unknown, None);
-            }
-            return (in_vpc(vpc_id), Some(Point::Instance(id.clone())));
-        }
-        let own = &self.standpoint.own;
-        let interface = |address: &IpAddr| {
-            let mut holders = self.facts.network.network_interfaces.iter().flatten().filter(|one| has(one, *address));
-            let first = holders.next()?;
-            // Two VPCs may use the same range: then the address alone does not tell.
-            holders.next().is_none().then_some(first)
-        };
-        if let Some(found) = own.iter().find_map(interface) {
-            return (in_vpc(found.vpc_id.as_deref()), Some(Point::Interface(found.network_interface_id.clone())));
-        }
-        let private = own.iter().find(|address| self.classes.of(**address) == AddressClass::Private);
-        let public = own.iter().find(|address| self.classes.of(**address) == AddressClass::Public);
-        match (private, public) {
-            (Some(address), _) if self.standpoint.declared => {
-                let mut holders = self.facts.network.subnets.iter().flatten().filter(|one| covers(one, *address));
-                match (holders.next(), holders.next()) {
-                    (Some(one), None) => (in_vpc(Some(&one.vpc_id)), Some(Point::Address(*address))),
-                    (None, _) => (Place::OutsideAddress, Some(Point::Address(*address))),
-                    _ => (Place::Unknown, None),
-                }
-            }
-            (_, Some(address)) => (Place::Internet, Some(Point::Address(*address))),
-            _ => (Place::Unknown, None),
-        }
     }
 
     fn answer(
@@ -490,9 +438,7 @@ impl Evaluation<'_, '_> {
         let mut egress: Vec<IpAddr> = Vec::new();
         match (place, from) {
             (Place::ClusterVpc | Place::OtherVpc { .. }, Some(from)) => {
-                let known = self.endpoint_addresses.iter().find(|one| self.classes.of(**one) == AddressClass::Public);
-                let to = Point::Address(known.copied().unwrap_or(SOME_PUBLIC_ADDRESS));
-                match trace(self.network, from, &to, PORT) {
+                match way_out(self.network, from, self.endpoint_addresses, self.classes) {
                     Ok(way) => match way.outcome {
                         Outcome::Reachable => egress = way.source_seen,
                         Outcome::Blocked => return PublicPath::NoWayOut(Box::new(way)),
@@ -503,7 +449,7 @@ impl Evaluation<'_, '_> {
             }
             _ => egress.extend(self.standpoint.own.iter().filter(|one| self.classes.of(**one) == AddressClass::Public)),
         }
-        if ["0.0.0.0/0", "::/0"].iter().all(|all| all.parse().is_ok_and(|net| admitted.is_superset(&AddressSet::from_nets([net])))) {
+        if admitted.is_everything(Family::V4) && admitted.is_everything(Family::V6) {
             return PublicPath::Open;
         }
         let ipv4_only = self.cluster.kubernetes_network_config.as_ref().and_then(|config| config.ip_family.as_deref())
@@ -511,7 +457,7 @@ impl Evaluation<'_, '_> {
         if ipv4_only {
             // Such an endpoint has IPv4 addresses only.
             egress.retain(IpAddr::is_ipv4);
-            if "0.0.0.0/0".parse().is_ok_and(|net| admitted.is_superset(&AddressSet::from_nets([net]))) {
+            if admitted.is_everything(Family::V4) {
                 return PublicPath::Open;
             }
         }
@@ -535,6 +481,63 @@ impl Evaluation<'_, '_> {
     }
 }
 
+/// Where the standpoint is, and the point of the facts that a trace begins at.
+pub(super) fn locate(
+    facts: &Facts,
+    standpoint: &Standpoint,
+    classes: &AddressClasses,
+    missing: &mut Vec<Missing>,
+) -> (Place, Option<Point>) {
+        let vpc = cluster_vpc(facts);
+        let in_vpc = |id: Option<&str>| match id {
+            Some(id) if Some(id) == vpc => Place::ClusterVpc,
+            Some(id) => Place::OtherVpc { vpc: id.to_owned() },
+            None => Place::Unknown,
+        };
+        if let Some(id) = &standpoint.instance {
+            let instance = facts.network.instances.iter().flatten().find(|one| one.instance_id == *id);
+            let attached = |one: &&ec2::NetworkInterface| {
+                one.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.as_deref() == Some(id))
+            };
+            let interface = facts.network.network_interfaces.iter().flatten().find(attached);
+            let vpc_id = instance
+                .and_then(|one| one.vpc_id.as_deref())
+                .or_else(|| interface.and_then(|one| one.vpc_id.as_deref()));
+            if instance.is_none() && interface.is_none() {
+                missing.push(Missing {
+                    what: format!("the instance {id}"),
+                    decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
+                });
+                return (Place::Unknown, None);
+            }
+            return (in_vpc(vpc_id), Some(Point::Instance(id.clone())));
+        }
+        let own = &standpoint.own;
+        let interface = |address: &IpAddr| {
+            let mut holders = facts.network.network_interfaces.iter().flatten().filter(|one| has(one, *address));
+            let first = holders.next()?;
+            // Two VPCs may use the same range: then the address alone does not tell.
+            holders.next().is_none().then_some(first)
+        };
+        if let Some(found) = own.iter().find_map(interface) {
+            return (in_vpc(found.vpc_id.as_deref()), Some(Point::Interface(found.network_interface_id.clone())));
+        }
+        let private = own.iter().find(|address| classes.of(**address) == AddressClass::Private);
+        let public = own.iter().find(|address| classes.of(**address) == AddressClass::Public);
+        match (private, public) {
+            (Some(address), _) if standpoint.declared => {
+                let mut holders = facts.network.subnets.iter().flatten().filter(|one| covers(one, *address));
+                match (holders.next(), holders.next()) {
+                    (Some(one), None) => (in_vpc(Some(&one.vpc_id)), Some(Point::Address(*address))),
+                    (None, _) => (Place::OutsideAddress, Some(Point::Address(*address))),
+                    _ => (Place::Unknown, None),
+                }
+            }
+            (_, Some(address)) => (Place::Internet, Some(Point::Address(*address))),
+            _ => (Place::Unknown, None),
+        }
+    }
+
 impl PublicPath {
     /// Whether it lets the standpoint in.
     #[must_use]
@@ -550,6 +553,47 @@ impl PublicPath {
 }
 
 impl Prediction {
+    /// One line on what is predicted, for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let public = || match &self.public {
+            PublicPath::Off => "public access is off".to_owned(),
+            PublicPath::NotKnown => "the facts do not say whom the public endpoint lets in".to_owned(),
+            PublicPath::Open => "the public endpoint lets everybody in".to_owned(),
+            PublicPath::Listed { egress, entry } => format!("the public endpoint lets {egress} in ({entry})"),
+            PublicPath::NotListed { egress } => {
+                format!("{} is in no entry of publicAccessCidrs", listed(egress))
+            }
+            PublicPath::PartlyListed { listed: inside, unlisted } => format!(
+                "{} of {} egress addresses are in publicAccessCidrs, {} not",
+                inside.len(),
+                inside.len() + unlisted.len(),
+                listed(unlisted)
+            ),
+            PublicPath::EgressNotKnown => "the address that the public endpoint sees is not known".to_owned(),
+            PublicPath::NoWayOut(way) => format!("no way to the internet: {}", first_rule(way)),
+            PublicPath::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", first_rule(way)),
+        };
+        let private = || {
+            let reachable = self.private.iter().filter(|path| path.trace.outcome == Outcome::Reachable).count();
+            let count = format!("{reachable} of {} control-plane interfaces can be reached", self.private.len());
+            match self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable) {
+                Some(path) => format!("{count}: {}", first_rule(&path.trace)),
+                None if self.private.is_empty() => "the private path is not known".to_owned(),
+                None => count,
+            }
+        };
+        let said = match self.via {
+            Some(Via::Public) => public(),
+            Some(Via::Private) => private(),
+            _ => match self.answer.obstacle {
+                Some(DnsObstacle::SupportDisabled) => self.answer.because.clone(),
+                _ => format!("{}; {}", public(), private()),
+            },
+        };
+        format!("predicted {}: {said}", self.configured.label())
+    }
+
     /// The hops that stand for the path that is taken: those of the first blocked interface, else of the first; or
     /// those of the way out to the public endpoint.
     #[must_use]
@@ -585,6 +629,29 @@ fn any(paths: &[PrivatePath]) -> Reachability {
     }
 }
 
+/// The way from an interface to some place on the internet.
+pub(super) fn way_out(
+    network: &Network<'_>,
+    from: &Point,
+    known: &[IpAddr],
+    classes: &AddressClasses,
+) -> Result<Trace, TraceError> {
+    let known = known.iter().find(|one| classes.of(**one) == AddressClass::Public);
+    trace(network, from, &Point::Address(known.copied().unwrap_or(SOME_PUBLIC_ADDRESS)), PORT)
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    let shown: Vec<String> = addresses.iter().take(MOST_LISTED).map(ToString::to_string).collect();
+    let more = addresses.len().saturating_sub(MOST_LISTED);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// The rule that decides a path that is not open.
+fn first_rule(trace: &Trace) -> String {
+    let hop = trace.blockers().next().or_else(|| trace.unknowns().next());
+    hop.map_or_else(|| "open".to_owned(), |hop| format!("{}: {}", hop.component, hop.rule))
+}
+
 fn has(interface: &ec2::NetworkInterface, address: IpAddr) -> bool {
     interface.private_ip_address == Some(address)
         || interface.private_ip_addresses.iter().any(|one| {
@@ -603,6 +670,7 @@ fn covers(subnet: &ec2::Subnet, address: IpAddr) -> bool {
     ranges.into_iter().any(|range| range.net.contains(&address))
 }
 
-const PORT: u16 = 443;
+pub(super) const PORT: u16 = 443;
 /// Stands for the public endpoint where its addresses are not known: an address that no rule names by itself.
 const SOME_PUBLIC_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(52, 0, 0, 1));
+const MOST_LISTED: usize = 3;

@@ -26,7 +26,7 @@ pub(super) fn draw(page: &mut Page, cells: &[Cell]) {
             2,
             &[
                 span(ink, verdict_mark(cell.verdict)),
-                span(Ink::Strong, format!(" {} from {}: ", cell.cluster, cell.vantage)),
+                span(Ink::Strong, format!(" {} from {}: ", cell.subject(), cell.vantage)),
                 span(ink, cell.verdict.label()),
             ],
         );
@@ -49,7 +49,7 @@ fn row(cell: &Cell) -> Vec<Span> {
     let ink = verdict_ink(cell.verdict);
     vec![
         span(ink, verdict_mark(cell.verdict)),
-        span(Ink::Strong, &cell.cluster),
+        span(Ink::Strong, cell.subject()),
         span(Ink::Strong, &cell.vantage),
         span(Ink::Plain, cell.intended.label()),
         span(Ink::Plain, cell.configured.label()),

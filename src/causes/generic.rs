@@ -217,6 +217,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "the same probe after the repair, or the provider's configuration",
         predicate: Some(unreachable_for_another_reason),
+        configuration: None,
     },
     Cause {
         code: "unexplained",

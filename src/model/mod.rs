@@ -1,2 +1,6 @@
 //! Pure: what the configuration means. Facts → address sets, paths with every rule on them, and what is to be expected
 //! of a cluster seen from a standpoint.
+
+pub mod network;
+pub mod set;
+pub mod trace;

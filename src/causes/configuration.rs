@@ -174,12 +174,8 @@ impl<'a> ConfigurationView<'a> {
     fn dns_attributes(&self, vpc_id: &str) -> (Option<bool>, Option<bool>) {
         let only_one = self.facts.network.vpcs.as_ref().is_none_or(|vpcs| vpcs.len() <= 1);
         let speaks_of_it = |id: Option<&str>| id.map_or(only_one, |id| id == vpc_id);
-        let attributes =
-            || self.facts.network.vpc_attributes.iter().filter(|one| speaks_of_it(one.vpc_id.as_deref()));
-        (
-            attributes().find_map(|one| one.enable_dns_support),
-            attributes().find_map(|one| one.enable_dns_hostnames),
-        )
+        let attributes = || self.facts.network.vpc_attributes.iter().filter(|one| speaks_of_it(one.vpc_id.as_deref()));
+        (attributes().find_map(|one| one.enable_dns_support), attributes().find_map(|one| one.enable_dns_hostnames))
     }
 
     /// Ids of the security groups of the control plane's interfaces: the one that EKS made, then the user's own.

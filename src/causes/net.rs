@@ -10,7 +10,7 @@ use kubereach_probes::{
 };
 
 use super::{
-    Cause, CellView, Need, Told,
+    Cause, CellView, Need, Told, configuration,
     evidence::{
         Seen, clean, controls_answer, controls_sentence, dialled, direct, duration, eks_region_and_name, from_where,
         host_prefix, kubeconfig_cluster, none_connected, place, seen, shell, silence_counts, told,
@@ -203,7 +203,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration, merged as address sets.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::allow_lists::open_to_internet),
     },
     Cause {
         code: "net-allow-list-nearly-open",
@@ -219,7 +219,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The size of the merged address set, per family.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::allow_lists::nearly_open),
     },
     Cause {
         code: "net-allow-list-redundant-entries",
@@ -234,7 +234,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The minimal list of the same address set, compared with the present one.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::allow_lists::redundant),
     },
     Cause {
         code: "net-allow-list-near-limit",
@@ -250,7 +250,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The number of entries before and after minimising.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::limits::near_limit),
     },
     Cause {
         code: "net-allow-list-documentation-range",
@@ -266,7 +266,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::allow_lists::documentation_range),
     },
     Cause {
         code: "net-allow-list-exceeds-intent",
@@ -282,7 +282,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration, compared with the scenario's intent.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::allow_lists::exceeds_intent),
     },
     Cause {
         code: "net-allow-list-lacks-intended-source",
@@ -298,7 +298,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["i/o timeout"],
         decided_by: "The allow-list in the provider's configuration, compared with the scenario's intent.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::allow_lists::lacks_intended),
     },
     Cause {
         code: "net-endpoint-mode-differs-from-intent",
@@ -314,7 +314,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The endpoint switches in the provider's configuration, compared with the scenario's intent.",
         predicate: None,
-        configuration: None,
+        configuration: Some(configuration::endpoint::mode_differs),
     },
 ];
 

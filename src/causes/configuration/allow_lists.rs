@@ -150,17 +150,22 @@ pub(in crate::causes) fn nearly_open(view: &ConfigurationView<'_>) -> Vec<Told> 
                 Told::new(Confidence::Certain, format!("`publicAccessCidrs` {evidence}."))
                     .severity(severity)
                     .setting(list.setting())
-                    .fix(intended_list(view).map_or_else(
-                        || list.with_placeholder(view, &keep),
-                        |intended| list.update(view, intended),
-                    )),
+                    .fix(
+                        intended_list(view)
+                            .map_or_else(|| list.with_placeholder(view, &keep), |intended| list.update(view, intended)),
+                    ),
             );
         }
     }
     for list in private_lists(view) {
         let public = list.set.difference(&private_space());
-        let entries: Vec<Cidr> =
-            list.entries.iter().filter(|one| !private_space().overlaps(&set_of(&[(*one).clone()]))).copied().cloned().collect();
+        let entries: Vec<Cidr> = list
+            .entries
+            .iter()
+            .filter(|one| !private_space().overlaps(&set_of(&[(**one).clone()])))
+            .copied()
+            .cloned()
+            .collect();
         for family in [Family::V4, Family::V6] {
             if list.set.is_everything(family) {
                 continue;
@@ -235,8 +240,9 @@ pub(in crate::causes) fn redundant(view: &ConfigurationView<'_>) -> Vec<Told> {
 
 /// Entries that were copied from documentation.
 pub(in crate::causes) fn documentation_range(view: &ConfigurationView<'_>) -> Vec<Told> {
-    let is_example =
-        |cidr: &&Cidr| DOCUMENTATION.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|net| net.contains(&cidr.net));
+    let is_example = |cidr: &&Cidr| {
+        DOCUMENTATION.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|net| net.contains(&cidr.net))
+    };
     let sentence = |name: &str, examples: &[IpNet], all: usize| {
         format!(
             "{} of {} of {name} are reserved for examples, and no real client has such an address: {}. The source that was meant is not let in.",
@@ -286,9 +292,17 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
             let whole = if kept.is_empty() { &intended } else { &kept };
             let mut one = Told::new(
                 Confidence::Certain,
-                format!("Expected: `publicAccessCidrs` lets in {} (intent.publicAccess.allow{}).", of_set(&intended), line(access.line)),
+                format!(
+                    "Expected: `publicAccessCidrs` lets in {} (intent.publicAccess.allow{}).",
+                    of_set(&intended),
+                    line(access.line)
+                ),
             )
-            .and(format!("Seen: it lets in {} more: {}.", addresses(excess.count()), ranges(&excess.cover())));
+            .and(format!(
+                "Seen: it lets in {} more: {}.",
+                addresses(excess.count()),
+                ranges(&excess.cover())
+            ));
             let losing: Vec<String> = nodes::egress(view)
                 .known
                 .iter()
@@ -377,12 +391,16 @@ pub(in crate::causes) fn one_family_open(view: &ConfigurationView<'_>) -> Vec<To
                 of_set(&rest)
             ),
         )
-        .and(format!("Whoever has an {} address gets in, whatever the {} part says.", family_word(open), family_word(other)))
+        .and(format!(
+            "Whoever has an {} address gets in, whatever the {} part says.",
+            family_word(open),
+            family_word(other)
+        ))
         .setting(list.setting())
-        .fix(intended_list(view).map_or_else(
-            || list.with_placeholder(view, &keep),
-            |intended| list.update(view, intended),
-        )),
+        .fix(
+            intended_list(view)
+                .map_or_else(|| list.with_placeholder(view, &keep), |intended| list.update(view, intended)),
+        ),
     ]
 }
 
@@ -404,16 +422,14 @@ fn public_open(view: &ConfigurationView<'_>, list: &PublicList<'_>, family: Fami
     };
     let told = Told::new(Confidence::Certain, sentence)
         .and("Credentials are the only thing between the internet and the API server.");
-    let others = texts(
-        list.entries.iter().map(|entry| entry.net).filter(|net| !of_family.contains(net) || {
+    let others = texts(list.entries.iter().map(|entry| entry.net).filter(|net| {
+        !of_family.contains(net) || {
             // Pieces that add up to everybody are all taken out; a narrow entry beside an open one is a real source.
             of_family.iter().any(|other| other.prefix_len() == 0) && net.prefix_len() > 0
-        }),
-    );
-    let fix = intended_list(view).map_or_else(
-        || list.with_placeholder(view, &others),
-        |intended| list.update(view, intended),
-    );
+        }
+    }));
+    let fix = intended_list(view)
+        .map_or_else(|| list.with_placeholder(view, &others), |intended| list.update(view, intended));
     told.setting(list.setting()).fix(fix)
 }
 
@@ -520,15 +536,11 @@ fn private_lacks(view: &ConfigurationView<'_>, access: &Access, intended: &Addre
         ));
         told = Told { confidence: Some(Confidence::Possible), ..told }.severity(Severity::Warning);
     }
-    let group = view.config().and_then(|config| {
-        config.security_group_ids.first().or(config.cluster_security_group_id.as_ref())
-    })?;
-    let commands: Vec<String> = missing
-        .cover()
-        .iter()
-        .take(MOST_COMMANDS)
-        .map(|net| authorize(view, group, &net.to_string()))
-        .collect();
+    let group = view
+        .config()
+        .and_then(|config| config.security_group_ids.first().or(config.cluster_security_group_id.as_ref()))?;
+    let commands: Vec<String> =
+        missing.cover().iter().take(MOST_COMMANDS).map(|net| authorize(view, group, &net.to_string())).collect();
     let rest = missing.cover().len().saturating_sub(MOST_COMMANDS);
     let more = if rest == 0 { String::new() } else { format!("\n# and likewise for {rest} more ranges") };
     Some(told.setting(format!("IpPermissions of {}", listed(&groups))).fix(format!(
@@ -551,7 +563,12 @@ fn cut_off(view: &ConfigurationView<'_>, missing: &AddressSet) -> String {
     if names.is_empty() {
         "No vantage of a known address is among them.".to_owned()
     } else {
-        format!("That cuts off {} of {}: {}.", names.len(), counted(view.vantages.len(), "known vantage", "known vantages"), listed(names))
+        format!(
+            "That cuts off {} of {}: {}.",
+            names.len(),
+            counted(view.vantages.len(), "known vantage", "known vantages"),
+            listed(names)
+        )
     }
 }
 
@@ -601,9 +618,7 @@ impl PrivateList<'_> {
                 .entries
                 .iter()
                 .zip(permissions)
-                .filter(|(_, permission)| {
-                    permission.from_port == Some(PORT) && permission.to_port == Some(PORT)
-                })
+                .filter(|(_, permission)| permission.from_port == Some(PORT) && permission.to_port == Some(PORT))
                 .map(|(entry, _)| entry.net)
                 .collect(),
             Of::PrefixList(..) => self.entries.iter().map(|entry| entry.net).collect(),
@@ -779,16 +794,17 @@ fn wide(set: &AddressSet, entries: &[Cidr], family: Family) -> Option<(Severity,
     let percent = count.min(u128::MAX / 128) / ((half / 50).max(1));
     let named = if wide.is_empty() { of_family.collect() } else { wide.clone() };
     if count >= half {
-        let words =
-            format!("lets in {percent} % of all {} addresses: {}", family_word(family), ranges(&named));
+        let words = format!("lets in {percent} % of all {} addresses: {}", family_word(family), ranges(&named));
         Some((Severity::Warning, words, named))
     } else if count >= large {
-        let words = format!("lets in {} in {}, a /8 or more in sum: {}", addresses(count), family_word(family), ranges(&named));
+        let words =
+            format!("lets in {} in {}, a /8 or more in sum: {}", addresses(count), family_word(family), ranges(&named));
         Some((Severity::Info, words, wide))
     } else if wide.is_empty() {
         None
     } else {
-        let words = format!("has {} wider than a /{shortest}: {}", counted(wide.len(), "entry", "entries"), ranges(&wide));
+        let words =
+            format!("has {} wider than a /{shortest}: {}", counted(wide.len(), "entry", "entries"), ranges(&wide));
         Some((Severity::Info, words, wide))
     }
 }

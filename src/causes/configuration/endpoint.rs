@@ -431,9 +431,10 @@ pub(in crate::causes) fn successor_not_trusted(view: &ConfigurationView<'_>) -> 
 /// The newest update of those that concern the endpoint or its network.
 pub(super) fn newest_update<'a>(view: &ConfigurationView<'a>) -> Option<&'a Update> {
     view.facts.updates.iter().find(|update| {
-        update.kind.as_deref().is_some_and(|kind| {
-            ["EndpointAccessUpdate", "VpcConfigUpdate", "ControlPlaneEgressUpdate"].contains(&kind)
-        })
+        update
+            .kind
+            .as_deref()
+            .is_some_and(|kind| ["EndpointAccessUpdate", "VpcConfigUpdate", "ControlPlaneEgressUpdate"].contains(&kind))
     })
 }
 
@@ -469,8 +470,11 @@ fn allowed(access: &Access) -> Option<Vec<String>> {
 /// Who loses the private path.
 fn cut_off_by_private_off(view: &ConfigurationView<'_>) -> String {
     let nodes = nodes::instances(view).len();
-    let nodes = if nodes == 0 { String::new() } else { format!("{}, ", counted(nodes, "running node", "running nodes")) };
-    format!("Turning private access off cuts off {nodes}everything in the VPC whose egress address is not in `publicAccessCidrs`.")
+    let nodes =
+        if nodes == 0 { String::new() } else { format!("{}, ", counted(nodes, "running node", "running nodes")) };
+    format!(
+        "Turning private access off cuts off {nodes}everything in the VPC whose egress address is not in `publicAccessCidrs`."
+    )
 }
 
 fn flag(value: Option<bool>) -> &'static str {

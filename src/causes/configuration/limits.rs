@@ -74,7 +74,11 @@ pub(in crate::causes) fn over_quota(view: &ConfigurationView<'_>) -> Vec<Told> {
     let minimal = set_of(list.entries).cover();
     let fits = minimal.len() <= QUOTA;
     let fix = if fits {
-        format!("# The same sources in {} entries:\n{}", minimal.len(), list.update(view, texts(minimal.iter().copied())))
+        format!(
+            "# The same sources in {} entries:\n{}",
+            minimal.len(),
+            list.update(view, texts(minimal.iter().copied()))
+        )
     } else {
         list.update(view, list.texts())
     };

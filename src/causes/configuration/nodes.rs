@@ -53,9 +53,10 @@ pub(super) fn instances<'a>(view: &ConfigurationView<'a>) -> Vec<&'a Instance> {
         .flatten()
         .filter(|instance| runs(instance) && (vpc.is_none() || instance.vpc_id.as_deref() == vpc))
         .filter(|instance| {
-            instance.tags.iter().any(|tag| {
-                tag.key == owned || (CLUSTER_TAGS.contains(&tag.key.as_str()) && tag.value == name)
-            })
+            instance
+                .tags
+                .iter()
+                .any(|tag| tag.key == owned || (CLUSTER_TAGS.contains(&tag.key.as_str()) && tag.value == name))
         })
         .collect()
 }
@@ -148,4 +149,5 @@ pub(super) fn target(route: &Route) -> String {
 }
 
 /// Tags that carry the name of a cluster: of managed node groups, of EKS Auto Mode, of eksctl.
-const CLUSTER_TAGS: &[&str] = &["eks:cluster-name", "aws:eks:cluster-name", "eks:eks-cluster-name", "alpha.eksctl.io/cluster-name"];
+const CLUSTER_TAGS: &[&str] =
+    &["eks:cluster-name", "aws:eks:cluster-name", "eks:eks-cluster-name", "alpha.eksctl.io/cluster-name"];

@@ -10,6 +10,7 @@ pub(super) mod limits;
 pub(super) mod management;
 pub(super) mod network;
 mod nodes;
+pub mod summary;
 mod words;
 
 use std::net::IpAddr;

@@ -31,12 +31,12 @@ pub(super) struct PublicList<'a> {
 }
 
 impl<'a> PublicList<'a> {
-    /// The list, when the public endpoint is known to be on.
+    /// The list, when the public endpoint is known to be on and the list is known.
     pub(super) fn of(view: &ConfigurationView<'a>) -> Option<Self> {
         if view.public_access() != Some(true) {
             return None;
         }
-        let entries: &[Cidr] = &view.config()?.public_access_cidrs;
+        let entries: &[Cidr] = view.config()?.public_access_cidrs.as_ref()?;
         let takes_ipv6 = endpoint::takes_ipv6(view.eks()?);
         let everybody = AddressSet::everything();
         let set = match (entries.is_empty(), takes_ipv6) {

@@ -11,7 +11,7 @@ pub(super) mod management;
 pub(super) mod network;
 mod nodes;
 pub mod summary;
-mod words;
+pub(super) mod words;
 
 use std::net::IpAddr;
 

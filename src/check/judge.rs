@@ -181,11 +181,9 @@ impl Frame<'_> {
                 predicted.as_ref(),
                 "the endpoint: only the provider's configuration names it",
             )),
-            () if !probes && nothing_known => Some(self.missing(
-                evaluated,
-                predicted.as_ref(),
-                "what the provider is configured to allow",
-            )),
+            () if !probes && nothing_known => {
+                Some(self.missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
+            }
             () => None,
         };
         if facts_missing.is_some() || !probes {

@@ -41,7 +41,14 @@ fn local(name: &str) -> Vantage {
 }
 
 fn planned(vantage: usize, intended: Intended) -> PlannedCell {
-    PlannedCell { cluster: 0, target: CellTarget::Kubernetes, vantage, intended, via: None, origin: "expect, line 7".to_owned() }
+    PlannedCell {
+        cluster: 0,
+        target: CellTarget::Kubernetes,
+        vantage,
+        intended,
+        via: None,
+        origin: "expect, line 7".to_owned(),
+    }
 }
 
 fn resolver(label: &str, last: u8) -> NamedResolver {
@@ -238,7 +245,11 @@ fn the_worst_cell_decides_but_never_doctors_other_path() {
         (&[], false, Inconclusive),
     ] {
         let cells = verdicts.iter().map(|(intended, verdict)| cell("v", *intended, *verdict, Vec::new())).collect();
-        assert_eq!(assemble(cells, Vec::new(), Timestamp::UNIX_EPOCH, doctor).verdict, expected, "{verdicts:?} {doctor}");
+        assert_eq!(
+            assemble(cells, Vec::new(), Timestamp::UNIX_EPOCH, doctor).verdict,
+            expected,
+            "{verdicts:?} {doctor}"
+        );
     }
 }
 

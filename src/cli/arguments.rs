@@ -14,7 +14,7 @@ use clap::{
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
+use crate::{facts::planned::PlannedSetting, input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +46,12 @@ pub enum Command {
     /// Probe every cluster of a scenario from every vantage, compare with what is intended, wait out propagation
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
+    /// Capture the provider's configuration as a folder of plain JSON, to be read offline
+    #[command(after_long_help = FACTS_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+    Facts(FactsArguments),
+    /// What does the configuration say? Evaluates every cell of a scenario and sends no packet to any cluster
+    #[command(after_long_help = PREDICT_EXAMPLES)]
+    Predict(PredictArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -89,6 +95,9 @@ pub struct DoctorArguments {
     /// Ask no public resolver and no control target, even when something is wrong
     #[arg(long)]
     pub no_controls: bool,
+    /// Do not ask the provider's API for the cluster's configuration, even when something is wrong
+    #[arg(long)]
+    pub no_provider_api: bool,
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
@@ -103,6 +112,85 @@ pub struct VerifyArguments {
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
+}
+
+/// Arguments of `predict`.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArguments {
+    /// Scenario file, YAML or JSON
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// Folder with the provider's configuration, for clusters that name none of their own
+    #[arg(long, value_name = "DIR")]
+    pub facts: Option<PathBuf>,
+    /// Evaluate with this setting changed, e.g. prod.publicAccessCidrs=203.0.113.0/24,198.51.100.7/32. Repeatable
+    ///
+    /// Settings: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs, securityGroupIds,
+    /// subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport, enableDnsHostnames
+    /// (of the cluster's VPC). The cluster's name and the dot may be left out where there is one cluster only.
+    #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<PlannedSetting>,
+    /// Evaluate with what a Terraform plan would change, as `terraform show -json` prints it
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// Arguments of `facts`.
+#[derive(Clone, Debug, Args)]
+pub struct FactsArguments {
+    /// What to do with the facts.
+    #[command(subcommand)]
+    pub command: FactsCommand,
+}
+
+/// What to do with facts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum FactsCommand {
+    /// Read the configuration from the provider and write it as a folder of its own JSON
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Pull(PullArguments),
+}
+
+/// Arguments of `facts pull`.
+#[derive(Clone, Debug, Args)]
+pub struct PullArguments {
+    /// Whose facts.
+    #[command(subcommand)]
+    pub provider: PullProvider,
+}
+
+/// Whose facts are pulled.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PullProvider {
+    /// An EKS cluster and the network of its region; only reads, and needs docs/eks-iam-policy.json at most
+    #[command(after_long_help = PULL_EKS_EXAMPLES)]
+    Eks(PullEksArguments),
+}
+
+/// Arguments of `facts pull eks`. What is not given comes from the environment and the AWS profile.
+#[derive(Clone, Debug, Args)]
+pub struct PullEksArguments {
+    /// The cluster's name
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Its region; without it AWS_REGION or the profile's
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Profile of the AWS configuration; without it AWS_PROFILE or the default
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Any AWS-compatible API instead of the region's own
+    #[arg(long, value_name = "URL", value_parser = parse_endpoint_url)]
+    pub endpoint_url: Option<String>,
+    /// Where to write: a new or empty folder, or that of an earlier pull of this cluster; without it facts/NAME
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Progress as lines on stderr, one an action
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// Arguments of `explain`.
@@ -219,6 +307,9 @@ pub struct CommonArguments {
     /// Judge at once: do not wait for a change to propagate
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,
+    /// Folder with the provider's configuration (see facts pull), for clusters that name none of their own
+    #[arg(long, value_name = "DIR")]
+    pub facts: Option<PathBuf>,
     /// Upper bound on waiting for a change to propagate
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub wait: Option<Duration>,
@@ -291,8 +382,11 @@ where
     let (name, output) = match &arguments.command {
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
+        Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
-        Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => return Ok(arguments),
+        Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
+            return Ok(arguments);
+        }
     };
     match check_outputs(&output.outputs) {
         Ok(()) => Ok(arguments),
@@ -415,6 +509,22 @@ fn parse_server(text: &str) -> Result<ClusterEndpoint, String> {
     }
 }
 
+/// `http://` or `https://`, without credentials.
+fn parse_endpoint_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("expected https://host[:port]: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err("expected https://host[:port] or http://host[:port]".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the URL of an API holds no user name or password".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_setting(text: &str) -> Result<PlannedSetting, String> {
+    PlannedSetting::parse(text)
+}
+
 fn parse_server_name(text: &str) -> Result<String, String> {
     match rustls::pki_types::ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -502,6 +612,24 @@ Examples:
   kubereach verify scenario.yaml --changed-at 2026-03-01T12:00:00Z --wait 5m
   kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
 
+const FACTS_EXAMPLES: &str = "\
+Example:
+  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod";
+
+const PULL_EKS_EXAMPLES: &str = "\
+Examples:
+  kubereach facts pull eks --name prod
+  kubereach facts pull eks --name prod --region eu-west-1 --profile ops --out facts/prod
+
+Credentials are found as the aws command finds them. An action that they do not allow is named and leaves its file out;
+the rest is written. Pulled again, an unchanged account gives the same bytes.";
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  kubereach predict scenario.yaml --facts facts/prod
+  kubereach predict scenario.yaml --set prod.endpointPublicAccess=false
+  terraform show -json plan.bin > plan.json && kubereach predict scenario.yaml --plan plan.json";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   kubereach explain partial-address-failure
@@ -572,7 +700,7 @@ mod tests {
 
     #[test]
     fn commands_of_later_versions_are_not_offered() {
-        for later in ["predict", "trace", "facts", "init", "watch", "agent"] {
+        for later in ["init", "watch", "agent"] {
             assert_eq!(error(&[later]).kind(), ErrorKind::InvalidSubcommand, "{later}");
         }
     }

@@ -54,6 +54,18 @@ impl Progress {
         }
     }
 
+    /// Shows a line of work that has no cells.
+    pub fn say(&self, text: &str) {
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Lines => printer::complain(&(visible(text) + "\n")),
+            Shown::Bar { bar, .. } => {
+                bar.inc(1);
+                bar.set_message(visible(text));
+            }
+        }
+    }
+
     /// Wipes what moves, so that the report begins on a clean line.
     pub fn finish(&self) {
         if let Shown::Bar { bar, .. } = &self.shown {
@@ -72,6 +84,7 @@ impl Drop for Progress {
 #[must_use]
 pub fn line(event: &Event) -> String {
     match event {
+        Event::Configuration { cluster, text } => format!("{}: {}", visible(cluster), visible(text)),
         Event::CellStarted { cluster, vantage } => format!("{}: started", name(cluster, vantage)),
         Event::Stage { cluster, vantage, text } => format!("{}: {}", name(cluster, vantage), visible(text)),
         Event::CellDone { cluster, vantage, verdict, ms } => {
@@ -102,7 +115,11 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
     let (Event::CellStarted { cluster, vantage }
     | Event::Stage { cluster, vantage, .. }
     | Event::CellDone { cluster, vantage, .. }
-    | Event::Waiting { cluster, vantage, .. }) = event;
+    | Event::Waiting { cluster, vantage, .. }) = event
+    else {
+        bar.set_message(line(event));
+        return;
+    };
     let name = name(cluster, vantage);
     match event {
         Event::CellStarted { .. } => {
@@ -111,7 +128,7 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
             }
             bar.set_message(line(event));
         }
-        Event::Stage { .. } | Event::Waiting { .. } => bar.set_message(line(event)),
+        Event::Configuration { .. } | Event::Stage { .. } | Event::Waiting { .. } => bar.set_message(line(event)),
         Event::CellDone { .. } => {
             running.retain(|other| *other != name);
             bar.inc(1);

@@ -125,7 +125,14 @@ impl Sandbox {
             let _ = writeln!(text, "    {line}");
         }
         write(&format!("{WORK}/kubeconfig"), &self.fill(&text)?)?;
-        for (name, text) in &case.files {
+        let mut files = case.files.clone();
+        let facts = case.facts.iter().map(|(name, document)| (format!("facts/{name}"), document));
+        // JSON is YAML.
+        let scenario = case.scenario.iter().map(|scenario| ("scenario.yaml".to_owned(), scenario));
+        for (name, value) in facts.chain(scenario) {
+            files.insert(name, serde_json::to_string_pretty(value).map_err(|error| error.to_string())?);
+        }
+        for (name, text) in &files {
             let path = format!("{WORK}/{name}");
             if let Some(folder) = Path::new(&path).parent() {
                 fs::create_dir_all(folder).map_err(|error| format!("{path}: {error}"))?;
@@ -137,16 +144,9 @@ impl Sandbox {
 
     /// Servers, fault, confirmation, run, judgement.
     fn play(mut self, case: &Case) -> Result<(), String> {
+        self.change("setup", &case.setup)?;
         self.start_servers(case)?;
-        stage("inject the fault");
-        for (host, lines) in &case.inject {
-            for line in lines {
-                let output = on(host, &self.fill(line)?);
-                if !output.status.success() {
-                    return Err(format!("inject: {}", words(host, line, &output)));
-                }
-            }
-        }
+        self.change("inject", &case.inject)?;
         for confirm in &case.confirm {
             self.confirm(confirm)?;
         }
@@ -165,6 +165,20 @@ impl Sandbox {
             return Ok(());
         }
         Err(format!("{}\n\n{}", problems.join("\n"), outcome.show()))
+    }
+
+    /// Runs shell lines by host; all of them must succeed.
+    fn change(&self, what: &str, lines: &BTreeMap<String, Vec<String>>) -> Result<(), String> {
+        stage(what);
+        for (host, lines) in lines {
+            for line in lines {
+                let output = on(host, &format!("set -e\n{}", self.fill(line)?));
+                if !output.status.success() {
+                    return Err(format!("{what}: {}", words(host, line, &output)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn start_servers(&mut self, case: &Case) -> Result<(), String> {

@@ -12,8 +12,8 @@ use std::{
 
 use jiff::Timestamp;
 use kubereach_probes::{
-    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Run,
-    Service, SharedControls, SourceBinding, SystemResolver, Target, Trust,
+    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Run, Service, SharedControls,
+    SourceBinding, SystemResolver, Target, Trust,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -152,7 +152,8 @@ pub async fn run(
     let configurations = configurations(&mut plan, settings, events.as_ref()).await?;
     let targets = targets(&plan, &configurations)?;
     let options = plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
-    let context = Context { plan, settings: settings.clone(), configurations, targets, options, started_at, stop, events };
+    let context =
+        Context { plan, settings: settings.clone(), configurations, targets, options, started_at, stop, events };
     let context = Arc::new(context);
     let followers = follow(&context);
     let descriptors = Arc::new(Semaphore::new(descriptors()));
@@ -686,9 +687,9 @@ fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
     let worst = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
     // A configuration that is not the one that is meant is a mismatch, even where no cell shows it yet.
-    let drifted = findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error && causes::is_drift(&finding.code) && finding.cells.is_empty());
+    let drifted = findings.iter().any(|finding| {
+        finding.severity == Severity::Error && causes::is_drift(&finding.code) && finding.cells.is_empty()
+    });
     let verdict = if drifted { Verdict::Mismatch } else { worst };
     let schema = REPORT_SCHEMA.to_owned();
     Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }

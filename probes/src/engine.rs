@@ -22,8 +22,8 @@ use tokio::{
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
     HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation,
-    ProxyTarget, Reachability, Repeats, Service, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
-    TlsVariantKind, TunnelOutcome,
+    ProxyTarget, Reachability, Repeats, Service, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage,
+    TlsVariant, TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     http::{self, Exchange},
     icmp, path, proxy, route, system,

@@ -129,7 +129,8 @@ impl Configuration {
 impl State {
     fn of(facts: Facts, folder: String, now: Option<Timestamp>) -> Self {
         if facts.is_empty() {
-            let missing = format!("{folder} holds no file that says anything of the cluster; `kubereach facts pull` writes them");
+            let missing =
+                format!("{folder} holds no file that says anything of the cluster; `kubereach facts pull` writes them");
             return Self { missing: Some(missing), ..Self::default() };
         }
         let update = in_progress(&facts, now.is_some()).or_else(|| just_ended(&facts, now?));
@@ -195,10 +196,8 @@ fn read_pulled(pulled: Result<facts::write::Pulled, facts::aws::PullError>) -> R
         }
     };
     let origin = PathBuf::from("the provider's API");
-    let documents = pulled
-        .documents
-        .iter()
-        .map(|(path, document)| (PathBuf::from(path), document.to_string().into_bytes()));
+    let documents =
+        pulled.documents.iter().map(|(path, document)| (PathBuf::from(path), document.to_string().into_bytes()));
     let mut facts = facts::from_documents(&origin, documents)
         .map_err(|error| PullFailure::NotKnown(format!("the provider's API gave what cannot be read: {error}")))?;
     facts.manifest = Some(pulled.manifest);
@@ -211,7 +210,13 @@ fn in_progress(facts: &Facts, followed: bool) -> Option<Update> {
     if let Some(newest) = newest_update(facts)
         && under_way(newest.status.as_deref(), "InProgress")
     {
-        return Some(Update { id: newest.id.clone(), kind: newest.kind.clone(), began: newest.created_at, ended: None, followed });
+        return Some(Update {
+            id: newest.id.clone(),
+            kind: newest.kind.clone(),
+            began: newest.created_at,
+            ended: None,
+            followed,
+        });
     }
     let updating = facts.cluster.as_ref().is_some_and(|cluster| under_way(cluster.status.as_deref(), "UPDATING"));
     // Other kinds of updates (a new version) replace the control plane's interfaces as well.

@@ -10,7 +10,7 @@ use super::{
     configuration::{State, standpoint},
 };
 use crate::{
-    causes::{self, CellView, Change, Circumstances, Configured, Update},
+    causes::{self, CellView, Change, Circumstances, ConfigurationView, Configured, KnownVantage, Strictness, Update},
     client::ClientEnvironment,
     facts::Facts,
     model::{
@@ -18,7 +18,7 @@ use crate::{
         eks_api::{self, ManagementPrediction},
         network::Network,
     },
-    report::{Cell, CellTarget, Finding, Provider, Verdict, Via},
+    report::{Cell, CellTarget, Finding, Provider, Severity, Verdict, Via},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
     verdict::{self, Case, Convergence, Next, Seen},
 };
@@ -181,11 +181,9 @@ impl Frame<'_> {
                 predicted.as_ref(),
                 "the endpoint: only the provider's configuration names it",
             )),
-            () if !probes && nothing_known => Some(self.missing(
-                evaluated,
-                predicted.as_ref(),
-                "what the provider is configured to allow",
-            )),
+            () if !probes && nothing_known => {
+                Some(self.missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
+            }
             () => None,
         };
         if facts_missing.is_some() || !probes {
@@ -309,9 +307,47 @@ impl Frame<'_> {
         cells: &[Cell],
         client: Option<&ClientEnvironment>,
     ) -> Vec<Finding> {
-        let _ = (cluster, evaluated, cells, client);
-        Vec::new()
+        let Some((facts, _)) = &evaluated.facts else { return Vec::new() };
+        let cluster = &self.plan.clusters[cluster];
+        let vantages: Vec<KnownVantage> = self.plan.vantages.iter().filter_map(known_vantage).collect();
+        let mut findings = causes::lint(&ConfigurationView {
+            cluster: &cluster.name,
+            facts,
+            intent: cluster.intent.as_ref(),
+            vantages: &vantages,
+            kubeconfig_ca: client.and(cluster.ca_pem.as_deref()),
+            planned: false,
+            strictness: Strictness::Verify,
+            now: Timestamp::now(),
+        });
+        // What the cells say already, with what was seen from where, is not said again.
+        let said = |code: &str| {
+            cells
+                .iter()
+                .filter(|cell| cell.cluster == cluster.name)
+                .flat_map(|cell| &cell.findings)
+                .any(|one| one.code == code)
+        };
+        findings.retain(|finding| !said(&finding.code));
+        let as_meant =
+            cells.iter().filter(|cell| cell.cluster == cluster.name).all(|cell| cell.verdict == Verdict::Match);
+        for finding in &mut findings {
+            // It may hurt somebody whom nobody asked about; those who were asked about are fine.
+            if as_meant && finding.severity == Severity::Error && !causes::is_drift(&finding.code) {
+                finding.severity = Severity::Warning;
+            }
+        }
+        findings
     }
+}
+
+fn known_vantage(vantage: &Vantage) -> Option<KnownVantage> {
+    let address = match &vantage.kind {
+        VantageKind::Model { ip, .. } => *ip,
+        VantageKind::Local { source_ip, .. } => *source_ip,
+        _ => None,
+    };
+    Some(KnownVantage { name: vantage.name.clone(), addresses: vec![address?] })
 }
 
 /// The truths of a cell side by side.

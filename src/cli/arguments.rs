@@ -46,6 +46,9 @@ pub enum Command {
     /// Probe every cluster of a scenario from every vantage, compare with what is intended, wait out propagation
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
+    /// Capture the provider's configuration as a folder of plain JSON, to be read offline
+    #[command(after_long_help = FACTS_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+    Facts(FactsArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -103,6 +106,61 @@ pub struct VerifyArguments {
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
+}
+
+/// Arguments of `facts`.
+#[derive(Clone, Debug, Args)]
+pub struct FactsArguments {
+    /// What to do with the facts.
+    #[command(subcommand)]
+    pub command: FactsCommand,
+}
+
+/// What to do with facts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum FactsCommand {
+    /// Read the configuration from the provider and write it as a folder of its own JSON
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Pull(PullArguments),
+}
+
+/// Arguments of `facts pull`.
+#[derive(Clone, Debug, Args)]
+pub struct PullArguments {
+    /// Whose facts.
+    #[command(subcommand)]
+    pub provider: PullProvider,
+}
+
+/// Whose facts are pulled.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PullProvider {
+    /// An EKS cluster and the network of its region; only reads, and needs docs/eks-iam-policy.json at most
+    #[command(after_long_help = PULL_EKS_EXAMPLES)]
+    Eks(PullEksArguments),
+}
+
+/// Arguments of `facts pull eks`. What is not given comes from the environment and the AWS profile.
+#[derive(Clone, Debug, Args)]
+pub struct PullEksArguments {
+    /// The cluster's name
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Its region; without it AWS_REGION or the profile's
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Profile of the AWS configuration; without it AWS_PROFILE or the default
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Any AWS-compatible API instead of the region's own
+    #[arg(long, value_name = "URL", value_parser = parse_endpoint_url)]
+    pub endpoint_url: Option<String>,
+    /// Where to write: a new or empty folder, or that of an earlier pull of this cluster; without it facts/NAME
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Progress as lines on stderr, one an action
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// Arguments of `explain`.
@@ -292,7 +350,9 @@ where
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
         Command::Demo(demo) => ("demo", &demo.output),
-        Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => return Ok(arguments),
+        Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
+            return Ok(arguments);
+        }
     };
     match check_outputs(&output.outputs) {
         Ok(()) => Ok(arguments),
@@ -415,6 +475,18 @@ fn parse_server(text: &str) -> Result<ClusterEndpoint, String> {
     }
 }
 
+/// `http://` or `https://`, without credentials.
+fn parse_endpoint_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("expected https://host[:port]: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err("expected https://host[:port] or http://host[:port]".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the URL of an API holds no user name or password".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn parse_server_name(text: &str) -> Result<String, String> {
     match rustls::pki_types::ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -501,6 +573,18 @@ Examples:
   kubereach verify scenario.yaml
   kubereach verify scenario.yaml --changed-at 2026-03-01T12:00:00Z --wait 5m
   kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
+
+const FACTS_EXAMPLES: &str = "\
+Example:
+  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod";
+
+const PULL_EKS_EXAMPLES: &str = "\
+Examples:
+  kubereach facts pull eks --name prod
+  kubereach facts pull eks --name prod --region eu-west-1 --profile ops --out facts/prod
+
+Credentials are found as the aws command finds them. An action that they do not allow is named and leaves its file out;
+the rest is written. Pulled again, an unchanged account gives the same bytes.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

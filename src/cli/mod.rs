@@ -5,6 +5,7 @@ pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod facts;
 pub mod man;
 pub mod printer;
 pub mod progress;
@@ -37,6 +38,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match &arguments.command {
         Command::Doctor(arguments) => doctor::main(arguments, &environment),
         Command::Verify(arguments) => verify::main(arguments),
+        Command::Facts(arguments) => facts::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
         Command::Explain(arguments) => explain(arguments),
         Command::Schema(arguments) => print(&schema::document(arguments.of, scenario::schema)),

@@ -54,6 +54,18 @@ impl Progress {
         }
     }
 
+    /// Shows a line of work that has no cells.
+    pub fn say(&self, text: &str) {
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Lines => printer::complain(&(visible(text) + "\n")),
+            Shown::Bar { bar, .. } => {
+                bar.inc(1);
+                bar.set_message(visible(text));
+            }
+        }
+    }
+
     /// Wipes what moves, so that the report begins on a clean line.
     pub fn finish(&self) {
         if let Shown::Bar { bar, .. } = &self.shown {

@@ -116,7 +116,8 @@ fn rule_text(code: &str) -> Option<RuleText> {
     })
 }
 
-async fn interrupted() {
+/// Waits for SIGINT or SIGTERM.
+pub(super) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

@@ -73,6 +73,11 @@ pub fn write(pulled: &Pulled, folder: &Path) -> Result<Written, InputErrors> {
     Ok(written)
 }
 
+/// Refuses a folder that is not ours to write into; nothing is changed. Worth asking before anything is pulled.
+pub fn check(folder: &Path) -> Result<(), InputErrors> {
+    earlier_manifest(folder).map(drop)
+}
+
 /// A document as the provider's command line prints it: four spaces, one final newline.
 pub fn text(document: &impl Serialize) -> Result<Vec<u8>, InputErrors> {
     let mut bytes = Vec::new();
@@ -94,7 +99,7 @@ pub(super) fn file_name_part(id: &&str) -> bool {
 }
 
 /// The manifest of an earlier pull; an error when the folder is not ours to write into.
-fn check_folder(pulled: &Pulled, folder: &Path) -> Result<Option<Manifest>, InputErrors> {
+fn earlier_manifest(folder: &Path) -> Result<Option<Manifest>, InputErrors> {
     match fs::metadata(folder) {
         Ok(metadata) if !metadata.is_dir() => {
             return Err(InputError::new("a folder for the facts was expected, but this is a file")
@@ -134,6 +139,12 @@ fn check_folder(pulled: &Pulled, folder: &Path) -> Result<Option<Manifest>, Inpu
         return Err(not_ours().into());
     }
     let manifest: Manifest = serde_json::from_value(value).map_err(|_| not_ours())?;
+    Ok(Some(manifest))
+}
+
+/// The same, and it is this cluster's folder.
+fn check_folder(pulled: &Pulled, folder: &Path) -> Result<Option<Manifest>, InputErrors> {
+    let Some(manifest) = earlier_manifest(folder)? else { return Ok(None) };
     let differs = |before: &Option<String>, now: &Option<String>| before.is_some() && now.is_some() && before != now;
     let now = &pulled.manifest;
     if differs(&manifest.cluster, &now.cluster)
@@ -144,7 +155,10 @@ fn check_folder(pulled: &Pulled, folder: &Path) -> Result<Option<Manifest>, Inpu
         let cluster = manifest.cluster.as_deref().unwrap_or("another cluster");
         let region = manifest.region.as_deref().unwrap_or("another region");
         let message = format!("the folder holds the facts of another cluster: {cluster:?} in {region:?}");
-        return Err(InputError::new(message).in_file(&file).help("give --out a folder of its own").into());
+        return Err(InputError::new(message)
+            .in_file(folder.join(Manifest::FILE))
+            .help("give --out a folder of its own")
+            .into());
     }
     Ok(Some(manifest))
 }
@@ -322,8 +336,14 @@ mod tests {
             ("not JSON", "not the manifest"),
             ("[]", "not the manifest"),
             (r#"{"name": "an app", "start_url": "/"}"#, "not the manifest"),
-            (r#"{"createdAt": "2026-03-01T12:00:00Z", "cluster": "other", "region": "eu-west-1"}"#, "another cluster: \"other\""),
-            (r#"{"createdAt": "2026-03-01T12:00:00Z", "cluster": "prod", "region": "us-east-1"}"#, "another cluster: \"prod\" in \"us-east-1\""),
+            (
+                r#"{"createdAt": "2026-03-01T12:00:00Z", "cluster": "other", "region": "eu-west-1"}"#,
+                "another cluster: \"other\"",
+            ),
+            (
+                r#"{"createdAt": "2026-03-01T12:00:00Z", "cluster": "prod", "region": "us-east-1"}"#,
+                "another cluster: \"prod\" in \"us-east-1\"",
+            ),
         ] {
             fs::write(home.path().join("manifest.json"), text).unwrap();
             refused(expected);

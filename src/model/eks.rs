@@ -244,12 +244,8 @@ pub fn dns_obstacle(network: &ec2::Network, vpc: &str) -> (Option<DnsObstacle>, 
     if hostnames == Some(false) {
         return (Some(DnsObstacle::HostnamesDisabled), missing);
     }
-    let options = network
-        .vpcs
-        .iter()
-        .flatten()
-        .find(|one| one.vpc_id == vpc)
-        .and_then(|one| one.dhcp_options_id.as_deref());
+    let options =
+        network.vpcs.iter().flatten().find(|one| one.vpc_id == vpc).and_then(|one| one.dhcp_options_id.as_deref());
     let set = options.and_then(|id| network.dhcp_options.iter().flatten().find(|one| one.dhcp_options_id == id));
     match (options, set) {
         // No options at all: hosts are given no server by DHCP.
@@ -283,7 +279,8 @@ fn is_amazon_resolver(network: &ec2::Network, vpc: &str, server: &str) -> bool {
         return true;
     }
     let Some(vpc) = network.vpcs.iter().flatten().find(|one| one.vpc_id == vpc) else { return false };
-    let ranges = vpc.cidr_block.iter().chain(vpc.cidr_block_association_set.iter().filter_map(|one| one.cidr_block.as_ref()));
+    let ranges =
+        vpc.cidr_block.iter().chain(vpc.cidr_block_association_set.iter().filter_map(|one| one.cidr_block.as_ref()));
     ranges.filter_map(|range| range.net.hosts().nth(1)).any(|second| second == server)
 }
 
@@ -352,7 +349,8 @@ impl Evaluation<'_, '_> {
             because: because.to_owned(),
             obstacle: None,
         };
-        let unknown = |because: String, obstacle| ExpectedAnswer { class: None, addresses: Vec::new(), because, obstacle };
+        let unknown =
+            |because: String, obstacle| ExpectedAnswer { class: None, addresses: Vec::new(), because, obstacle };
         let (Some(public_on), Some(private_on)) = (public_on, private_on) else {
             return unknown("the facts do not say which endpoints are on".to_owned(), None);
         };
@@ -365,7 +363,9 @@ impl Evaluation<'_, '_> {
             _ => None,
         };
         match (public_on, private_on) {
-            (true, false) => expected(AddressClass::Public, "private access is off: every resolver answers with public addresses"),
+            (true, false) => {
+                expected(AddressClass::Public, "private access is off: every resolver answers with public addresses")
+            }
             (false, true) => ExpectedAnswer {
                 obstacle,
                 ..expected(
@@ -375,22 +375,32 @@ impl Evaluation<'_, '_> {
             },
             (false, false) => unknown("both endpoints are off".to_owned(), None),
             (true, true) => match (place, obstacle) {
-                (Place::ClusterVpc, None) if missing.iter().any(|one| one.what.contains("enableDns") || one.what.contains("DHCP")) => {
+                (Place::ClusterVpc, None)
+                    if missing.iter().any(|one| one.what.contains("enableDns") || one.what.contains("DHCP")) =>
+                {
                     unknown("the facts do not hold the DNS settings of the VPC".to_owned(), None)
                 }
-                (Place::ClusterVpc, None) => {
-                    expected(AddressClass::Private, "private access is on and the VPC's DNS settings let it take effect")
-                }
+                (Place::ClusterVpc, None) => expected(
+                    AddressClass::Private,
+                    "private access is on and the VPC's DNS settings let it take effect",
+                ),
                 (Place::ClusterVpc, Some(obstacle)) => match obstacle {
                     DnsObstacle::HostnamesDisabled => ExpectedAnswer {
                         obstacle: Some(obstacle),
-                        ..expected(AddressClass::Public, "enableDnsHostnames is false: the private zone is not in effect in the VPC")
+                        ..expected(
+                            AddressClass::Public,
+                            "enableDnsHostnames is false: the private zone is not in effect in the VPC",
+                        )
                     },
-                    DnsObstacle::SupportDisabled => {
-                        unknown("enableDnsSupport is false: the VPC's resolver does not answer".to_owned(), Some(obstacle))
-                    }
+                    DnsObstacle::SupportDisabled => unknown(
+                        "enableDnsSupport is false: the VPC's resolver does not answer".to_owned(),
+                        Some(obstacle),
+                    ),
                     DnsObstacle::OtherServers { ref servers, .. } => {
-                        let because = format!("the DHCP options name other servers ({}), which may forward or not", servers.join(", "));
+                        let because = format!(
+                            "the DHCP options name other servers ({}), which may forward or not",
+                            servers.join(", ")
+                        );
                         unknown(because, Some(obstacle))
                     }
                 },
@@ -408,7 +418,10 @@ impl Evaluation<'_, '_> {
         let interfaces = control_plane_interfaces(self.facts);
         if interfaces.is_empty() {
             missing.push(Missing {
-                what: format!("the control plane's network interfaces (description `{}`)", self.cluster.interface_description()),
+                what: format!(
+                    "the control plane's network interfaces (description `{}`)",
+                    self.cluster.interface_description()
+                ),
                 decided_by: "ec2/describe-network-interfaces.json (ec2:DescribeNetworkInterfaces)".to_owned(),
             });
         }
@@ -464,7 +477,8 @@ impl Evaluation<'_, '_> {
         if egress.is_empty() || self.standpoint.behind_proxy {
             return PublicPath::EgressNotKnown;
         }
-        let (listed, unlisted): (Vec<IpAddr>, Vec<IpAddr>) = egress.into_iter().partition(|one| admitted.contains(*one));
+        let (listed, unlisted): (Vec<IpAddr>, Vec<IpAddr>) =
+            egress.into_iter().partition(|one| admitted.contains(*one));
         match (listed.first(), unlisted.is_empty()) {
             (None, _) => PublicPath::NotListed { egress: unlisted },
             (Some(first), true) => PublicPath::Listed { egress: *first, entry: self.entry(*first) },
@@ -488,55 +502,54 @@ pub(super) fn locate(
     classes: &AddressClasses,
     missing: &mut Vec<Missing>,
 ) -> (Place, Option<Point>) {
-        let vpc = cluster_vpc(facts);
-        let in_vpc = |id: Option<&str>| match id {
-            Some(id) if Some(id) == vpc => Place::ClusterVpc,
-            Some(id) => Place::OtherVpc { vpc: id.to_owned() },
-            None => Place::Unknown,
+    let vpc = cluster_vpc(facts);
+    let in_vpc = |id: Option<&str>| match id {
+        Some(id) if Some(id) == vpc => Place::ClusterVpc,
+        Some(id) => Place::OtherVpc { vpc: id.to_owned() },
+        None => Place::Unknown,
+    };
+    if let Some(id) = &standpoint.instance {
+        let instance = facts.network.instances.iter().flatten().find(|one| one.instance_id == *id);
+        let attached = |one: &&ec2::NetworkInterface| {
+            one.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.as_deref() == Some(id))
         };
-        if let Some(id) = &standpoint.instance {
-            let instance = facts.network.instances.iter().flatten().find(|one| one.instance_id == *id);
-            let attached = |one: &&ec2::NetworkInterface| {
-                one.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.as_deref() == Some(id))
-            };
-            let interface = facts.network.network_interfaces.iter().flatten().find(attached);
-            let vpc_id = instance
-                .and_then(|one| one.vpc_id.as_deref())
-                .or_else(|| interface.and_then(|one| one.vpc_id.as_deref()));
-            if instance.is_none() && interface.is_none() {
-                missing.push(Missing {
-                    what: format!("the instance {id}"),
-                    decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
-                });
-                return (Place::Unknown, None);
-            }
-            return (in_vpc(vpc_id), Some(Point::Instance(id.clone())));
+        let interface = facts.network.network_interfaces.iter().flatten().find(attached);
+        let vpc_id =
+            instance.and_then(|one| one.vpc_id.as_deref()).or_else(|| interface.and_then(|one| one.vpc_id.as_deref()));
+        if instance.is_none() && interface.is_none() {
+            missing.push(Missing {
+                what: format!("the instance {id}"),
+                decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
+            });
+            return (Place::Unknown, None);
         }
-        let own = &standpoint.own;
-        let interface = |address: &IpAddr| {
-            let mut holders = facts.network.network_interfaces.iter().flatten().filter(|one| has(one, *address));
-            let first = holders.next()?;
-            // Two VPCs may use the same range: then the address alone does not tell.
-            holders.next().is_none().then_some(first)
-        };
-        if let Some(found) = own.iter().find_map(interface) {
-            return (in_vpc(found.vpc_id.as_deref()), Some(Point::Interface(found.network_interface_id.clone())));
-        }
-        let private = own.iter().find(|address| classes.of(**address) == AddressClass::Private);
-        let public = own.iter().find(|address| classes.of(**address) == AddressClass::Public);
-        match (private, public) {
-            (Some(address), _) if standpoint.declared => {
-                let mut holders = facts.network.subnets.iter().flatten().filter(|one| covers(one, *address));
-                match (holders.next(), holders.next()) {
-                    (Some(one), None) => (in_vpc(Some(&one.vpc_id)), Some(Point::Address(*address))),
-                    (None, _) => (Place::OutsideAddress, Some(Point::Address(*address))),
-                    _ => (Place::Unknown, None),
-                }
-            }
-            (_, Some(address)) => (Place::Internet, Some(Point::Address(*address))),
-            _ => (Place::Unknown, None),
-        }
+        return (in_vpc(vpc_id), Some(Point::Instance(id.clone())));
     }
+    let own = &standpoint.own;
+    let interface = |address: &IpAddr| {
+        let mut holders = facts.network.network_interfaces.iter().flatten().filter(|one| has(one, *address));
+        let first = holders.next()?;
+        // Two VPCs may use the same range: then the address alone does not tell.
+        holders.next().is_none().then_some(first)
+    };
+    if let Some(found) = own.iter().find_map(interface) {
+        return (in_vpc(found.vpc_id.as_deref()), Some(Point::Interface(found.network_interface_id.clone())));
+    }
+    let private = own.iter().find(|address| classes.of(**address) == AddressClass::Private);
+    let public = own.iter().find(|address| classes.of(**address) == AddressClass::Public);
+    match (private, public) {
+        (Some(address), _) if standpoint.declared => {
+            let mut holders = facts.network.subnets.iter().flatten().filter(|one| covers(one, *address));
+            match (holders.next(), holders.next()) {
+                (Some(one), None) => (in_vpc(Some(&one.vpc_id)), Some(Point::Address(*address))),
+                (None, _) => (Place::OutsideAddress, Some(Point::Address(*address))),
+                _ => (Place::Unknown, None),
+            }
+        }
+        (_, Some(address)) => (Place::Internet, Some(Point::Address(*address))),
+        _ => (Place::Unknown, None),
+    }
+}
 
 impl PublicPath {
     /// Whether it lets the standpoint in.
@@ -600,7 +613,9 @@ impl Prediction {
     pub fn hops(&self) -> Vec<Hop> {
         let private = || {
             let blocked = self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable);
-            blocked.or(self.private.first()).map(|path| path.trace.forward.iter().chain(&path.trace.back).cloned().collect())
+            blocked
+                .or(self.private.first())
+                .map(|path| path.trace.forward.iter().chain(&path.trace.back).cloned().collect())
         };
         let public = || match &self.public {
             PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) => {

@@ -150,9 +150,10 @@ pub fn predict(
 pub fn management_endpoint<'f>(network: &'f ec2::Network, vpc: &str) -> Option<&'f ec2::VpcEndpoint> {
     network.vpc_endpoints.iter().flatten().find(|endpoint| {
         endpoint.vpc_id.as_deref() == Some(vpc)
-            && endpoint.service_name.as_deref().is_some_and(|name| {
-                name.rsplit('.').next() == Some("eks") && name.contains("amazonaws")
-            })
+            && endpoint
+                .service_name
+                .as_deref()
+                .is_some_and(|name| name.rsplit('.').next() == Some("eks") && name.contains("amazonaws"))
     })
 }
 

@@ -610,7 +610,9 @@ impl Reader<'_> {
 
     fn expectation(&mut self, node: &Node, clusters: &Names, vantages: &Names) -> Vec<Expectation> {
         let what = "an entry of `expect`";
-        let Some(fields) = self.fields(node, what, &["cluster", "target", "from", "reachable", "via"]) else { return Vec::new() };
+        let Some(fields) = self.fields(node, what, &["cluster", "target", "from", "reachable", "via"]) else {
+            return Vec::new();
+        };
         for key in ["cluster", "from", "reachable"] {
             if fields.entry(key).is_none() {
                 self.lacks(&fields, key, what);
@@ -884,7 +886,8 @@ fn plan_cells(
         let contradiction = |message: String| Contradiction { cluster, target, vantage, message };
         // An intent is about the cluster's own endpoint.
         if target.is_kubernetes()
-            && let Some(message) = contradicts_intent(&clusters[cluster], &vantages[vantage], &expectation, classes) {
+            && let Some(message) = contradicts_intent(&clusters[cluster], &vantages[vantage], &expectation, classes)
+        {
             contradictions.push(contradiction(message));
         }
         if let Some((index, first)) = places.get(&(cluster, target, vantage)) {

@@ -227,7 +227,16 @@ fn seen(observed: Reachability) -> Seen {
 }
 
 fn case(intended: Intended, configured: Reachability, seen: &Seen) -> Case<'_> {
-    Case { intended, via: None, configured, configured_via: None, seen, window_open: false, contradicted: false, undecided: false }
+    Case {
+        intended,
+        via: None,
+        configured,
+        configured_via: None,
+        seen,
+        window_open: false,
+        contradicted: false,
+        undecided: false,
+    }
 }
 
 #[test]

@@ -1,0 +1,16 @@
+//! `kubereach facts`: the provider's configuration as a folder of plain JSON.
+
+mod pull;
+
+use std::process::ExitCode;
+
+use super::arguments::{FactsArguments, FactsCommand, PullProvider};
+use crate::input::InputErrors;
+
+pub(super) fn main(arguments: &FactsArguments) -> Result<ExitCode, InputErrors> {
+    match &arguments.command {
+        FactsCommand::Pull(pull) => match &pull.provider {
+            PullProvider::Eks(eks) => pull::eks(eks),
+        },
+    }
+}

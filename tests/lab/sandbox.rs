@@ -89,6 +89,7 @@ impl Sandbox {
         }
         self.values.insert("dir".to_owned(), WORK.to_owned());
         self.values.insert("kubereach".to_owned(), env!("CARGO_BIN_EXE_kubereach").to_owned());
+        self.values.insert("eks".to_owned(), EKS_HOST.to_owned());
         self.values.insert("now".to_owned(), jiff::Timestamp::now().to_string());
         Ok(())
     }
@@ -529,6 +530,8 @@ static STAGE: Mutex<String> = Mutex::new(String::new());
 
 const LONGEST_CASE: Duration = Duration::from_mins(1);
 const LONGEST_START: Duration = Duration::from_secs(15);
+/// The endpoint of the clusters under `scenarios/lab/bases`.
+const EKS_HOST: &str = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com";
 const WORK: &str = "/run/lab/work";
 const BIND: &str = "/run/lab/bind";
 const SERVER_ADDRESSES: [&str; 7] =

@@ -27,6 +27,7 @@ use self::{
 use crate::{
     causes,
     client::ClientEnvironment,
+    facts::planned::PlannedChange,
     input::{InputError, InputErrors},
     report::{Cell, CellTarget, Finding, Intended, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
@@ -57,6 +58,8 @@ pub struct Settings {
     pub investigate: bool,
     /// Send nothing to any cluster: evaluate the configuration only.
     pub predict: bool,
+    /// What is to be evaluated as if it were configured already; for predictions only.
+    pub planned: Vec<PlannedChange>,
     /// Read the provider's configuration live only when something turned out to be wrong.
     pub configuration_in_need: bool,
 }
@@ -74,6 +77,7 @@ impl Default for Settings {
             credentials: None,
             investigate: true,
             predict: false,
+            planned: Vec::new(),
             configuration_in_need: false,
         }
     }
@@ -213,6 +217,7 @@ async fn predict(
     let mut plan = plan.clone();
     let mut cells: Vec<(usize, Cell)> = Vec::with_capacity(plan.cells.len());
     let mut configuration = Vec::new();
+    let mut changed = false;
     let mut by_cluster: Vec<Vec<usize>> = vec![Vec::new(); plan.clusters.len()];
     for (index, cell) in plan.cells.iter().enumerate() {
         by_cluster[cell.cluster].push(index);
@@ -229,12 +234,25 @@ async fn predict(
         let mut described = plan.clusters[cluster].clone();
         configuration::complete(&plan.file, &mut described, &state)?;
         plan.clusters[cluster] = described;
-        let evaluated = Evaluated::of(&state);
+        let planned = state.planned(&settings.planned, &plan.clusters[cluster].name, plan.clusters.len() == 1);
+        changed |= planned.is_some();
+        let now = planned.is_some().then(|| Evaluated::of(&state));
+        let evaluated = Evaluated::of(planned.as_ref().unwrap_or(&state));
         let frame = Frame { plan: &plan, settings, started_at };
-        let own: Vec<Cell> =
-            indices.iter().map(|index| frame.judge(*index, &evaluated, Probed::nothing(), None, None)).collect();
+        let judge = |index: &usize| {
+            let mut cell = frame.judge(*index, &evaluated, Probed::nothing(), None, None);
+            cell.configured_now = now.as_ref().map(|now| frame.configured(now, *index));
+            cell
+        };
+        let own: Vec<Cell> = indices.iter().map(judge).collect();
         configuration.extend(frame.configuration_findings(cluster, &evaluated, &own, None));
         cells.extend(indices.iter().copied().zip(own));
+    }
+    if !settings.planned.is_empty() && !changed {
+        let known: Vec<&str> = plan.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        return Err(InputError::new("the planned change concerns no cluster of the scenario whose facts are known")
+            .help(format!("name the cluster as in `--set CLUSTER.SETTING=VALUE`; known clusters: {}", known.join(", ")))
+            .into());
     }
     cells.sort_by_key(|(index, _)| *index);
     let cells = cells.into_iter().map(|(_, cell)| cell).collect();

@@ -16,9 +16,15 @@ use super::Event;
 use crate::{
     causes::Update,
     client::{host::recognise, parse_server_url},
-    facts::{self, Facts, eks},
+    facts::{
+        self, Facts,
+        planned::{self, PlannedChange},
+    },
     input::{InputError, InputErrors},
-    model::{eks::Standpoint, eks_api},
+    model::{
+        eks::{self, Standpoint},
+        eks_api,
+    },
     report::Provider,
     scenario::{Cluster, ProviderBlock, Vantage, VantageKind},
 };
@@ -40,6 +46,8 @@ pub(super) struct State {
     pub(super) missing: Option<String>,
     /// The update of the endpoint that is, or was until just now, under way.
     pub(super) update: Option<Update>,
+    /// The facts are as they would be after a change that nobody has made yet.
+    pub(super) planned: bool,
 }
 
 /// A live API.
@@ -134,7 +142,18 @@ impl State {
             return Self { missing: Some(missing), ..Self::default() };
         }
         let update = in_progress(&facts, now.is_some()).or_else(|| just_ended(&facts, now?));
-        Self { facts: Some(Arc::new(facts)), missing: None, update }
+        Self { facts: Some(Arc::new(facts)), missing: None, update, planned: false }
+    }
+
+    /// As it would be after those of the changes that concern this cluster; `None` where none does.
+    pub(super) fn planned(&self, changes: &[PlannedChange], cluster: &str, alone: bool) -> Option<Self> {
+        let facts = self.facts.as_ref()?;
+        let edits = planned::edits(changes, cluster, alone, facts);
+        if edits.is_empty() {
+            return None;
+        }
+        let edited = planned::edited(facts, eks::cluster_vpc(facts), &edits);
+        Some(Self { facts: Some(Arc::new(edited)), planned: true, ..self.clone() })
     }
 }
 
@@ -239,7 +258,7 @@ fn just_ended(facts: &Facts, now: Timestamp) -> Option<Update> {
 }
 
 /// The newest update that concerns who can reach the endpoint.
-fn newest_update(facts: &Facts) -> Option<&eks::Update> {
+fn newest_update(facts: &Facts) -> Option<&facts::eks::Update> {
     facts.updates.iter().find(|update| update.kind.as_deref().is_some_and(|kind| ENDPOINT_UPDATES.contains(&kind)))
 }
 

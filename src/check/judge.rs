@@ -144,6 +144,12 @@ impl Frame<'_> {
         Some(Predicted { standpoint, cluster, management })
     }
 
+    /// What is configured for a cell that nobody probed.
+    pub(super) fn configured(&self, evaluated: &Evaluated<'_>, index: usize) -> Reachability {
+        let predicted = self.predicted(evaluated, index, &Observation::default());
+        predicted.as_ref().map_or(Reachability::Unknown, Predicted::configured)
+    }
+
     /// Judges one cell after its last round, or without any when it is only predicted.
     pub(super) fn judge(
         &self,
@@ -259,6 +265,7 @@ impl Frame<'_> {
             provider: cluster.provider,
             intended: planned.intended,
             configured,
+            configured_now: None,
             observed: seen.observed,
             verdict: decided,
             via: seen.via.or_else(|| if probes { None } else { predicted.as_ref().and_then(Predicted::via) }),
@@ -316,7 +323,7 @@ impl Frame<'_> {
             intent: cluster.intent.as_ref(),
             vantages: &vantages,
             kubeconfig_ca: client.and(cluster.ca_pem.as_deref()),
-            planned: false,
+            planned: evaluated.state.planned,
             strictness: Strictness::Verify,
             now: Timestamp::now(),
         });

@@ -174,6 +174,7 @@ fn cell(vantage: &str, intended: Intended, verdict: Verdict, findings: Vec<Findi
         provider: Provider::Generic,
         intended,
         configured: Reachability::Unknown,
+        configured_now: None,
         observed: Reachability::Unknown,
         verdict,
         via: None,

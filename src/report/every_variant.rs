@@ -123,6 +123,7 @@ fn cell(cluster: &str, vantage: &str, verdict: Verdict) -> Cell {
         provider: Provider::Eks,
         intended: Intended::Reachable,
         configured: Reachability::Unknown,
+        configured_now: None,
         observed: Reachability::Unreachable,
         verdict,
         via: None,

@@ -142,6 +142,9 @@ pub struct Cell {
     pub intended: Intended,
     /// What the provider's configuration allows.
     pub configured: Reachability,
+    /// What it allows today, where `configured` is that of a planned change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub configured_now: Option<Reachability>,
     /// What happens.
     pub observed: Reachability,
     /// The three side by side.

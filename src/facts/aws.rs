@@ -247,6 +247,9 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
                 let there = living(&document["TransitGatewayRouteTables"], |state| !state.starts_with("delet"));
                 about(Action::SearchTransitGatewayRoutes, ids(&there, "TransitGatewayRouteTableId"))
             }
+            Action::ListCertificateAuthorities => {
+                about(Action::DescribeCertificateAuthority, ids(&document["certificateAuthorities"], "id"))
+            }
             Action::ListUpdates => {
                 let updates = document["updateIds"].as_array().map(Vec::as_slice).unwrap_or_default();
                 about(Action::DescribeUpdate, newest(updates.iter().filter_map(Value::as_str).filter(file_name_part)))

@@ -33,6 +33,8 @@ actions! {
     eks: DescribeCluster,
     eks: ListUpdates,
     eks: DescribeUpdate,
+    eks: ListCertificateAuthorities,
+    eks: DescribeCertificateAuthority,
     ec2: DescribeVpcs,
     ec2: DescribeVpcAttribute,
     ec2: DescribeManagedPrefixLists,
@@ -73,6 +75,7 @@ impl Action {
         matches!(
             self,
             Self::DescribeUpdate
+                | Self::DescribeCertificateAuthority
                 | Self::DescribeVpcAttribute
                 | Self::GetManagedPrefixListEntries
                 | Self::SearchTransitGatewayRoutes
@@ -85,6 +88,9 @@ impl Action {
         match self {
             Self::DescribeCluster => "the cluster: whether its endpoint is public, private and for whom",
             Self::ListUpdates | Self::DescribeUpdate => "whether a change of the cluster is still under way",
+            Self::ListCertificateAuthorities | Self::DescribeCertificateAuthority => {
+                "which certificate authorities the cluster has, and which of them signs"
+            }
             Self::DescribeVpcs => "the VPCs and their address ranges",
             Self::DescribeVpcAttribute | Self::DescribeDhcpOptions => "which address a name has inside a VPC",
             Self::DescribeManagedPrefixLists | Self::GetManagedPrefixListEntries => {

@@ -158,6 +158,12 @@ impl Clients {
             Action::DescribeCluster => send!(eks.describe_cluster().name(cluster)),
             Action::ListUpdates => send_page!(eks.list_updates().name(cluster), LARGE_PAGE_OF_EKS),
             Action::DescribeUpdate => send!(eks.describe_update().name(cluster).update_id(id)),
+            Action::ListCertificateAuthorities => {
+                send_page!(eks.list_certificate_authorities().cluster_name(cluster), LARGE_PAGE_OF_EKS)
+            }
+            Action::DescribeCertificateAuthority => {
+                send!(eks.describe_certificate_authority().cluster_name(cluster).certificate_authority_id(id))
+            }
             Action::DescribeVpcs => send_page!(ec2.describe_vpcs(), LARGE_PAGE),
             Action::DescribeVpcAttribute => {
                 let attribute = VpcAttributeName::from(call.attribute.unwrap_or_default());
@@ -173,7 +179,8 @@ impl Clients {
             Action::SearchTransitGatewayRoutes => {
                 let states = Filter::builder().name("state").values("active").values("blackhole").build();
                 let search = ec2.search_transit_gateway_routes().transit_gateway_route_table_id(id).filters(states);
-                send_page!(search, LARGE_PAGE)
+                // A thousand without saying so.
+                send!(search.set_next_token(token))
             }
             Action::DescribeDhcpOptions => send_page!(ec2.describe_dhcp_options(), LARGE_PAGE),
             Action::DescribeSubnets => send_page!(ec2.describe_subnets(), LARGE_PAGE),

@@ -1,5 +1,6 @@
 """A region on an AWS-compatible server: made through its API, and read back by the command line's own parser.
 
+    world.py serve             runs such a server on a free port of loopback, prints its URL, ends with its stdin
     world.py seed URL          makes VPCs, gateways, peering, endpoints, instances and an EKS cluster called prod
     world.py read URL DIR      writes what boto3 gives for every action of a pull, as the folder's files
 """
@@ -15,6 +16,17 @@ import boto3
 from botocore.config import Config
 
 REGION = "eu-west-1"
+
+
+def serve():
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    print(f"http://{host}:{port}", flush=True)
+    sys.stdin.read()
+    server.stop()
 
 
 def client(service, url):
@@ -168,4 +180,4 @@ def as_command_line(value):
 
 
 if __name__ == "__main__":
-    {"seed": seed, "read": read}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "seed": seed, "read": read}[sys.argv[1]](*sys.argv[2:])

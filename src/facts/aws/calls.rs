@@ -353,7 +353,7 @@ const CALL_LIMIT: Duration = Duration::from_mins(2);
 const CREDENTIALS_LIMIT: Duration = Duration::from_secs(60);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// The first try included.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 5;
 const MOST_PAGES: usize = 1_000;
 /// The largest pages that the operations allow.
 const LARGE_PAGE: i32 = 1_000;

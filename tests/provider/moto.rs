@@ -26,6 +26,7 @@ pub(crate) fn python() -> Result<PathBuf, String> {
 }
 
 fn every_document_is_what_the_command_line_prints() -> Result<(), String> {
+    let _among_others = crate::recorded::MACHINE.read();
     let server = Server::start()?;
     world(&["seed", &server.url])?;
     let home = tempfile::tempdir().unwrap();

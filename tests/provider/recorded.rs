@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Command, Output},
+    sync::RwLock,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,10 @@ use kubereach::{
     },
 };
 use libtest_mimic::Trial;
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::{TimeVal, TimeValLike},
+};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -28,13 +33,26 @@ type Test = fn();
 pub(crate) fn trials() -> Vec<Trial> {
     let trial = |(name, test): &(&'static str, Test)| {
         let test = *test;
+        let alone = *name == "calls_run_at_the_same_time";
         Trial::test(*name, move || {
+            // A failed test poisons the lock, which holds nothing.
+            let _alone = alone.then(|| MACHINE.write());
+            let _among_others = (!alone).then(|| MACHINE.read());
             test();
             Ok(())
         })
     };
     TRIALS.iter().map(trial).collect()
 }
+
+/// Held by every case; whole by the one that measures time.
+pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
+
+/// The issue's figure.
+const MOST_OF_THE_CHAIN: f64 = 1.3;
+const MOST_TRIES: usize = 30;
+/// Calls of a pull from [`documents::region`].
+const CALLS: usize = 36;
 
 const TRIALS: &[(&str, Test)] = &[
     ("every_document_arrives_whole", every_document_arrives_whole),
@@ -214,21 +232,62 @@ fn nothing_but_the_policy_is_asked() {
 }
 
 /// The longest chain is two calls: a list, then what its items are asked for.
+///
+/// The best of some pulls counts: what else this machine does is no part of the figure. Nor, in a build that is not
+/// optimised, is the time that the processor spends in it.
 fn calls_run_at_the_same_time() {
-    let house = House::new(AwsApi { latency_ms: 100, ..AwsApi::default() });
     let chain = Duration::from_millis(200);
-    let best = (0..5)
-        .map(|_| {
-            let begun = Instant::now();
-            house.pull().unwrap();
-            begun.elapsed()
-        })
-        .min()
-        .unwrap();
-    let calls = house.requests().len() / 5;
-    let ratio = best.as_secs_f64() / chain.as_secs_f64();
-    println!("provider: {calls} calls of 100 ms in {} ms: {ratio:.2} × the longest chain", best.as_millis());
-    assert!(ratio <= 1.3, "{ratio:.2} × the longest chain, 1.3 were allowed");
+    let house = House::new(AwsApi { latency_ms: 100, ..AwsApi::default() });
+    let (mut best, mut told) = (f64::INFINITY, String::new());
+    for round in 0..MOST_TRIES {
+        let (begun, busy) = (Instant::now(), processor_time());
+        house.pull().unwrap();
+        let (wall, busy) = (begun.elapsed(), processor_time().saturating_sub(busy));
+        let requests = house.requests().split_off(round * CALLS);
+        assert_eq!(requests.len(), CALLS);
+        let longest = longest_chain(&requests);
+        let counted = if cfg!(debug_assertions) { wall.saturating_sub(busy) } else { wall };
+        let ratio = counted.as_secs_f64() / chain.as_secs_f64();
+        // A chain that is too long is no matter of the processor.
+        let judged = if longest > 2 { f64::INFINITY } else { ratio };
+        if judged < best {
+            best = judged;
+            told = format!(
+                "{CALLS} calls of 100 ms, at most {longest} in a row, in {} ms: {:.2} × the longest chain; {} ms of it \
+                 on the processor",
+                wall.as_millis(),
+                wall.as_secs_f64() / chain.as_secs_f64(),
+                busy.as_millis(),
+            );
+        }
+        if best <= MOST_OF_THE_CHAIN {
+            break;
+        }
+    }
+    println!("provider: {told}");
+    assert!(best <= MOST_OF_THE_CHAIN, "{best:.2} × the longest chain, {MOST_OF_THE_CHAIN} were allowed: {told}");
+}
+
+/// How many requests came one after the other: each after the answer to the one before it.
+fn longest_chain(requests: &[Value]) -> usize {
+    let time = |request: &Value, name: &str| request[name].as_f64().unwrap();
+    let mut by_answer: Vec<(f64, f64)> =
+        requests.iter().map(|request| (time(request, "answered"), time(request, "arrived"))).collect();
+    by_answer.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let (mut length, mut last) = (0, f64::NEG_INFINITY);
+    for (answered, arrived) in by_answer {
+        if arrived >= last {
+            (length, last) = (length + 1, answered);
+        }
+    }
+    length
+}
+
+/// What this process has had of the processors so far.
+fn processor_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let micros = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap();
+    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
 }
 
 fn the_command_writes_and_tells() {

@@ -142,7 +142,8 @@ def read(url, folder):
     def keep(service, operation, suffix="", **parameters):
         api = ec2 if service == "ec2" else eks
         method = stem(operation).replace("-", "_")
-        if api.can_paginate(method):
+        # With pages joined, the parser would leave out whether there are more routes.
+        if api.can_paginate(method) and operation != "SearchTransitGatewayRoutes":
             document = api.get_paginator(method).paginate(**parameters).build_full_result()
         else:
             document = getattr(api, method)(**parameters)

@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -69,7 +69,12 @@ pub struct AwsFault {
 impl AwsApi {
     pub(super) async fn start(&self, running: &mut Running) -> Result<(), ServerError> {
         let left = self.faults.iter().map(|fault| fault.times).collect();
-        let state = Arc::new(State { api: self.clone(), left: Mutex::new(left), asked: Mutex::default() });
+        let state = Arc::new(State {
+            api: self.clone(),
+            left: Mutex::new(left),
+            asked: Mutex::default(),
+            begun: Instant::now(),
+        });
         let handler = move |stream| {
             let state = Arc::clone(&state);
             async move {
@@ -90,7 +95,18 @@ struct State {
     api: AwsApi,
     /// How often each fault still happens.
     left: Mutex<Vec<Option<u32>>>,
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<Logged>>,
+    begun: Instant,
+}
+
+/// A request and when it was here, in milliseconds since the server's start.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Logged {
+    #[serde(flatten)]
+    asked: Asked,
+    arrived: f64,
+    answered: Option<f64>,
 }
 
 /// One request: what `GET /requests` tells of it.
@@ -106,6 +122,8 @@ struct Asked {
 
 impl State {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let now = || self.begun.elapsed().as_secs_f64() * 1_000.0;
+        let arrived = now();
         if request.method() == Method::GET && request.uri().path() == "/requests" {
             let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
             return respond(StatusCode::OK, "application/json", json!(asked).to_string());
@@ -118,24 +136,32 @@ impl State {
         } else {
             Asked::by_path(request.uri().path(), request.uri().query().unwrap_or_default())
         };
-        let before = {
+        let (place, times) = {
             let mut log = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            log.push(asked.clone());
-            log.iter().filter(|other| **other == asked).count()
+            log.push(Logged { asked: asked.clone(), arrived, answered: None });
+            (log.len() - 1, log.iter().filter(|other| other.asked == asked).count())
         };
         tokio::time::sleep(Duration::from_millis(self.api.latency_ms)).await;
+        let response = self.respond_to(&asked, signed, times);
+        if let Some(logged) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
+            logged.answered = Some(now());
+        }
+        response
+    }
+
+    fn respond_to(&self, asked: &Asked, signed: bool, times: usize) -> Response<Full<Bytes>> {
         if !signed {
             return asked.refuse(403, "MissingAuthenticationToken", "the request is not signed");
         }
-        if let Some(fault) = self.fault(&asked) {
+        if let Some(fault) = self.fault(asked) {
             return asked.refuse(fault.status, &fault.code, &fault.message);
         }
-        let Some(mut document) = self.document(&asked) else {
+        let Some(mut document) = self.document(asked) else {
             let what = asked.id.as_deref().unwrap_or_default();
             let message = format!("No cluster found for name: {what}.");
             return asked.refuse(404, "ResourceNotFoundException", &message);
         };
-        self.cut(&asked, &mut document, before);
+        self.cut(asked, &mut document, times);
         let shapes = &TABLE[asked.service]["shapes"];
         let shape = TABLE[asked.service]["operations"][&asked.operation].as_str().unwrap_or_default();
         if asked.service == "eks" {

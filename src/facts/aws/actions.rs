@@ -1,6 +1,6 @@
 //! The one list of what the collector may ask: every request is made through it, and the IAM policy is compared with it.
 
-/// Declares the actions, in the order in which they are asked: those that others wait for come first.
+/// Declares the actions.
 macro_rules! actions {
     ($($service:ident : $name:ident),+ $(,)?) => {
         /// An action of the provider's API. All of them only read.
@@ -79,6 +79,19 @@ impl Action {
                 | Self::DescribeVpcAttribute
                 | Self::GetManagedPrefixListEntries
                 | Self::SearchTransitGatewayRoutes
+        )
+    }
+
+    /// Whether other actions wait for its answer.
+    #[must_use]
+    pub const fn leads(self) -> bool {
+        matches!(
+            self,
+            Self::ListUpdates
+                | Self::ListCertificateAuthorities
+                | Self::DescribeVpcs
+                | Self::DescribeManagedPrefixLists
+                | Self::DescribeTransitGatewayRouteTables
         )
     }
 

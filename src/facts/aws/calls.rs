@@ -289,7 +289,7 @@ where
 /// A service's error by its code: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>.
 fn classify(code: Option<&str>, message: Option<&str>, status: u16) -> CallError {
     let code = code.unwrap_or_default();
-    let words = match (code, message) {
+    let words = match (code, message.filter(|message| !message.is_empty())) {
         ("", None) => format!("HTTP {status}"),
         ("", Some(message)) => format!("HTTP {status}: {message}"),
         (code, None) => format!("{code} (HTTP {status})"),

@@ -55,6 +55,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "the kubeconfig alone",
         predicate: Some(skips_tls_verification),
+        configuration: None,
     },
     Cause {
         code: "client-exec-plugin-unavailable",
@@ -136,6 +137,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["lookup socks5h", "lookup http", "proxy: unknown scheme", "invalid proxy"],
         decided_by: "the environment alone",
         predicate: Some(proxy_settings_invalid),
+        configuration: None,
     },
     Cause {
         code: "client-clock-skew",

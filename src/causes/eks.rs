@@ -1,7 +1,7 @@
 //! Causes of Amazon EKS and its VPC. All but one need the provider's configuration.
 
 use super::{
-    BY_CONFIGURATION, Cause, CellView, Need, Told,
+    BY_CONFIGURATION, Cause, CellView, Need, Told, configuration,
     recipes::{
         eks_add, eks_drop, eks_mode, eks_wait, kubeconfig_renew, network_acl_add, route_add, security_group_add,
         vpc_endpoint_add,
@@ -35,6 +35,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_TROUBLESHOOTING,
         kubectl: SILENT,
         decided_by: "the NAT gateways of the node subnets against the list",
+        configuration: Some(configuration::endpoint::node_egress_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -49,6 +50,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: SILENT,
         decided_by: "`endpointPublicAccess` in `aws eks describe-cluster`",
+        configuration: Some(configuration::endpoint::public_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -60,6 +62,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: SILENT,
         decided_by: "`endpointPrivateAccess` in `aws eks describe-cluster`",
+        configuration: Some(configuration::endpoint::private_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -89,6 +92,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_API,
         kubectl: SILENT,
         decided_by: "status and health in `aws eks describe-cluster`",
+        configuration: Some(configuration::endpoint::not_healthy),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -100,6 +104,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: concat!("# Remove the cause that the error names, repeat the update, then:\n", eks_wait!()),
         docs: sources::EKS_API,
         decided_by: "`aws eks describe-update` of the newest update",
+        configuration: Some(configuration::endpoint::update_failed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -111,6 +116,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: concat!("# List the public egress address instead:\n", eks_add!("<egress address>/32")),
         docs: sources::EKS_ENDPOINT,
         decided_by: "the entry itself",
+        configuration: Some(configuration::limits::cidr_not_accepted),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -122,6 +128,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: eks_mode!("publicAccessCidrs=<minimal list>"),
         docs: sources::EKS_QUOTAS,
         decided_by: "the number of entries of the minimal list",
+        configuration: Some(configuration::limits::over_quota),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -133,6 +140,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: eks_mode!("endpointPublicAccess=false,endpointPrivateAccess=true"),
         docs: sources::EKSCTL_ENDPOINTS,
         decided_by: "the two flags of the plan",
+        configuration: Some(configuration::endpoint::both_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -150,6 +158,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_API,
         kubectl: &["failed calling webhook"],
         decided_by: "the route tables of the cluster subnets",
+        configuration: Some(configuration::endpoint::control_plane_egress_unrouted),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -161,6 +170,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_DNS,
         kubectl: &["server misbehaving", "i/o timeout"],
         decided_by: "`aws ec2 describe-vpc-attribute --attribute enableDnsSupport`",
+        configuration: Some(configuration::network::dns_support_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -172,6 +182,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_DNS,
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-vpc-attribute --attribute enableDnsHostnames`",
+        configuration: Some(configuration::network::dns_hostnames_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -183,6 +194,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: NO_NAME,
         decided_by: "the same name asked of 169.254.169.253 from the same host",
+        configuration: Some(configuration::network::dhcp_lacks_amazon_dns),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -216,6 +228,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::ROUTE53_PRIVATE_ZONES,
         kubectl: NO_NAME,
         decided_by: "`aws route53resolver list-resolver-rule-associations` and `aws route53 list-hosted-zones-by-vpc`",
+        configuration: Some(configuration::network::resolver_shadows),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -312,6 +325,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_PEERING,
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-vpc-peering-connections`",
+        configuration: Some(configuration::network::peering_unusable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -323,6 +337,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::TGW_ATTACHMENTS,
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-transit-gateway-vpc-attachments`",
+        configuration: Some(configuration::network::attachment_unusable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -360,6 +375,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::TGW_ATTACHMENTS,
         kubectl: SILENT,
         decided_by: "the client's range against all CIDRs of the VPC",
+        configuration: Some(configuration::network::overlaps),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -372,6 +388,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: eks_mode!("subnetIds=<subnet 1>,<subnet 2>"),
         docs: sources::EKS_NETWORK,
         decided_by: "AvailableIpAddressCount of each cluster subnet",
+        configuration: Some(configuration::network::short_of_addresses),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -393,6 +410,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "the host's name",
         predicate: Some(management_endpoint),
+        configuration: Some(configuration::management::is_not_kubernetes),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -404,6 +422,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         kubectl: &["could not connect to the endpoint url"],
         decided_by: "`aws ec2 describe-vpc-endpoints`",
+        configuration: Some(configuration::management::unavailable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -414,6 +433,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "aws ec2 modify-vpc-endpoint --vpc-endpoint-id <vpce> --private-dns-enabled",
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         decided_by: "PrivateDnsEnabled of the endpoint, and both DNS attributes of the VPC",
+        configuration: Some(configuration::management::private_dns_off),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -435,6 +455,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         kubectl: &["no vpc endpoint policy allows"],
         decided_by: "the message of the 403",
+        configuration: Some(configuration::management::policy_denies),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -446,6 +467,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_SIBLING_NAMES,
         kubectl: NO_NAME,
         decided_by: "the sibling name asked of a public resolver",
+        configuration: Some(configuration::management::hides_sibling_names),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -458,6 +480,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: concat!("# Add the IPv6 sources in use first, then:\n", eks_drop!("::/0")),
         docs: sources::EKS_API,
         decided_by: "the list, family by family",
+        configuration: Some(configuration::allow_lists::one_family_open),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -470,6 +493,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: eks_mode!("endpointPrivateAccess=true"),
         docs: sources::EKS_ENDPOINT,
         decided_by: "`endpointPrivateAccess`",
+        configuration: Some(configuration::endpoint::node_traffic_leaves_vpc),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -482,6 +506,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "aws ec2 authorize-security-group-ingress --group-id <sg> --ip-permissions 'IpProtocol=-1,UserIdGroupPairs=[{GroupId=<sg>}]'",
         docs: sources::EKS_SECURITY_GROUPS,
         decided_by: "the rules of the cluster security group",
+        configuration: Some(configuration::network::group_rules_insufficient),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -493,6 +518,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "# Correct the field that the evidence names in the plan.",
         docs: sources::EKS_NETWORK,
         decided_by: "the plan itself",
+        configuration: Some(configuration::limits::network_invalid),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -519,6 +545,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: kubeconfig_renew!(),
         docs: sources::EKS_ACTIVATE_CA,
         decided_by: "the authorities that EKS lists against the kubeconfig's bundle",
+        configuration: Some(configuration::endpoint::successor_not_trusted),
         ..BY_CONFIGURATION
     },
 ];

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{
-    BY_CONFIGURATION, Cause, CellView, Need, Told, by_code,
+    BY_CONFIGURATION, Cause, CellView, Need, Told, by_code, configuration,
     dns::{answer_still_running_out, is_private_name},
     lookups::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
@@ -38,6 +38,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_API,
         kubectl: &["i/o timeout", "tls handshake timeout"],
         decided_by: "`aws eks describe-update`",
+        configuration: Some(configuration::endpoint::update_in_progress),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -114,6 +115,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "the file or permission that the evidence names",
         predicate: Some(facts_missing),
+        configuration: Some(configuration::gaps::facts_missing),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -217,6 +219,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "the same probe after the repair, or the provider's configuration",
         predicate: Some(unreachable_for_another_reason),
+        configuration: None,
     },
     Cause {
         code: "unexplained",

@@ -25,6 +25,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["user \"system:anonymous\" cannot"],
         decided_by: "Nothing more is needed: the network is fine.",
         predicate: Some(reachable_without_identity),
+        configuration: None,
     },
     Cause {
         code: "http-identity-not-permitted",
@@ -46,6 +47,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "`kubectl auth whoami` tells which identity the server sees; 401 even there means that it sees none.",
         predicate: Some(identity_not_permitted),
+        configuration: None,
     },
     Cause {
         code: "http-server-degraded",
@@ -67,6 +69,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "`/readyz?verbose` names the check that fails.",
         predicate: Some(server_degraded),
+        configuration: None,
     },
     Cause {
         code: "http-not-a-kubernetes-api",
@@ -87,6 +90,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "The status, the `Server` header and the redirect of the answer tell who answers.",
         predicate: Some(not_a_kubernetes_api),
+        configuration: None,
     },
     Cause {
         code: "http-no-response-after-tls",
@@ -107,6 +111,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "The same request over HTTP/1.1: if it is answered, a box on the path breaks HTTP/2.",
         predicate: Some(no_response_after_tls),
+        configuration: None,
     },
     Cause {
         code: "http-api-tunnel-down",
@@ -123,6 +128,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["error dialing backend", "no agent available", "10250: i/o timeout"],
         decided_by: "`kubectl get nodes` from the same vantage: if it works while logs fail, the tunnel is down.",
         predicate: None,
+        configuration: None,
     },
 ];
 

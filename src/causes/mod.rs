@@ -1,10 +1,12 @@
 //! The catalogue of causes: one list, one file a family. `explain`, `docs/causes.md` and the tests are made from it.
 //!
-//! A cause is data plus one pure predicate over a [`CellView`]. It signs with evidence or stays silent; it never
-//! guesses. [`diagnose`] asks each cause once and ranks those that signed.
+//! A cause is data plus a pure predicate over a [`CellView`], or over a [`ConfigurationView`], or both. It signs with
+//! evidence or stays silent; it never guesses. [`diagnose`] asks each cause about a probed cell, [`lint`] about a
+//! cluster's configuration; both rank those that signed.
 
 mod aks;
 mod client;
+pub mod configuration;
 mod dns;
 mod eks;
 mod evidence;
@@ -24,12 +26,19 @@ mod tls;
 
 use std::{collections::BTreeSet, time::Duration};
 
+pub use configuration::{ConfigurationView, KnownVantage, Strictness, lint};
 use jiff::Timestamp;
 use kubereach_probes::Observation;
 
 use crate::{
     client::ClientEnvironment,
-    report::{Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
+    facts::Facts,
+    model::{
+        eks::{Prediction, Standpoint},
+        eks_api::ManagementPrediction,
+        network::Network,
+    },
+    report::{CellTarget, Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
 };
 
 /// A cause that kubereach can name.
@@ -55,8 +64,10 @@ pub struct Cause {
     pub kubectl: &'static [&'static str],
     /// The one next probe or fact that tells it from its rivals.
     pub decided_by: &'static str,
-    /// Signs when it fits; `None` for causes that need provider configuration, which this version does not read.
+    /// Signs when it fits a probed cell; `None` for causes that only a configuration shows.
     pub predicate: Option<fn(&CellView<'_>) -> Option<Told>>,
+    /// Signs, once for each thing that is wrong, when it fits a cluster's configuration; no packet is sent for it.
+    pub configuration: Option<fn(&ConfigurationView<'_>) -> Vec<Told>>,
 }
 
 /// What a cause needs to be told.
@@ -81,6 +92,8 @@ pub struct CellView<'a> {
     pub vantage: &'a str,
     /// The vantage's kind, as the scenario's key: `local`, `proxy`, `model` …
     pub vantage_kind: &'a str,
+    /// What is to be reached.
+    pub target: CellTarget,
     /// Host of the endpoint; empty when not known.
     pub host: &'a str,
     /// Port of the endpoint.
@@ -95,6 +108,12 @@ pub struct CellView<'a> {
     pub intended_via: Option<Via>,
     /// Who says so.
     pub origin: &'a str,
+    /// What the provider's configuration allows.
+    pub configured: Reachability,
+    /// The configuration and what it means here, where it is known.
+    pub configuration: Option<Configured<'a>>,
+    /// Why the configuration is not known, where somebody tried to read it.
+    pub configuration_missing: Option<&'a str>,
     /// What happens.
     pub observed: Reachability,
     /// Class of the addresses that answered.
@@ -109,12 +128,46 @@ pub struct CellView<'a> {
     pub rounds: &'a [Round],
     /// This host as a client; for doctor only.
     pub client: Option<&'a ClientEnvironment>,
+    /// PEM text of the authorities that the client trusts for this cluster; `None` for the system's roots.
+    pub client_authorities: Option<&'a str>,
     /// The declared change, when there is one.
     pub change: Option<Change>,
     /// What the run knows beyond the probes.
     pub circumstances: Circumstances<'a>,
     /// The clock.
     pub now: Timestamp,
+}
+
+/// The configuration as one cell sees it.
+#[derive(Clone, Copy)]
+pub struct Configured<'a> {
+    /// All that is known of it.
+    pub facts: &'a Facts,
+    /// Its network, indexed.
+    pub network: &'a Network<'a>,
+    /// Where the client is in it.
+    pub standpoint: &'a Standpoint,
+    /// What it means for the cluster's own API server; `None` for another target.
+    pub prediction: Option<&'a Prediction>,
+    /// What it means for the management API; `None` for another target.
+    pub management: Option<&'a ManagementPrediction>,
+    /// The update that is, or was until just now, under way.
+    pub update: Option<&'a Update>,
+}
+
+/// An update of the endpoint that is, or was until just now, under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Its id.
+    pub id: Option<String>,
+    /// `EndpointAccessUpdate` …
+    pub kind: Option<String>,
+    /// When it began.
+    pub began: Option<Timestamp>,
+    /// When it was seen to have ended; `None` while it is under way.
+    pub ended: Option<Timestamp>,
+    /// Its state is asked for again and again; otherwise its end cannot be seen.
+    pub followed: bool,
 }
 
 /// What one round came to.
@@ -224,9 +277,20 @@ pub fn by_code(code: &str) -> Option<&'static Cause> {
     all().find(|cause| cause.code == code)
 }
 
-/// The codes that this version can tell: those with a predicate.
+/// The codes that the configuration alone can tell.
+pub fn configuration_codes() -> impl Iterator<Item = &'static str> {
+    all().filter(|cause| cause.configuration.is_some()).map(|cause| cause.code)
+}
+
+/// The codes that a probed cell can tell.
 pub fn told_codes() -> impl Iterator<Item = &'static str> {
     all().filter(|cause| cause.predicate.is_some()).map(|cause| cause.code)
+}
+
+/// Whether the code says that the configuration is not the one that the scenario means.
+#[must_use]
+pub fn is_drift(code: &str) -> bool {
+    DRIFT.contains(&code)
 }
 
 /// Asks every cause once; those that fit, most probable first.
@@ -286,31 +350,49 @@ impl Signed {
     }
 
     fn finding(self, view: &CellView<'_>) -> Finding {
-        let confidence = self.confidence();
-        let mut evidence = Vec::with_capacity(self.told.evidence.len() + 2);
-        if self.own == Severity::Error {
-            evidence.extend(expectation(view));
-        }
+        let Self { cause, mut told, own, severity, .. } = self;
         // What was expected stands first in every error, said once and alike.
-        let said =
-            self.told.evidence.iter().filter(|clause| !clause.starts_with("expected: ") && !clause.trim().is_empty());
-        evidence.extend(said.map(|clause| sentence(clause, view)));
-        if self.own == Severity::Error {
-            evidence.extend(standpoint(view));
+        told.evidence.retain(|clause| !clause.starts_with("expected: ") && !clause.trim().is_empty());
+        told.evidence.iter_mut().for_each(|clause| *clause = sentence(clause, view));
+        if own == Severity::Error {
+            told.evidence.splice(0..0, expectation(view));
+            told.evidence.extend(standpoint(view));
         }
-        let cause = self.cause;
-        let given = |own: Option<String>, general: &str| own.or_else(|| Some(filled_in(general, view)));
+        told.signed(Signing {
+            cause,
+            severity,
+            cluster: view.cluster,
+            vantage: Some(view.vantage),
+            fill_in: &|text| filled_in(text, view),
+        })
+    }
+}
+
+/// Under what a cause signs.
+struct Signing<'a> {
+    cause: &'static Cause,
+    severity: Severity,
+    cluster: &'a str,
+    vantage: Option<&'a str>,
+    /// Fills in the placeholders of the cause's general texts.
+    fill_in: &'a dyn Fn(&str) -> String,
+}
+
+impl Told {
+    /// The finding; what was not said more exactly is said by the cause.
+    fn signed(self, signing: Signing<'_>) -> Finding {
+        let Signing { cause, severity, cluster, vantage, fill_in } = signing;
         Finding {
             code: cause.code.to_owned(),
-            severity: self.severity,
-            confidence,
+            severity,
+            confidence: self.confidence.unwrap_or(Confidence::Likely),
             title: cause.title.to_owned(),
-            cluster: Some(view.cluster.to_owned()),
-            vantage: Some(view.vantage.to_owned()),
+            cluster: Some(cluster.to_owned()),
+            vantage: vantage.map(str::to_owned),
             cells: Vec::new(),
-            evidence,
-            setting: given(self.told.setting, cause.setting),
-            fix: given(self.told.fix, cause.fix),
+            evidence: self.evidence,
+            setting: self.setting.or_else(|| Some(fill_in(cause.setting))),
+            fix: self.fix.or_else(|| Some(fill_in(cause.fix))),
             docs: Some(cause.docs.to_owned()),
         }
     }
@@ -432,6 +514,7 @@ const BY_CONFIGURATION: Cause = Cause {
     kubectl: &[],
     decided_by: "",
     predicate: None,
+    configuration: None,
 };
 
 const UNEXPLAINED: &str = "unexplained";
@@ -519,6 +602,10 @@ const NAME: &[&str] = &[
     "dns-wrong-view-for-vantage",
     "dns-stale-answer",
 ];
+
+/// The configuration is not the one that the scenario means: an error whatever the probes see.
+const DRIFT: &[&str] =
+    &["net-allow-list-exceeds-intent", "net-allow-list-lacks-intended-source", "net-endpoint-mode-differs-from-intent"];
 
 #[cfg(test)]
 mod tests {

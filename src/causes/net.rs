@@ -10,7 +10,7 @@ use kubereach_probes::{
 };
 
 use super::{
-    Cause, CellView, Need, Told,
+    Cause, CellView, Need, Told, configuration,
     evidence::{
         Seen, clean, controls_answer, controls_sentence, dialled, direct, duration, eks_region_and_name, from_where,
         host_prefix, kubeconfig_cluster, none_connected, place, seen, shell, silence_counts, told,
@@ -42,6 +42,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Probe the same address from a vantage that is known to be let in: if it connects there, an \
             allow-list or the path of this vantage is the cause; if it is silent there too, the cluster's side is.",
         predicate: Some(filtered_silently),
+        configuration: None,
     },
     Cause {
         code: "net-port-closed",
@@ -59,6 +60,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Compare the delay of the refusal with the round-trip time of the path: a refusal that comes \
             sooner was sent by something nearer than the endpoint.",
         predicate: Some(port_closed),
+        configuration: None,
     },
     Cause {
         code: "net-rejected-by-filter",
@@ -76,6 +78,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Read who sent the ICMP error: this host's own address means its own firewall, any other the \
             firewall of that router.",
         predicate: Some(rejected_by_filter),
+        configuration: None,
     },
     Cause {
         code: "net-no-route-to-address",
@@ -94,6 +97,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "The time to the error: none means the local table, three seconds a dead next hop, a round trip \
             the router that is named.",
         predicate: Some(no_route_to_address),
+        configuration: None,
     },
     Cause {
         code: "net-egress-address-not-as-declared",
@@ -111,6 +115,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Compare the source address of the connection, as an echo vantage or flow logs on the far side \
             see it, with the declared one.",
         predicate: None,
+        configuration: None,
     },
     Cause {
         code: "net-endpoint-addresses-changed",
@@ -128,6 +133,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Probe a new address from a vantage that is not behind that firewall: if it answers there, the \
             firewall's rule is old.",
         predicate: Some(endpoint_addresses_changed),
+        configuration: None,
     },
     Cause {
         code: "net-intermittent-timeout",
@@ -146,6 +152,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Compare net.netfilter.nf_conntrack_count with its maximum on every Linux hop, and the SNAT \
             metrics of the NAT or load balancer.",
         predicate: Some(intermittent_timeout),
+        configuration: None,
     },
     Cause {
         code: "net-idle-connection-reset",
@@ -162,6 +169,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["read: connection reset by peer", "http2: client connection lost", "lost connection to pod"],
         decided_by: "Hold one connection idle for growing times: a constant time of death names the timeout.",
         predicate: None,
+        configuration: None,
     },
     Cause {
         code: "net-mtu-black-hole",
@@ -179,6 +187,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Repeat the handshake with a maximum segment size of 1,200 bytes: if it completes, packets above \
             that size are lost.",
         predicate: Some(mtu_black_hole),
+        configuration: None,
     },
     Cause {
         code: "net-allow-list-open-to-internet",
@@ -194,6 +203,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration, merged as address sets.",
         predicate: None,
+        configuration: Some(configuration::allow_lists::open_to_internet),
     },
     Cause {
         code: "net-allow-list-nearly-open",
@@ -209,6 +219,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The size of the merged address set, per family.",
         predicate: None,
+        configuration: Some(configuration::allow_lists::nearly_open),
     },
     Cause {
         code: "net-allow-list-redundant-entries",
@@ -223,6 +234,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The minimal list of the same address set, compared with the present one.",
         predicate: None,
+        configuration: Some(configuration::allow_lists::redundant),
     },
     Cause {
         code: "net-allow-list-near-limit",
@@ -238,6 +250,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The number of entries before and after minimising.",
         predicate: None,
+        configuration: Some(configuration::limits::near_limit),
     },
     Cause {
         code: "net-allow-list-documentation-range",
@@ -253,6 +266,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration.",
         predicate: None,
+        configuration: Some(configuration::allow_lists::documentation_range),
     },
     Cause {
         code: "net-allow-list-exceeds-intent",
@@ -268,6 +282,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The allow-list in the provider's configuration, compared with the scenario's intent.",
         predicate: None,
+        configuration: Some(configuration::allow_lists::exceeds_intent),
     },
     Cause {
         code: "net-allow-list-lacks-intended-source",
@@ -283,6 +298,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["i/o timeout"],
         decided_by: "The allow-list in the provider's configuration, compared with the scenario's intent.",
         predicate: None,
+        configuration: Some(configuration::allow_lists::lacks_intended),
     },
     Cause {
         code: "net-endpoint-mode-differs-from-intent",
@@ -298,6 +314,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "The endpoint switches in the provider's configuration, compared with the scenario's intent.",
         predicate: None,
+        configuration: Some(configuration::endpoint::mode_differs),
     },
 ];
 

@@ -12,7 +12,7 @@ use kubereach_probes::{
 use super::{CellView, Change, Circumstances, Round, diagnose};
 use crate::{
     client::ClientEnvironment,
-    report::{Finding, Intended, Provider, Severity, Verdict, Via},
+    report::{CellTarget, Finding, Intended, Provider, Severity, Verdict, Via},
 };
 
 /// A cell in the making: intended reachable, observed unreachable, a mismatch, until said otherwise.
@@ -82,6 +82,7 @@ impl Scene {
             cluster: "prod",
             vantage: "laptop",
             vantage_kind: self.vantage_kind,
+            target: CellTarget::Kubernetes,
             host: self.host,
             port: 443,
             provider: self.provider,
@@ -89,6 +90,9 @@ impl Scene {
             intended: self.intended,
             intended_via: self.intended_via,
             origin: "expect, line 24",
+            configured: Reachability::Unknown,
+            configuration: None,
+            configuration_missing: None,
             observed: self.observed,
             via: self.via,
             verdict: self.verdict,
@@ -96,6 +100,7 @@ impl Scene {
             other_path: self.other_path.as_ref(),
             rounds: &self.rounds,
             client: self.client.as_ref(),
+            client_authorities: None,
             change: self.change,
             circumstances: self.circumstances,
             now: now(),

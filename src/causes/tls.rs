@@ -32,6 +32,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Shake hands with the same address without a server name: a ServerHello means that the name \
             decides.",
         predicate: Some(sni_filtered),
+        configuration: None,
     },
     Cause {
         code: "tls-large-client-hello-dropped",
@@ -49,6 +50,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Shake hands with classical key shares only, and with small segments: the first passes, the \
             second does not.",
         predicate: Some(large_client_hello_dropped),
+        configuration: None,
     },
     Cause {
         code: "tls-inspected-by-proxy",
@@ -67,6 +69,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Look at the issuer that an unrelated host on the internet shows from this vantage: the same \
             issuer means inspection.",
         predicate: Some(inspected_by_proxy),
+        configuration: None,
     },
     Cause {
         code: "tls-cluster-ca-stale",
@@ -87,6 +90,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Verify the chain with the CA that the provider's API gives for the cluster today: if it verifies, \
             the configured one is stale; if not, another cluster answers.",
         predicate: Some(cluster_ca_stale),
+        configuration: None,
     },
     Cause {
         code: "tls-handshake-times-out",
@@ -105,6 +109,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "The same handshake from a second vantage: if it stalls there too, the peer or its load balancer \
             is stuck; if not, the path of this one.",
         predicate: Some(handshake_times_out),
+        configuration: None,
     },
     Cause {
         code: "tls-certificate-not-yet-valid",
@@ -120,6 +125,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["x509: certificate has expired or is not yet valid", " is before "],
         decided_by: "The `Date` of the answers of two hosts against this host's clock.",
         predicate: Some(certificate_not_yet_valid),
+        configuration: None,
     },
     Cause {
         code: "tls-certificate-expired",
@@ -136,6 +142,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["x509: certificate has expired or is not yet valid", " is after "],
         decided_by: "The `Date` of the answers of two hosts against this host's clock.",
         predicate: Some(certificate_expired),
+        configuration: None,
     },
     Cause {
         code: "tls-name-not-in-certificate",
@@ -155,6 +162,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "Whether the chain verifies with the cluster's CA when the name is left aside.",
         predicate: Some(name_not_in_certificate),
+        configuration: None,
     },
     Cause {
         code: "tls-answered-by-other-service",
@@ -176,6 +184,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         decided_by: "The names of the certificate, or the first bytes that came: they tell who answers.",
         predicate: Some(answered_by_other_service),
+        configuration: None,
     },
     Cause {
         code: "tls-handshake-refused",
@@ -193,6 +202,7 @@ pub(super) const CAUSES: &[Cause] = &[
         decided_by: "Connect to an unused port of the same address: if that connects too, a box in between accepts \
             everything.",
         predicate: Some(handshake_refused),
+        configuration: None,
     },
 ];
 

@@ -14,7 +14,7 @@ use clap::{
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
+use crate::{facts::planned::PlannedSetting, input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -49,6 +49,9 @@ pub enum Command {
     /// Capture the provider's configuration as a folder of plain JSON, to be read offline
     #[command(after_long_help = FACTS_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
     Facts(FactsArguments),
+    /// What does the configuration say? Evaluates every cell of a scenario and sends no packet to any cluster
+    #[command(after_long_help = PREDICT_EXAMPLES)]
+    Predict(PredictArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -92,6 +95,9 @@ pub struct DoctorArguments {
     /// Ask no public resolver and no control target, even when something is wrong
     #[arg(long)]
     pub no_controls: bool,
+    /// Do not ask the provider's API for the cluster's configuration, even when something is wrong
+    #[arg(long)]
+    pub no_provider_api: bool,
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
@@ -106,6 +112,30 @@ pub struct VerifyArguments {
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
+}
+
+/// Arguments of `predict`.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArguments {
+    /// Scenario file, YAML or JSON
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// Folder with the provider's configuration, for clusters that name none of their own
+    #[arg(long, value_name = "DIR")]
+    pub facts: Option<PathBuf>,
+    /// Evaluate with this setting changed, e.g. prod.publicAccessCidrs=203.0.113.0/24,198.51.100.7/32. Repeatable
+    ///
+    /// Settings: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs, securityGroupIds,
+    /// subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport, enableDnsHostnames
+    /// (of the cluster's VPC). The cluster's name and the dot may be left out where there is one cluster only.
+    #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<PlannedSetting>,
+    /// Evaluate with what a Terraform plan would change, as `terraform show -json` prints it
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// Arguments of `facts`.
@@ -277,6 +307,9 @@ pub struct CommonArguments {
     /// Judge at once: do not wait for a change to propagate
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,
+    /// Folder with the provider's configuration (see facts pull), for clusters that name none of their own
+    #[arg(long, value_name = "DIR")]
+    pub facts: Option<PathBuf>,
     /// Upper bound on waiting for a change to propagate
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub wait: Option<Duration>,
@@ -349,6 +382,7 @@ where
     let (name, output) = match &arguments.command {
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
+        Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
         Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
             return Ok(arguments);
@@ -487,6 +521,10 @@ fn parse_endpoint_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn parse_setting(text: &str) -> Result<PlannedSetting, String> {
+    PlannedSetting::parse(text)
+}
+
 fn parse_server_name(text: &str) -> Result<String, String> {
     match rustls::pki_types::ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -586,6 +624,12 @@ Examples:
 Credentials are found as the aws command finds them. An action that they do not allow is named and leaves its file out;
 the rest is written. Pulled again, an unchanged account gives the same bytes.";
 
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  kubereach predict scenario.yaml --facts facts/prod
+  kubereach predict scenario.yaml --set prod.endpointPublicAccess=false
+  terraform show -json plan.bin > plan.json && kubereach predict scenario.yaml --plan plan.json";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   kubereach explain partial-address-failure
@@ -656,7 +700,7 @@ mod tests {
 
     #[test]
     fn commands_of_later_versions_are_not_offered() {
-        for later in ["predict", "trace", "facts", "init", "watch", "agent"] {
+        for later in ["init", "watch", "agent"] {
             assert_eq!(error(&[later]).kind(), ErrorKind::InvalidSubcommand, "{later}");
         }
     }

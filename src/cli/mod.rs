@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod man;
+mod predict;
 pub mod printer;
 pub mod progress;
 mod run;
@@ -38,6 +39,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match &arguments.command {
         Command::Doctor(arguments) => doctor::main(arguments, &environment),
         Command::Verify(arguments) => verify::main(arguments),
+        Command::Predict(arguments) => predict::main(arguments),
         Command::Facts(arguments) => facts::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
         Command::Explain(arguments) => explain(arguments),

@@ -3,7 +3,7 @@
 pub mod exec;
 pub mod host;
 pub mod kubeconfig;
-mod pem;
+pub(crate) mod pem;
 pub mod proxy;
 mod server;
 

@@ -53,8 +53,8 @@ pub struct VpcConfig {
     pub endpoint_public_access: Option<bool>,
     /// The private endpoint is on.
     pub endpoint_private_access: Option<bool>,
-    /// Sources that the public endpoint lets in; empty means everybody.
-    pub public_access_cidrs: List<Cidr>,
+    /// Sources that the public endpoint lets in; empty means everybody, `None` that the facts do not say.
+    pub public_access_cidrs: Option<List<Cidr>>,
     /// `AWS_MANAGED`, `CUSTOMER_ROUTED` (the control plane's own traffic takes the routes of the VPC), `CUSTOMER_ISOLATED`.
     pub control_plane_egress_mode: Option<String>,
 }

@@ -152,6 +152,11 @@ pub fn schema() -> Value {
                 "items": object(
                     json!({
                         "cluster": text("A name of `clusters`"),
+                        "target": {
+                            "enum": ["kubernetes", "eks-api"],
+                            "default": "kubernetes",
+                            "description": "The cluster's own API server, or the EKS management API of its region",
+                        },
                         "from": {
                             "description": "One or more names of `vantages`",
                             "oneOf": [

@@ -945,7 +945,7 @@ impl<'n, 'f> Walk<'n, 'f> {
                 let reason = Reason::GatewayDetached { gateway: id.to_owned(), vpc: vpc.to_owned() };
                 let rule = format!("not attached to {vpc}");
                 self.push(HopKind::InternetGateway, id, Decision::Drop, rule, Some(reason));
-                return self.leave_lost();
+                return Arrival::Lost;
             }
         }
         if self.destination.iter().any(|net| is_private(net.addr())) {
@@ -977,10 +977,6 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.block_public_access(!self.translations.is_empty());
         }
         Arrival::Internet
-    }
-
-    fn leave_lost(&mut self) -> Arrival<'f> {
-        Arrival::Lost
     }
 
     fn public_of(&mut self, id: &str, vpc: &str, at: Option<&Inside<'f>>) -> Option<Vec<IpNet>> {

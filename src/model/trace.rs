@@ -13,7 +13,7 @@ use ipnet::IpNet;
 pub use hop::{Decision, Hop, HopKind, Reason};
 
 use self::{
-    ends::{End, Ends, Groups, Inside, Public, is_private},
+    ends::{End, Ends, Inside, is_private},
     filter::ephemeral,
     route::{Target, holds, look_up, look_up_transit},
     walk::{Arrival, Gateway, Goal, Medium, Walk, missing, nets_words},
@@ -182,8 +182,10 @@ pub fn trace(network: &Network<'_>, from: &Point, to: &Point, port: u16) -> Resu
         End::Outside(source) => request_from_outside(network, &ends, *source, port),
     };
     let back = replies(network, &ends, &forward, &arrival, port);
-    let source_seen = match (&ends.from, &arrival.arrival) {
-        (_, Arrival::Lost) if forward.hops.iter().any(|hop| hop.kind == HopKind::InternetGateway) => Vec::new(),
+    // A packet that is lost on the way out is seen by nobody; one that a known host guards against still is.
+    let private = ends.to.inside().is_some_and(|target| target.nets.contains(&IpNet::from(ends.dialled)));
+    let source_seen = match arrival.arrival {
+        Arrival::Lost if !private || !forward.translations.is_empty() => Vec::new(),
         _ => single_addresses(&forward.source),
     };
     notes.extend(forward.notes);
@@ -208,8 +210,6 @@ struct Ended<'f> {
     arrival: Arrival<'f>,
     /// It came from the internet, or went over it.
     over_internet: bool,
-    /// The gateway by which it came into the VPCs.
-    entered: Option<Gateway<'f>>,
 }
 
 fn request_from_inside<'n, 'f>(
@@ -260,7 +260,7 @@ fn request_from_inside<'n, 'f>(
     if let Some(target) = target.filter(|_| seen) {
         arrive(&mut walk, target, Some(source).filter(|_| walk_is_plain(&arrival, direct)));
     }
-    (walk, Ended { arrival, over_internet, entered: None })
+    (walk, Ended { arrival, over_internet })
 }
 
 /// Whether the destination sees the source itself: a group that names it can match.
@@ -278,9 +278,8 @@ fn request_from_outside<'n, 'f>(
     walk.source = vec![IpNet::from(source)];
     walk.destination = vec![IpNet::from(ends.dialled)];
     let End::Inside(target) = &ends.to else {
-        return (walk, Ended { arrival: Arrival::Lost, over_internet: false, entered: None });
+        return (walk, Ended { arrival: Arrival::Lost, over_internet: false });
     };
-    let mut entered = None;
     let mut over_internet = false;
     let arrival = match way_in(network, target, source) {
         WayIn::Internet => {
@@ -289,7 +288,6 @@ fn request_from_outside<'n, 'f>(
             walk.enter_from_internet(target, ends.dialled)
         }
         WayIn::Gateway(gateway) => {
-            entered = Some(gateway);
             let rule = "what happens before the gateway is not in the facts";
             walk.push(HopKind::OnPremises, source.to_string(), Decision::Forward, rule, None);
             walk.destination.clone_from(&target.nets);
@@ -319,7 +317,7 @@ fn request_from_outside<'n, 'f>(
     };
     walk.medium = Medium::Other;
     arrive(&mut walk, target, None);
-    (walk, Ended { arrival, over_internet, entered })
+    (walk, Ended { arrival, over_internet })
 }
 
 /// The groups of the destination and the destination itself.
@@ -432,7 +430,6 @@ fn replies<'n, 'f>(
         }
         (End::Outside(_), None) => return walk,
     };
-    let _ = &ended.entered;
     if !matches!(arrived, Arrival::There) && forward.translations.is_empty() {
         return walk;
     }

@@ -21,6 +21,8 @@ pub mod symptoms;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod testing_facts;
+#[cfg(test)]
 mod testing_net;
 mod tls;
 

@@ -175,8 +175,15 @@ struct Collector<'a, Progress> {
 
 impl<Progress: Fn(String)> Collector<'_, Progress> {
     async fn run(mut self, wanted: fn(Action) -> bool) -> Result<Pulled, PullError> {
-        for action in Action::ALL.iter().filter(|action| !action.waits() && wanted(**action)) {
-            self.start(Call::about(*action, None));
+        let begin = Action::ALL.iter().filter(|action| !action.waits() && wanted(**action));
+        let (first, others): (Vec<Action>, Vec<Action>) = begin.partition(|action| action.leads());
+        for action in first {
+            self.start(Call::about(action, None));
+        }
+        // What others wait for is on its way before the rest takes the processor.
+        tokio::time::sleep(HEAD_START).await;
+        for action in others {
+            self.start(Call::about(action, None));
         }
         while let Some(joined) = self.running.join_next().await {
             let (call, result) = match joined {
@@ -259,6 +266,9 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
             Action::DescribeTransitGatewayRouteTables => {
                 let there = living(&document["TransitGatewayRouteTables"], |state| !state.starts_with("delet"));
                 about(Action::SearchTransitGatewayRoutes, ids(&there, "TransitGatewayRouteTableId"))
+            }
+            Action::ListCertificateAuthorities => {
+                about(Action::DescribeCertificateAuthority, ids(&document["certificateAuthorities"], "id"))
             }
             Action::ListUpdates => {
                 let updates = document["updateIds"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -397,6 +407,7 @@ fn now() -> Timestamp {
 const LONGEST_NAME: usize = 100;
 /// Below the provider's burst for reading calls, and enough for all that wait for nothing at once.
 const MOST_AT_A_TIME: usize = 48;
+const HEAD_START: Duration = Duration::from_millis(20);
 const UPDATES_AT_AN_END: usize = 10;
 const PULL_LIMIT: Duration = Duration::from_mins(10);
 

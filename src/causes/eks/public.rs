@@ -350,3 +350,187 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kubereach_probes::TcpOutcome;
+    use serde_json::json;
+
+    use crate::{
+        causes::{testing::*, testing_facts::*},
+        report::{Confidence, Intended, Severity, Verdict, Via},
+    };
+
+    const NOT_LISTED: &str = "eks-client-not-in-public-access-cidrs";
+
+    fn public(attempts: Vec<kubereach_probes::Attempt>) -> Scene {
+        Scene::new().saw(vec![answer("system", &["198.51.100.20"])], attempts)
+    }
+
+    fn config(value: serde_json::Value) -> serde_json::Value {
+        json!({ "eks/describe-cluster.json": { "cluster": { "resourcesVpcConfig": value } } })
+    }
+
+    #[test]
+    fn silence_and_a_list_without_the_client_are_certain() {
+        let case = Case::new(json!({})).from("192.0.2.7");
+        let scene = public(vec![silent("198.51.100.20")]);
+        assert_eq!(case.errors(&scene), [NOT_LISTED]);
+        let finding = case.finding(&scene, NOT_LISTED).unwrap();
+        assert_eq!(finding.confidence, Confidence::Certain);
+        let said = finding.evidence.join("\n");
+        assert!(said.contains("1 of 1 address did not answer (tcp timeout, 3.0 s)"), "{said}");
+        assert!(said.contains("publicAccessCidrs = 203.0.113.0/24 (1 entry) does not contain 192.0.2.7"), "{said}");
+        let fix = finding.fix.unwrap();
+        assert!(fix.contains("--region eu-west-1 --name prod"), "{fix}");
+        assert!(fix.contains(r#""publicAccessCidrs":["203.0.113.0/24","192.0.2.7/32"]"#), "{fix}");
+        assert!(fix.contains(r#""endpointPrivateAccess":true,"endpointPublicAccess":true"#), "{fix}");
+    }
+
+    #[test]
+    fn whoever_answers_is_not_dropped_by_the_list() {
+        let case = Case::new(json!({})).from("192.0.2.7");
+        for outcome in [TcpOutcome::Refused, TcpOutcome::Prohibited, TcpOutcome::Unreachable] {
+            let codes = case.errors(&public(vec![attempt("198.51.100.20", outcome, 20.0)]));
+            assert!(!codes.contains(&NOT_LISTED.to_owned()), "{outcome:?} {codes:?}");
+        }
+        // What answers although the list does not hold it is not explained, and both are said.
+        let reached = public(vec![reached("198.51.100.20")]);
+        assert_eq!(case.errors(&reached), ["unexplained"]);
+        let said = case.finding(&reached, "unexplained").unwrap().evidence.join("\n");
+        assert!(said.contains("The configuration says unreachable: 192.0.2.7 is in no entry"), "{said}");
+    }
+
+    #[test]
+    fn a_listed_client_is_not_blamed_on_the_list() {
+        let case = Case::new(json!({})).from("203.0.113.7");
+        let scene = public(vec![silent("198.51.100.20")]);
+        assert_eq!(case.errors(&scene), ["net-filtered-silently"]);
+        let finding = case.finding(&scene, "net-filtered-silently").unwrap();
+        assert_eq!(finding.confidence, Confidence::Possible);
+        let said = finding.evidence.join("\n");
+        assert!(
+            said.contains("Yet the configuration lets it in: reachable: the public endpoint lets 203.0.113.7 in"),
+            "{said}"
+        );
+        assert!(!said.contains(NOT_LISTED), "{said}");
+    }
+
+    #[test]
+    fn the_configuration_alone_is_likely_at_most() {
+        let finding = Case::new(json!({})).from("192.0.2.7").finding(&unprobed(), NOT_LISTED).unwrap();
+        assert_eq!((finding.severity, finding.confidence), (Severity::Error, Confidence::Likely));
+        let said = finding.evidence.join("\n");
+        assert!(said.contains("The configuration says: publicAccessCidrs"), "{said}");
+        assert!(!said.contains("did not answer") && !said.contains("Seen from"), "{said}");
+        // Met as intended: what blocks it is good to know.
+        let met = unprobed().with(|scene| {
+            scene.intended = Intended::Unreachable;
+            scene.verdict = Verdict::Match;
+        });
+        assert_eq!(Case::new(json!({})).from("192.0.2.7").finding(&met, NOT_LISTED).unwrap().severity, Severity::Info);
+    }
+
+    #[test]
+    fn public_access_that_is_off_is_an_error_where_it_is_meant() {
+        let off = || Case::new(config(json!({ "endpointPublicAccess": false }))).from("192.0.2.7");
+        let private = Scene::new().saw(vec![answer("system", &["10.20.1.10"])], vec![silent("10.20.1.10")]);
+        assert_eq!(off().errors(&private), ["eks-public-access-disabled"]);
+        let finding = off().finding(&private, "eks-public-access-disabled").unwrap();
+        assert_eq!(finding.confidence, Confidence::Certain);
+        assert!(finding.fix.unwrap().contains(r#""publicAccessCidrs":["192.0.2.7/32"]"#));
+        // Inside the VPC the private path is all that is wanted.
+        let inside = Case::new(config(json!({ "endpointPublicAccess": false }))).at("i-node");
+        assert!(inside.finding(&private, "eks-public-access-disabled").is_none());
+        // On: silent.
+        assert!(Case::new(json!({})).from("192.0.2.7").finding(&private, "eks-public-access-disabled").is_none());
+    }
+
+    #[test]
+    fn private_access_that_is_off_explains_public_addresses() {
+        let off = || Case::new(config(json!({ "endpointPrivateAccess": false }))).from("203.0.113.7");
+        let scene = |via| {
+            public(vec![reached("198.51.100.20")]).with(|scene| {
+                scene.intended_via = Some(via);
+                scene.via = Some(Via::Public);
+            })
+        };
+        let errors = off().errors(&scene(Via::Private));
+        assert!(errors.contains(&"eks-private-access-disabled".to_owned()), "{errors:?}");
+        assert!(off().finding(&scene(Via::Public), "eks-private-access-disabled").is_none());
+        let on = Case::new(json!({})).from("203.0.113.7");
+        assert!(on.finding(&scene(Via::Private), "eks-private-access-disabled").is_none());
+        let fix = off().finding(&scene(Via::Private), "eks-private-access-disabled").unwrap().fix.unwrap();
+        assert!(
+            fix.contains(
+                r#""endpointPrivateAccess":true,"endpointPublicAccess":true,"publicAccessCidrs":["203.0.113.0/24"]"#
+            ),
+            "{fix}"
+        );
+    }
+
+    #[test]
+    fn an_old_private_cluster_is_unknown_to_public_dns() {
+        use kubereach_probes::DnsOutcome;
+        let case = || Case::new(config(json!({ "endpointPublicAccess": false }))).from("192.0.2.7");
+        let code = "eks-public-dns-not-switched-to-private";
+        let denied = |label| no_answer(label, DnsOutcome::Nxdomain);
+        let scene = Scene::new().saw(vec![denied("system"), denied("public"), answer("vpc", &["10.20.1.10"])], vec![]);
+        assert_eq!(case().finding(&scene, code).unwrap().confidence, Confidence::Certain);
+        assert!(!case().errors(&scene).contains(&"dns-name-does-not-exist".to_owned()));
+        let without = Scene::new().saw(vec![denied("system"), denied("public")], vec![]);
+        assert_eq!(case().finding(&without, code).unwrap().confidence, Confidence::Likely);
+        let known = Scene::new().saw(vec![denied("system"), answer("public", &["10.20.1.10"])], vec![]);
+        assert!(case().finding(&known, code).is_none());
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_active_is_told() {
+        let case =
+            |cluster| Case::new(json!({ "eks/describe-cluster.json": { "cluster": cluster } })).from("192.0.2.7");
+        let scene = public(vec![attempt("198.51.100.20", TcpOutcome::Refused, 20.0)]);
+        let code = "eks-cluster-not-healthy";
+        assert_eq!(case(json!({ "status": "FAILED" })).finding(&scene, code).unwrap().confidence, Confidence::Likely);
+        let issues = json!({ "health": { "issues": [{ "code": "VpcNotFound", "resourceIds": ["vpc-a"] }] } });
+        let said = case(issues).finding(&scene, code).unwrap().evidence.join("\n");
+        assert!(said.contains("VpcNotFound (vpc-a)"), "{said}");
+        assert!(case(json!({ "status": "UPDATING" })).finding(&scene, code).is_none());
+    }
+
+    #[test]
+    fn an_open_door_is_named_with_its_entry() {
+        let met = |scene: &mut Scene| {
+            scene.intended = Intended::Unreachable;
+            scene.via = Some(Via::Public);
+        };
+        let code = "net-reachable-though-not-intended";
+        let list = config(json!({ "publicAccessCidrs": ["203.0.113.0/24", "192.0.2.7/32"] }));
+        let case = Case::new(list).from("192.0.2.7");
+        let reached = public(vec![reached("198.51.100.20")]).with(met);
+        let finding = case.finding(&reached, code).unwrap();
+        let said = finding.evidence.join("\n");
+        assert!(said.contains("192.0.2.7 is in the entry 192.0.2.7/32 of publicAccessCidrs"), "{said}");
+        let fix = finding.fix.unwrap();
+        assert!(fix.contains(r#""publicAccessCidrs":["203.0.113.0/24"]"#) && !fix.contains("192.0.2.7"), "{fix}");
+        // Nothing would be left: an empty list opens.
+        let only = Case::new(json!({})).from("203.0.113.7").finding(&reached, code).unwrap().fix.unwrap();
+        assert!(only.contains(r#""endpointPublicAccess":false"#) && !only.contains("[]"), "{only}");
+        // Silent today, open by configuration.
+        let silent = public(vec![silent("198.51.100.20")]).with(met);
+        assert_eq!(case.errors(&silent), [code]);
+        // Closed by configuration, and yet it answers.
+        let closed = Case::new(json!({})).from("192.0.2.7").finding(&reached, code).unwrap().evidence.join("\n");
+        assert!(closed.contains("The configuration does not explain it"), "{closed}");
+    }
+
+    #[test]
+    fn an_egress_address_that_nobody_knows_is_asked_for() {
+        let case = Case::new(json!({}));
+        let code = "inconclusive-egress-address-unknown";
+        let scene = unprobed().with(|scene| scene.verdict = Verdict::Inconclusive);
+        assert_eq!(case.finding(&scene, code).unwrap().severity, Severity::Error);
+        assert!(case.finding(&public(vec![reached("198.51.100.20")]), code).is_none());
+        let open = Case::new(config(json!({ "publicAccessCidrs": ["0.0.0.0/0"] })));
+        assert!(open.finding(&scene, code).is_none());
+    }
+}

@@ -217,8 +217,14 @@ fn heading(page: &mut Page, title: &str) {
 /// `  status           ACTIVE`.
 fn field(page: &mut Page, name: &str, value: Option<String>) {
     let label = format!("{name:<NAME_WIDTH$}");
-    let value = value.map_or_else(|| span(Ink::Dim, "not known"), |value| span(Ink::Plain, value));
-    page.paragraph(2, 2 + NAME_WIDTH + 1, &[span(Ink::Dim, label), value]);
+    match value {
+        // On a line of its own, so that it can be copied whole and stands below the others.
+        Some(value) if value.len() <= SHORT || !value.contains(' ') => {
+            page.line(2, &[span(Ink::Dim, format!("{label} ")), span(Ink::Plain, value)]);
+        }
+        Some(value) => page.paragraph(2, 2 + NAME_WIDTH + 1, &[span(Ink::Dim, label), span(Ink::Plain, value)]),
+        None => page.line(2, &[span(Ink::Dim, format!("{label} not known"))]),
+    }
 }
 
 fn on_off(on: bool) -> String {
@@ -235,4 +241,6 @@ fn few(items: &[String], most: usize) -> String {
 }
 
 const MOST_ROWS: usize = 8;
+/// A value that fits beside its name on any terminal.
+const SHORT: usize = 50;
 const NAME_WIDTH: usize = 24;

@@ -78,13 +78,21 @@ pub(in crate::causes) fn new_vpc_range(view: &CellView<'_>) -> Option<Told> {
     Some(
         Told::new(
             Confidence::Possible,
-            format!("{} of {} is still being associated, and {} is in it", clean(&range.text), clean(&vpc.vpc_id), clean(view.vantage)),
+            format!(
+                "{} of {} is still being associated, and {} is in it",
+                clean(&range.text),
+                clean(&vpc.vpc_id),
+                clean(view.vantage)
+            ),
         )
         .and("EKS takes up to 5 hours to take a new range of the VPC into account")
         .and("rivals: every other cause of silence; what decides: the same probe from an older range of the VPC")
         .fix(words::ec2(
             &sight.configuration(),
-            &format!("describe-vpcs --vpc-ids {} --query 'Vpcs[].CidrBlockAssociationSet'   # then wait, at most 5 hours", shell(&vpc.vpc_id)),
+            &format!(
+                "describe-vpcs --vpc-ids {} --query 'Vpcs[].CidrBlockAssociationSet'   # then wait, at most 5 hours",
+                shell(&vpc.vpc_id)
+            ),
         )),
     )
 }
@@ -111,12 +119,15 @@ pub(in crate::causes) fn server_not_this_cluster(view: &CellView<'_>) -> Option<
         (true, false) => Confidence::Likely,
         (false, _) => Confidence::Possible,
     };
-    let told = Told::new(confidence, format!("{} is asked for, and the endpoint of {} is {}", clean(own), clean(&sight.cluster.name), clean(host)))
-        .and(if foreign {
-            "that name belongs to another cluster, or to one that was deleted"
-        } else {
-            "rival: an alias or a proxy of one's own in front of the endpoint"
-        });
+    let told = Told::new(
+        confidence,
+        format!("{} is asked for, and the endpoint of {} is {}", clean(own), clean(&sight.cluster.name), clean(host)),
+    )
+    .and(if foreign {
+        "that name belongs to another cluster, or to one that was deleted"
+    } else {
+        "rival: an alias or a proxy of one's own in front of the endpoint"
+    });
     let (region, name) = words::region_and_name(&sight.configuration());
     Some(
         told.setting(format!("server = https://{}:{}", clean(own), view.port))
@@ -132,7 +143,10 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
     let configured = view.configuration?;
     let missing = paths::missing(view);
     let first = missing.first()?;
-    let mut told = Told::new(Confidence::Certain, format!("not known: {} (it stands in {})", clean(&first.what), clean(&first.file)));
+    let mut told = Told::new(
+        Confidence::Certain,
+        format!("not known: {} (it stands in {})", clean(&first.what), clean(&first.file)),
+    );
     for other in missing.iter().skip(1).take(MOST_MISSING - 1) {
         told = told.and(format!("not known: {} (it stands in {})", clean(&other.what), clean(&other.file)));
     }
@@ -162,3 +176,66 @@ fn own_addresses(sight: &Sight<'_>) -> Vec<IpAddr> {
 }
 
 const MOST_MISSING: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        causes::{Update, testing::*, testing_facts::*},
+        report::{Confidence, Verdict},
+    };
+
+    #[test]
+    fn an_update_under_way_excuses_a_contradiction() {
+        let update = Update {
+            id: Some("u-1".into()),
+            kind: Some("EndpointAccessUpdate".into()),
+            began: Some(now()),
+            ended: None,
+            followed: true,
+        };
+        let case = Case::new(json!({})).from("203.0.113.7").updating(update);
+        let scene = Scene::new()
+            .saw(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")])
+            .changed(10)
+            .with(|scene| scene.verdict = Verdict::Propagating);
+        assert_eq!(case.errors(&scene), ["propagation-eks-update-in-progress", "net-filtered-silently"]);
+        let finding = case.finding(&scene, "propagation-eks-update-in-progress").unwrap();
+        assert!(finding.evidence.join("\n").contains("InProgress"));
+        assert!(finding.fix.unwrap().contains("--region eu-west-1 --name prod --update-id u-1"));
+        let matched = scene.with(|scene| scene.verdict = Verdict::Match);
+        assert!(case.finding(&matched, "propagation-eks-update-in-progress").is_none());
+    }
+
+    #[test]
+    fn a_range_that_is_still_being_associated_is_possible() {
+        let vpcs = |state: &str| {
+            json!({ "ec2/describe-vpcs.json": { "Vpcs": [{
+                "VpcId": "vpc-a", "CidrBlock": "10.20.0.0/16", "DhcpOptionsId": "dopt-1",
+                "CidrBlockAssociationSet": [{ "CidrBlock": "10.20.8.0/24", "CidrBlockState": { "State": state } }],
+            }] } })
+        };
+        let scene = Scene::new().saw(vec![answer("system", &["10.20.1.10"])], vec![silent("10.20.1.10")]);
+        let code = "propagation-eks-vpc-cidr";
+        let finding = Case::new(vpcs("associating")).at("i-node").finding(&scene, code).unwrap();
+        assert_eq!(finding.confidence, Confidence::Possible);
+        assert!(Case::new(vpcs("associated")).at("i-node").finding(&scene, code).is_none());
+    }
+
+    #[test]
+    fn another_clusters_name_is_not_this_one() {
+        let code = "client-kubeconfig-server-not-this-cluster";
+        let scene = |host: &'static str| {
+            Scene::new()
+                .saw(vec![no_answer("system", kubereach_probes::DnsOutcome::Nxdomain)], vec![])
+                .with(|scene| scene.host = host)
+        };
+        let case = Case::new(json!({})).from("203.0.113.7");
+        let other = scene("fedc.gr7.eu-west-1.eks.amazonaws.com");
+        assert_eq!(case.errors(&other), [code]);
+        assert_eq!(case.finding(&other, code).unwrap().confidence, Confidence::Certain);
+        assert_eq!(case.finding(&scene("k8s.corp.example"), code).unwrap().confidence, Confidence::Possible);
+        assert!(case.finding(&scene("API.prod.example.com"), code).is_none());
+    }
+}

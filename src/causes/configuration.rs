@@ -10,7 +10,8 @@ pub(super) mod limits;
 pub(super) mod management;
 pub(super) mod network;
 mod nodes;
-mod words;
+pub mod summary;
+pub(super) mod words;
 
 use std::net::IpAddr;
 

@@ -14,7 +14,10 @@ use clap::{
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{facts::planned::PlannedSetting, input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
+use crate::{
+    facts::planned::PlannedSetting, input::may_hold_secret, model::trace::Point, report::Format,
+    scenario::ClusterEndpoint,
+};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -46,12 +49,15 @@ pub enum Command {
     /// Probe every cluster of a scenario from every vantage, compare with what is intended, wait out propagation
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
-    /// Capture the provider's configuration as a folder of plain JSON, to be read offline
+    /// Capture the provider's configuration as a folder of plain JSON, and read it offline
     #[command(after_long_help = FACTS_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
     Facts(FactsArguments),
     /// What does the configuration say? Evaluates every cell of a scenario and sends no packet to any cluster
     #[command(after_long_help = PREDICT_EXAMPLES)]
     Predict(PredictArguments),
+    /// One path through the configuration, hop by hop, there and back, every blocker named; sends no packet
+    #[command(after_long_help = TRACE_EXAMPLES)]
+    Trace(TraceArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -138,6 +144,37 @@ pub struct PredictArguments {
     pub output: OutputArguments,
 }
 
+/// Arguments of `trace`.
+#[derive(Clone, Debug, Args)]
+pub struct TraceArguments {
+    /// Folder with the provider's configuration
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects
+    #[arg(long, value_name = "WHO", value_parser = str::parse::<Point>)]
+    pub from: Point,
+    /// Address, network interface or instance to connect to, by TCP; port 443 unless given
+    ///
+    /// IPv6 with a port stands in brackets: `[2001:db8::1]:443`.
+    #[arg(long, value_name = "WHERE[:PORT]", value_parser = parse_destination)]
+    pub to: Destination,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// Where `trace` leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The point.
+    pub point: Point,
+    /// TCP port.
+    pub port: u16,
+}
+
 /// Arguments of `facts`.
 #[derive(Clone, Debug, Args)]
 pub struct FactsArguments {
@@ -152,6 +189,40 @@ pub enum FactsCommand {
     /// Read the configuration from the provider and write it as a folder of its own JSON
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pull(PullArguments),
+    /// Show a folder of facts on one page: the cluster, who is let in, its network, what is missing
+    #[command(after_long_help = SHOW_EXAMPLES)]
+    Show(ShowArguments),
+    /// What is wrong with the configuration by itself, or differs from a scenario's intent; sends no packet
+    #[command(after_long_help = LINT_EXAMPLES)]
+    Lint(LintArguments),
+}
+
+/// Arguments of `facts show`.
+#[derive(Clone, Debug, Args)]
+pub struct ShowArguments {
+    /// Folder with the facts
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// Arguments of `facts lint`.
+#[derive(Clone, Debug, Args)]
+pub struct LintArguments {
+    /// Folder with the facts
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// Scenario file whose cluster says what is intended: the one of that name, endpoint or facts folder, or the only one
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// Arguments of `facts pull`.
@@ -384,7 +455,13 @@ where
         Command::Verify(verify) => ("verify", &verify.common.output),
         Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
-        Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
+        Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
+        Command::Trace(_)
+        | Command::Facts(_)
+        | Command::Explain(_)
+        | Command::Schema(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {
             return Ok(arguments);
         }
     };
@@ -488,6 +565,22 @@ fn parse_server_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// `WHERE[:PORT]`; port 443 unless given.
+fn parse_destination(text: &str) -> Result<Destination, String> {
+    let whole = text.parse::<IpAddr>().is_ok();
+    let (point, port) = match text.rsplit_once(':') {
+        Some((point, port)) if !whole => (point, port),
+        _ => (text, ""),
+    };
+    let port = if point.len() == text.len() { Some(HTTPS_PORT) } else { port.parse().ok().filter(|port| *port > 0) };
+    let port = port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())?;
+    let bare = match point.strip_prefix('[').and_then(|point| point.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().map_err(|_| "brackets stand around an IPv6 address")?.to_string(),
+        None => point.to_owned(),
+    };
+    Ok(Destination { point: bare.parse()?, port })
+}
+
 /// `https://host[:port][/path]`; a bare host is taken as `https`.
 fn parse_server(text: &str) -> Result<ClusterEndpoint, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
@@ -583,6 +676,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 const CLOCKS_DIFFER: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 const DNS_PORT: u16 = 53;
+const HTTPS_PORT: u16 = 443;
 const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
 
 const TOP_EXAMPLES: &str = "\
@@ -613,8 +707,22 @@ Examples:
   kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
 
 const FACTS_EXAMPLES: &str = "\
-Example:
-  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod";
+Examples:
+  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod
+  kubereach facts show --facts facts/prod
+  kubereach facts lint --facts facts/prod scenario.yaml";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  kubereach facts show --facts facts/prod
+  kubereach facts show --facts facts/prod -o json";
+
+const LINT_EXAMPLES: &str = "\
+Examples:
+  kubereach facts lint --facts facts/prod
+  kubereach facts lint --facts facts/prod scenario.yaml -o sarif=lint.sarif
+
+Exit status: 0 no error, 1 errors, 2 wrong input, 3 the facts do not describe a cluster";
 
 const PULL_EKS_EXAMPLES: &str = "\
 Examples:
@@ -629,6 +737,13 @@ Examples:
   kubereach predict scenario.yaml --facts facts/prod
   kubereach predict scenario.yaml --set prod.endpointPublicAccess=false
   terraform show -json plan.bin > plan.json && kubereach predict scenario.yaml --plan plan.json";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  kubereach trace --facts ./facts/prod --from i-0123456789abcdef0 --to eni-0123456789abcdef0
+  kubereach trace --facts ./facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
+
+Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

@@ -31,7 +31,7 @@ pub(super) struct PublicList<'a> {
 }
 
 impl<'a> PublicList<'a> {
-    /// The list, when the public endpoint is known to be on.
+    /// The list, when the public endpoint is known to be on and the list is known.
     pub(super) fn of(view: &ConfigurationView<'a>) -> Option<Self> {
         if view.public_access() != Some(true) {
             return None;

@@ -36,6 +36,8 @@ pub(super) struct Walk<'n, 'f> {
     pub(super) medium: Medium,
     /// Translations of the source so far.
     pub(super) translations: Vec<Translation<'f>>,
+    /// The last route that it took was a default route.
+    pub(super) by_default: bool,
     steps: u32,
 }
 
@@ -121,6 +123,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             closed: AddressSet::empty(),
             medium: Medium::Unset,
             translations: Vec::new(),
+            by_default: false,
             steps: 0,
         }
     }
@@ -264,6 +267,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.push(HopKind::RouteTable, id, Decision::Drop, rule, Some(reason));
             return None;
         }
+        self.by_default = taken.net.prefix_len() == 0;
         self.push(HopKind::RouteTable, id, Decision::Forward, taken.words(), None);
         Some(taken.target)
     }
@@ -562,6 +566,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.push(HopKind::TransitGatewayRouteTable, table, Decision::Drop, rule, Some(reason));
             return lost;
         };
+        self.by_default = taken.net.prefix_len() == 0;
         let kind = taken.route.kind.as_deref().unwrap_or("static");
         let ids: Vec<&str> = taken
             .route
@@ -1006,7 +1011,7 @@ impl<'n, 'f> Walk<'n, 'f> {
         let options = self.network.facts.block_public_access.as_ref();
         match options.and_then(|options| options.internet_gateway_block_mode.as_deref()) {
             None => {
-                let what = "VPC Block Public Access".to_owned();
+                let what = "whether VPC Block Public Access is on".to_owned();
                 let file = "ec2/describe-vpc-block-public-access-options.json";
                 let action = "ec2:DescribeVpcBlockPublicAccessOptions";
                 self.unknown(HopKind::BlockPublicAccess, "VPC Block Public Access", missing(what, file, action));

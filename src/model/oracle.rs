@@ -628,7 +628,7 @@ impl World {
         }
         let arrive = choices
             .iter()
-            .filter(|choice| self.reply(from, to, target, dialled, seen, &met, choice, over_internet))
+            .filter(|choice| self.reply(from, target, dialled, seen, &met, choice, over_internet))
             .count();
         (arrive, choices.len())
     }
@@ -637,7 +637,6 @@ impl World {
     fn reply(
         &self,
         from: End,
-        to: End,
         target: Option<usize>,
         dialled: u32,
         seen: u32,
@@ -658,21 +657,16 @@ impl World {
                     }
                     (Fate::Internet(_), End::Outside) => return true,
                     (Fate::Internet(_), _) => Fate::Dead,
-                    (fate, _) if over_internet => {
-                        let _ = fate;
-                        Fate::Dead
-                    }
+                    _ if over_internet => Fate::Dead,
                     (fate, _) => fate,
                 }
             }
             None => self.come_in(seen, packet),
         };
-        let _ = to;
-        for (index, (nat, before)) in met.nats.iter().enumerate().rev() {
+        for (nat, before) in met.nats.iter().rev() {
             if fate != Fate::Nat(*nat) {
                 return false;
             }
-            let _ = index;
             let inner = Packet { from: dialled, to: *before, port: *ports.next().unwrap(), reply: true };
             fate = self.send(self.nats[*nat].subnet, inner, &mut back, 12);
         }
@@ -1038,6 +1032,9 @@ fn traces_say_what_packets_do() {
         let world = World::random(&mut random);
         let facts = world.facts();
         let network = Network::new(&facts);
+        let mut less = facts.clone();
+        let forgotten = forget(&mut less, random.below(FORGETTABLE));
+        let fewer = Network::new(&less);
         for _ in 0..CONNECTIONS {
             let any = |random: &mut Random| random.below(world.nics.len());
             let public = |nic: usize| world.nics[nic].public.is_some();
@@ -1060,9 +1057,7 @@ fn traces_say_what_packets_do() {
                 show(&traced)
             );
             told[wanted as usize] += 1;
-            let mut less = facts.clone();
-            let forgotten = forget(&mut less, random.below(FORGETTABLE));
-            let partial = trace(&Network::new(&less), &world.point(from), &world.point(to), port);
+            let partial = trace(&fewer, &world.point(from), &world.point(to), port);
             traces += 1;
             // An address that can no longer be placed is an error, and that is fine.
             if let Ok(partial) = &partial {

@@ -119,7 +119,14 @@ impl<'f> Walk<'_, 'f> {
                 _ => String::new(),
             };
             let rule = format!("no {direction} rule for {far_words}{also}");
-            self.push(HopKind::SecurityGroup, component, Decision::Deny, rule, Some(reason));
+            // Each group is a component of its own; why they deny together is said once.
+            let mut reason = Some(reason);
+            for id in ids {
+                self.push(HopKind::SecurityGroup, (*id).to_owned(), Decision::Deny, rule.clone(), reason.take());
+            }
+            if ids.is_empty() {
+                self.push(HopKind::SecurityGroup, component, Decision::Deny, rule, reason);
+            }
         }
     }
 

@@ -181,7 +181,7 @@ impl Source {
     }
 
     async fn pull(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
-        match self {
+        match *self {
             #[cfg(feature = "aws")]
             Self::Eks(request) => read_pulled(facts::aws::pull(request, told(cluster, tell)).await),
         }
@@ -189,7 +189,7 @@ impl Source {
 
     /// The cluster and its updates only.
     async fn pull_cluster(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
-        match self {
+        match *self {
             #[cfg(feature = "aws")]
             Self::Eks(request) => read_pulled(facts::aws::pull_cluster(request, told(cluster, tell)).await),
         }

@@ -14,7 +14,10 @@ use clap::{
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{facts::planned::PlannedSetting, input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
+use crate::{
+    facts::planned::PlannedSetting, input::may_hold_secret, model::trace::Point, report::Format,
+    scenario::ClusterEndpoint,
+};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -52,6 +55,9 @@ pub enum Command {
     /// What does the configuration say? Evaluates every cell of a scenario and sends no packet to any cluster
     #[command(after_long_help = PREDICT_EXAMPLES)]
     Predict(PredictArguments),
+    /// One path through the configuration, hop by hop, there and back, every blocker named; sends no packet
+    #[command(after_long_help = TRACE_EXAMPLES)]
+    Trace(TraceArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -136,6 +142,37 @@ pub struct PredictArguments {
     /// Where reports go and how they look.
     #[command(flatten)]
     pub output: OutputArguments,
+}
+
+/// Arguments of `trace`.
+#[derive(Clone, Debug, Args)]
+pub struct TraceArguments {
+    /// Folder with the provider's configuration
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects
+    #[arg(long, value_name = "WHO", value_parser = str::parse::<Point>)]
+    pub from: Point,
+    /// Address, network interface or instance to connect to, by TCP; port 443 unless given
+    ///
+    /// IPv6 with a port stands in brackets: `[2001:db8::1]:443`.
+    #[arg(long, value_name = "WHERE[:PORT]", value_parser = parse_destination)]
+    pub to: Destination,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// Where `trace` leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The point.
+    pub point: Point,
+    /// TCP port.
+    pub port: u16,
 }
 
 /// Arguments of `facts`.
@@ -418,8 +455,17 @@ where
         Command::Verify(verify) => ("verify", &verify.common.output),
         Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
+<<<<<<< HEAD
         Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
         Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
+=======
+        Command::Trace(_)
+        | Command::Facts(_)
+        | Command::Explain(_)
+        | Command::Schema(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {
+>>>>>>> model
             return Ok(arguments);
         }
     };
@@ -523,6 +569,22 @@ fn parse_server_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// `WHERE[:PORT]`; port 443 unless given.
+fn parse_destination(text: &str) -> Result<Destination, String> {
+    let whole = text.parse::<IpAddr>().is_ok();
+    let (point, port) = match text.rsplit_once(':') {
+        Some((point, port)) if !whole => (point, port),
+        _ => (text, ""),
+    };
+    let port = if point.len() == text.len() { Some(HTTPS_PORT) } else { port.parse().ok().filter(|port| *port > 0) };
+    let port = port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())?;
+    let bare = match point.strip_prefix('[').and_then(|point| point.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().map_err(|_| "brackets stand around an IPv6 address")?.to_string(),
+        None => point.to_owned(),
+    };
+    Ok(Destination { point: bare.parse()?, port })
+}
+
 /// `https://host[:port][/path]`; a bare host is taken as `https`.
 fn parse_server(text: &str) -> Result<ClusterEndpoint, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
@@ -618,6 +680,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 const CLOCKS_DIFFER: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 const DNS_PORT: u16 = 53;
+const HTTPS_PORT: u16 = 443;
 const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
 
 const TOP_EXAMPLES: &str = "\
@@ -678,6 +741,13 @@ Examples:
   kubereach predict scenario.yaml --facts facts/prod
   kubereach predict scenario.yaml --set prod.endpointPublicAccess=false
   terraform show -json plan.bin > plan.json && kubereach predict scenario.yaml --plan plan.json";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  kubereach trace --facts ./facts/prod --from i-0123456789abcdef0 --to eni-0123456789abcdef0
+  kubereach trace --facts ./facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
+
+Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

@@ -12,6 +12,7 @@ pub mod printer;
 pub mod progress;
 mod run;
 pub mod schema;
+mod trace;
 pub mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -40,6 +41,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Doctor(arguments) => doctor::main(arguments, &environment),
         Command::Verify(arguments) => verify::main(arguments),
         Command::Predict(arguments) => predict::main(arguments),
+        Command::Trace(arguments) => trace::main(arguments),
         Command::Facts(arguments) => facts::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
         Command::Explain(arguments) => explain(arguments),

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 pub use hop::{Decision, Hop, HopKind, Reason};
 
 use self::{
-    ends::{End, Ends, Groups, Inside, Public, is_private},
+    ends::{End, Ends, Inside, is_private},
     filter::ephemeral,
     route::{Target, holds, look_up, look_up_transit},
     walk::{Arrival, Gateway, Goal, Medium, Walk, missing, nets_words},
@@ -182,8 +182,11 @@ pub fn trace(network: &Network<'_>, from: &Point, to: &Point, port: u16) -> Resu
         End::Outside(source) => request_from_outside(network, &ends, *source, port),
     };
     let back = replies(network, &ends, &forward, &arrival, port);
-    let source_seen = match (&ends.from, &arrival.arrival) {
-        (_, Arrival::Lost) if forward.hops.iter().any(|hop| hop.kind == HopKind::InternetGateway) => Vec::new(),
+    // A packet that is lost on the way out is seen by nobody; one that a known host guards against still is.
+    let private = ends.to.inside().is_some_and(|target| target.nets.contains(&IpNet::from(ends.dialled)));
+    let source_seen = match arrival.arrival {
+        Arrival::Lost if !private || !forward.translations.is_empty() => Vec::new(),
+        _ if arrival.translated_outside => Vec::new(),
         _ => single_addresses(&forward.source),
     };
     notes.extend(forward.notes);
@@ -208,8 +211,8 @@ struct Ended<'f> {
     arrival: Arrival<'f>,
     /// It came from the internet, or went over it.
     over_internet: bool,
-    /// The gateway by which it came into the VPCs.
-    entered: Option<Gateway<'f>>,
+    /// It leaves for the internet by a network of which nothing is known: so are the addresses that it is seen as.
+    translated_outside: bool,
 }
 
 fn request_from_inside<'n, 'f>(
@@ -232,6 +235,7 @@ fn request_from_inside<'n, 'f>(
         None => walk.from_subnet(source.vpc, source.subnet, Some(source), Goal::Outside),
     };
     let mut over_internet = false;
+    let mut translated_outside = false;
     match (&arrival, target) {
         (Arrival::Internet, Some(target)) => {
             over_internet = true;
@@ -241,9 +245,15 @@ fn request_from_inside<'n, 'f>(
             over_internet = true;
             walk.push(HopKind::Internet, ends.dialled.to_string(), Decision::Forward, "on the internet", None);
         }
-        (Arrival::OnPremises(_), None) => {
+        (Arrival::OnPremises(_), None) if !walk.by_default || is_private(ends.dialled) => {
             let rule = "beyond the gateway; what happens there is not in the facts";
             walk.push(HopKind::OnPremises, ends.dialled.to_string(), Decision::Forward, rule, None);
+        }
+        (Arrival::OnPremises(_), _) => {
+            let what = format!("how the network beyond the gateway leads on to {} is not in the facts", ends.dialled);
+            let reason = Reason::NotEvaluable { what: what.clone() };
+            walk.push(HopKind::OnPremises, ends.dialled.to_string(), Decision::Unknown, what, Some(reason));
+            translated_outside = true;
         }
         (Arrival::Lost | Arrival::Elsewhere, Some(target)) if direct.is_some() && walk.translations.is_empty() => {
             // The way is lost, but what guards the destination is known all the same.
@@ -256,11 +266,11 @@ fn request_from_inside<'n, 'f>(
     let mut rest = walk.hops.split_off(after_source);
     walk.security_groups(true, source, direct, &[dialled]);
     walk.hops.append(&mut rest);
-    let seen = !matches!(arrival, Arrival::Lost) || direct.is_some();
+    let seen = matches!(arrival, Arrival::There) || direct.is_some();
     if let Some(target) = target.filter(|_| seen) {
         arrive(&mut walk, target, Some(source).filter(|_| walk_is_plain(&arrival, direct)));
     }
-    (walk, Ended { arrival, over_internet, entered: None })
+    (walk, Ended { arrival, over_internet, translated_outside })
 }
 
 /// Whether the destination sees the source itself: a group that names it can match.
@@ -278,9 +288,8 @@ fn request_from_outside<'n, 'f>(
     walk.source = vec![IpNet::from(source)];
     walk.destination = vec![IpNet::from(ends.dialled)];
     let End::Inside(target) = &ends.to else {
-        return (walk, Ended { arrival: Arrival::Lost, over_internet: false, entered: None });
+        return (walk, Ended { arrival: Arrival::Lost, over_internet: false, translated_outside: false });
     };
-    let mut entered = None;
     let mut over_internet = false;
     let arrival = match way_in(network, target, source) {
         WayIn::Internet => {
@@ -289,7 +298,6 @@ fn request_from_outside<'n, 'f>(
             walk.enter_from_internet(target, ends.dialled)
         }
         WayIn::Gateway(gateway) => {
-            entered = Some(gateway);
             let rule = "what happens before the gateway is not in the facts";
             walk.push(HopKind::OnPremises, source.to_string(), Decision::Forward, rule, None);
             walk.destination.clone_from(&target.nets);
@@ -319,7 +327,7 @@ fn request_from_outside<'n, 'f>(
     };
     walk.medium = Medium::Other;
     arrive(&mut walk, target, None);
-    (walk, Ended { arrival, over_internet, entered })
+    (walk, Ended { arrival, over_internet, translated_outside: false })
 }
 
 /// The groups of the destination and the destination itself.
@@ -432,7 +440,6 @@ fn replies<'n, 'f>(
         }
         (End::Outside(_), None) => return walk,
     };
-    let _ = &ended.entered;
     if !matches!(arrived, Arrival::There) && forward.translations.is_empty() {
         return walk;
     }
@@ -509,6 +516,10 @@ fn way_in<'f>(network: &Network<'f>, target: &Inside<'f>, source: IpAddr) -> Way
     if let Some(taken) = taken.filter(|taken| !taken.blackhole) {
         match taken.target {
             Target::InternetGateway(_) | Target::EgressOnly(_) | Target::Nat(_) if !is_private(source) => {
+                return WayIn::Internet;
+            }
+            // Everything that is not known better goes that way; it does not mean that the internet is there.
+            Target::Vpn(_) | Target::Transit(_) if taken.net.prefix_len() == 0 && !is_private(source) => {
                 return WayIn::Internet;
             }
             Target::Vpn(gateway) => return WayIn::Gateway(Gateway::Vpn { gateway, vpc: target.vpc }),

@@ -36,6 +36,8 @@ pub(super) struct Walk<'n, 'f> {
     pub(super) medium: Medium,
     /// Translations of the source so far.
     pub(super) translations: Vec<Translation<'f>>,
+    /// The last route that it took was a default route.
+    pub(super) by_default: bool,
     steps: u32,
 }
 
@@ -121,6 +123,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             closed: AddressSet::empty(),
             medium: Medium::Unset,
             translations: Vec::new(),
+            by_default: false,
             steps: 0,
         }
     }
@@ -264,6 +267,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.push(HopKind::RouteTable, id, Decision::Drop, rule, Some(reason));
             return None;
         }
+        self.by_default = taken.net.prefix_len() == 0;
         self.push(HopKind::RouteTable, id, Decision::Forward, taken.words(), None);
         Some(taken.target)
     }
@@ -562,6 +566,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.push(HopKind::TransitGatewayRouteTable, table, Decision::Drop, rule, Some(reason));
             return lost;
         };
+        self.by_default = taken.net.prefix_len() == 0;
         let kind = taken.route.kind.as_deref().unwrap_or("static");
         let ids: Vec<&str> = taken
             .route
@@ -945,7 +950,7 @@ impl<'n, 'f> Walk<'n, 'f> {
                 let reason = Reason::GatewayDetached { gateway: id.to_owned(), vpc: vpc.to_owned() };
                 let rule = format!("not attached to {vpc}");
                 self.push(HopKind::InternetGateway, id, Decision::Drop, rule, Some(reason));
-                return self.leave_lost();
+                return Arrival::Lost;
             }
         }
         if self.destination.iter().any(|net| is_private(net.addr())) {
@@ -979,10 +984,6 @@ impl<'n, 'f> Walk<'n, 'f> {
         Arrival::Internet
     }
 
-    fn leave_lost(&mut self) -> Arrival<'f> {
-        Arrival::Lost
-    }
-
     fn public_of(&mut self, id: &str, vpc: &str, at: Option<&Inside<'f>>) -> Option<Vec<IpNet>> {
         let public = at.filter(|at| at.vpc == vpc).map_or(Public::None, |at| at.public);
         let label = at.map_or_else(|| nets_words(&self.source), |at| at.label.clone());
@@ -1010,7 +1011,7 @@ impl<'n, 'f> Walk<'n, 'f> {
         let options = self.network.facts.block_public_access.as_ref();
         match options.and_then(|options| options.internet_gateway_block_mode.as_deref()) {
             None => {
-                let what = "VPC Block Public Access".to_owned();
+                let what = "whether VPC Block Public Access is on".to_owned();
                 let file = "ec2/describe-vpc-block-public-access-options.json";
                 let action = "ec2:DescribeVpcBlockPublicAccessOptions";
                 self.unknown(HopKind::BlockPublicAccess, "VPC Block Public Access", missing(what, file, action));

@@ -455,17 +455,13 @@ where
         Command::Verify(verify) => ("verify", &verify.common.output),
         Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
-<<<<<<< HEAD
         Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
-        Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
-=======
         Command::Trace(_)
         | Command::Facts(_)
         | Command::Explain(_)
         | Command::Schema(_)
         | Command::Completions(_)
         | Command::Man(_) => {
->>>>>>> model
             return Ok(arguments);
         }
     };

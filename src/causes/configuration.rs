@@ -11,6 +11,8 @@ pub(super) mod management;
 pub(super) mod network;
 mod nodes;
 pub mod summary;
+#[cfg(test)]
+mod tests;
 pub(super) mod words;
 
 use std::net::IpAddr;

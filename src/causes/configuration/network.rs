@@ -231,12 +231,14 @@ pub(in crate::causes) fn short_of_addresses(view: &ConfigurationView<'_>) -> Vec
     .severity(if view.planned && refused { Severity::Error } else { Severity::Warning })
     .setting(format!("AvailableIpAddressCount of {}", listed(short.iter().map(|(_, id)| *id))));
     // At least two zones are needed, so fewer than two subnets are no list to write.
-    if enough.len() >= 2 && view.config().is_some() {
-        told = told.fix(format!(
-            "# Keep subnets in two zones at least; these have room:\naws eks update-cluster-config --region {region} --name {name} --resources-vpc-config subnetIds={}",
-            enough.join(",")
-        ));
-    }
+    let (note, list) = if enough.len() >= 2 {
+        ("these have room", enough.join(","))
+    } else {
+        ("name subnets with room", "'<subnet 1>,<subnet 2>'".to_owned())
+    };
+    told = told.fix(format!(
+        "# Free addresses in these subnets, or name others, in two zones at least; {note}:\naws eks update-cluster-config --region {region} --name {name} --resources-vpc-config subnetIds={list}"
+    ));
     vec![told]
 }
 

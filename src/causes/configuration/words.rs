@@ -95,9 +95,9 @@ pub(in crate::causes) fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T
     }
 }
 
-/// ` (scenario line 12)`.
+/// `, scenario line 12`.
 pub(super) fn line(line: usize) -> String {
-    if line == 0 { String::new() } else { format!(" (scenario line {line})") }
+    if line == 0 { String::new() } else { format!(", scenario line {line}") }
 }
 
 const MOST_LISTED: usize = 8;

@@ -56,51 +56,43 @@ fn page(summary: &Summary, paper: Paper) -> String {
     endpoint(&mut page, summary);
     vpc(&mut page, summary);
     subnets(&mut page, summary);
+    let or_unknown = |value: Option<&String>| value.cloned().unwrap_or_else(|| "?".to_owned());
     let interfaces = summary.control_plane_interfaces.iter().map(|one| {
-        let addresses = one.addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
-        format!(
-            "{}  {}  {}  {}",
-            one.id,
-            addresses.join(" "),
-            one.subnet.as_deref().unwrap_or("?"),
-            few(&one.groups, 4)
-        )
+        let addresses: Vec<String> = one.addresses.iter().map(ToString::to_string).collect();
+        vec![one.id.clone(), few(&addresses, 2), or_unknown(one.subnet.as_ref()), few(&one.groups, 4)]
     });
-    section(&mut page, "CONTROL PLANE INTERFACES", interfaces.collect());
+    section(&mut page, "CONTROL PLANE INTERFACES", &interfaces.collect::<Vec<_>>());
     let egress = summary.egress.iter().map(|one| {
         let listed = match one.listed {
             Some(true) => "let in by the public endpoint",
             Some(false) => "not let in by the public endpoint",
             None => "",
         };
-        format!("{}  {}  {listed}", one.address, one.by)
+        vec![one.address.to_string(), one.by.clone(), listed.to_owned()]
     });
-    let unknown = summary.egress_unknown.iter().map(|clause| format!("not known: {clause}"));
-    section(&mut page, "EGRESS OF THE NODES", egress.chain(unknown).collect());
+    let unknown = summary.egress_unknown.iter().map(|clause| vec![format!("not known: {clause}")]);
+    section(&mut page, "EGRESS OF THE NODES", &egress.chain(unknown).collect::<Vec<_>>());
     let connected = summary.connected.iter().map(|one| {
-        format!(
-            "{}  {} to {}  {}  {}",
-            one.kind,
-            one.id,
-            one.to,
-            one.state.as_deref().unwrap_or("state not known"),
-            few(&one.ranges, 4)
-        )
+        let state = one.state.clone().unwrap_or_else(|| "state not known".to_owned());
+        vec![one.kind.to_owned(), one.id.clone(), one.to.clone(), state, few(&one.ranges, 4)]
     });
-    section(&mut page, "CONNECTED NETWORKS", connected.collect());
+    section(&mut page, "CONNECTED NETWORKS", &connected.collect::<Vec<_>>());
     let endpoints = summary.interface_endpoints.iter().map(|one| {
         let dns = match one.private_dns {
             Some(true) => "private DNS on",
             Some(false) => "private DNS off",
             None => "private DNS not known",
         };
-        format!("{}  {}  {}  {dns}", one.id, one.service.as_deref().unwrap_or("?"), one.state.as_deref().unwrap_or("?"))
+        vec![one.id.clone(), or_unknown(one.service.as_ref()), or_unknown(one.state.as_ref()), dns.to_owned()]
     });
-    section(&mut page, "INTERFACE ENDPOINTS", endpoints.collect());
-    let missing = summary.missing.iter().map(|gap| format!("{} ({}): not known {}", gap.file, gap.action, gap.unknown));
-    let refused = summary.denied.iter().map(|one| format!("{} was refused: {}", one.action, one.message));
-    let failed = summary.failed.iter().map(|one| format!("{} failed: {}", one.action, one.message));
-    section(&mut page, "NOT IN THE FACTS", missing.chain(refused).chain(failed).collect());
+    section(&mut page, "INTERFACE ENDPOINTS", &endpoints.collect::<Vec<_>>());
+    let missing = summary
+        .missing
+        .iter()
+        .map(|gap| vec![format!("{}, by {}: it would say {}", gap.file, gap.action, gap.unknown)]);
+    let refused = summary.denied.iter().map(|one| vec![format!("{} was refused: {}", one.action, one.message)]);
+    let failed = summary.failed.iter().map(|one| vec![format!("{} failed: {}", one.action, one.message)]);
+    section(&mut page, "NOT IN THE FACTS", &missing.chain(refused).chain(failed).collect::<Vec<_>>());
     page.finish()
 }
 
@@ -190,17 +182,28 @@ fn subnets(page: &mut Page, summary: &Summary) {
     more(page, summary.subnets.len());
 }
 
-/// A heading and a line an item, unless there is none.
-fn section(page: &mut Page, title: &str, items: Vec<String>) {
-    if items.is_empty() {
+/// A heading and a row an item, in columns where they fit, unless there is none.
+fn section(page: &mut Page, title: &str, rows: &[Vec<String>]) {
+    if rows.is_empty() {
         return;
     }
     heading(page, title);
-    let count = items.len();
-    for item in items.into_iter().take(MOST_ROWS) {
-        page.paragraph(2, 4, &[span(Ink::Plain, item.trim_end())]);
+    let shown = &rows[..rows.len().min(MOST_ROWS)];
+    let columns = shown.iter().map(Vec::len).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            // A row of a single text is no row of the table.
+            let cells = shown.iter().filter(|row| row.len() > 1).filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        })
+        .collect();
+    for row in shown {
+        let Some((last, before)) = row.split_last() else { continue };
+        let before: Vec<(String, Ink)> =
+            before.iter().zip(&widths).map(|(cell, width)| (format!("{cell:<width$}  "), Ink::Plain)).collect();
+        put(page, &before, span(Ink::Plain, last));
     }
-    more(page, count);
+    more(page, rows.len());
 }
 
 fn more(page: &mut Page, count: usize) {
@@ -214,16 +217,25 @@ fn heading(page: &mut Page, title: &str) {
     page.line(0, &[span(Ink::Strong, title)]);
 }
 
-/// `  status           ACTIVE`.
+/// `  status           ACTIVE`; a value that does not fit stands below its name.
 fn field(page: &mut Page, name: &str, value: Option<String>) {
-    let label = format!("{name:<NAME_WIDTH$}");
-    match value {
-        // On a line of its own, so that it can be copied whole and stands below the others.
-        Some(value) if value.len() <= SHORT || !value.contains(' ') => {
-            page.line(2, &[span(Ink::Dim, format!("{label} ")), span(Ink::Plain, value)]);
+    let label = format!("{name:<NAME_WIDTH$} ");
+    let value = value.map_or_else(|| span(Ink::Dim, "not known"), |value| span(Ink::Plain, value));
+    put(page, &[(label, Ink::Dim)], value);
+}
+
+/// One line where it fits; else the heading parts on a line of their own, and the value wrapped below.
+fn put(page: &mut Page, before: &[(String, Ink)], value: Span) {
+    let used: usize = before.iter().map(|(text, _)| text.chars().count()).sum();
+    let mut spans: Vec<Span> = before.iter().map(|(text, ink)| span(*ink, text)).collect();
+    if 2 + used + value.width() <= page.width() {
+        spans.push(value);
+        page.line(2, &spans);
+    } else {
+        if before.iter().any(|(text, _)| !text.trim().is_empty()) {
+            page.line(2, &spans);
         }
-        Some(value) => page.paragraph(2, 2 + NAME_WIDTH + 1, &[span(Ink::Dim, label), span(Ink::Plain, value)]),
-        None => page.line(2, &[span(Ink::Dim, format!("{label} not known"))]),
+        page.paragraph(4, 4, &[value]);
     }
 }
 

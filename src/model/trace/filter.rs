@@ -114,7 +114,8 @@ impl<'f> Walk<'_, 'f> {
                 },
                 _ => group_reason(egress, ids, peers, self.port),
             };
-            let also = lacking.map(|list| format!(" ({list}, which a rule names, does not hold it)")).unwrap_or_default();
+            let also =
+                lacking.map(|list| format!(" ({list}, which a rule names, does not hold it)")).unwrap_or_default();
             let rule = format!("no {direction} rule for {far_words}{also}");
             self.push(HopKind::SecurityGroup, component, Decision::Deny, rule, Some(reason));
         }

@@ -1,5 +1,8 @@
 //! The use case that every command shares: plan → cells → report, with progress as events.
 
+mod configuration;
+mod judge;
+
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -9,22 +12,27 @@ use std::{
 
 use jiff::Timestamp;
 use kubereach_probes::{
-    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Reachability, Run,
-    SharedControls, SourceBinding, SystemResolver, Target, Trust,
+    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Run, Service, SharedControls,
+    SourceBinding, SystemResolver, Target, Trust,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
+use self::{
+    configuration::{Configuration, State},
+    judge::{Evaluated, Frame, case, judged},
+};
 use crate::{
-    causes::{self, CellView, Change, Circumstances},
+    causes,
     client::ClientEnvironment,
+    facts::planned::PlannedChange,
     input::{InputError, InputErrors},
-    report::{Cell, Finding, Intended, Provider, REPORT_SCHEMA, Report, Verdict},
+    report::{Cell, CellTarget, Finding, Intended, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
     vantage,
-    verdict::{self, Agreement, Case, Convergence, Next, Seen},
+    verdict::{self, Agreement, Next, Seen},
 };
 
 /// How to run a plan, beyond what the plan says.
@@ -48,6 +56,12 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// Look for the cause when something is wrong.
     pub investigate: bool,
+    /// Send nothing to any cluster: evaluate the configuration only.
+    pub predict: bool,
+    /// What is to be evaluated as if it were configured already; for predictions only.
+    pub planned: Vec<PlannedChange>,
+    /// Read the provider's configuration live only when something turned out to be wrong.
+    pub configuration_in_need: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +76,9 @@ impl Default for Settings {
             client: None,
             credentials: None,
             investigate: true,
+            predict: false,
+            planned: Vec::new(),
+            configuration_in_need: false,
         }
     }
 }
@@ -69,6 +86,13 @@ impl Default for Settings {
 /// Progress, as it happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// Something of the provider's configuration was read.
+    Configuration {
+        /// Cluster.
+        cluster: String,
+        /// What, in words.
+        text: String,
+    },
     /// A cell's first round begins.
     CellStarted {
         /// Cluster.
@@ -125,15 +149,21 @@ pub async fn run(
     events: Option<Events>,
 ) -> Result<Report, InputErrors> {
     let started_at = Timestamp::now();
-    let targets = targets(plan)?;
-    let options = plan.vantages.iter().map(|vantage| Arc::new(options(plan, settings, vantage))).collect();
+    if settings.predict {
+        return predict(plan, settings, started_at, events.as_ref()).await;
+    }
+    let mut plan = plan.clone();
+    let configurations = configurations(&mut plan, settings, events.as_ref()).await?;
+    let targets = targets(&plan, &configurations)?;
+    let options = plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
     let context =
-        Context { plan: plan.clone(), settings: settings.clone(), targets, options, started_at, stop, events };
+        Context { plan, settings: settings.clone(), configurations, targets, options, started_at, stop, events };
     let context = Arc::new(context);
+    let followers = follow(&context);
     let descriptors = Arc::new(Semaphore::new(descriptors()));
     let others = OtherPaths::default();
     let mut tasks = JoinSet::new();
-    for (index, _) in plan.cells.iter().enumerate() {
+    for (index, _) in context.plan.cells.iter().enumerate() {
         let (context, descriptors) = (Arc::clone(&context), Arc::clone(&descriptors));
         tasks.spawn(async move {
             // The semaphore is never closed; without a permit the cell would only start earlier.
@@ -149,23 +179,162 @@ pub async fn run(
             probed.insert(index, cell);
         }
     }
+    drop(followers);
     let mut client = settings.client.as_deref().cloned();
     if let (Some(reaching), Some(exec)) = (reaching, client.as_mut().and_then(|client| client.exec.as_mut())) {
         // It has been running beside the cells; a task that died leaves it unknown.
         exec.token_service_reachable = reaching.await.ok();
     }
-    let now = Timestamp::now();
-    let cells: Vec<Cell> = (0..plan.cells.len())
+    for (index, cell) in &probed {
+        others.remember(&context, *index, &cell.observation);
+    }
+    read_in_need(&context, &probed).await;
+    let states: Vec<State> = context.configurations.iter().map(Configuration::now).collect();
+    let evaluated: Vec<Evaluated<'_>> = states.iter().map(Evaluated::of).collect();
+    let frame = context.frame();
+    let cells: Vec<Cell> = (0..context.plan.cells.len())
         .map(|index| {
-            let probed_cell = probed.remove(&index).unwrap_or_else(Probed::lost);
-            others.remember(&context, index, &probed_cell.observation);
-            (index, probed_cell)
+            let cell = probed.remove(&index).unwrap_or_else(Probed::lost);
+            let other = others.other(&context, index);
+            let evaluated = &evaluated[context.plan.cells[index].cluster];
+            frame.judge(index, evaluated, cell, other.as_ref(), client.as_ref())
         })
-        .collect::<Vec<_>>()
-        .into_iter()
-        .map(|(index, probed_cell)| judge_cell(&context, index, probed_cell, &others, client.as_ref(), now))
         .collect();
-    Ok(assemble(cells, started_at, settings.client.is_some()))
+    let configuration = (0..context.plan.clusters.len())
+        .flat_map(|cluster| frame.configuration_findings(cluster, &evaluated[cluster], &cells, client.as_ref()))
+        .collect();
+    Ok(assemble(cells, configuration, started_at, settings.client.is_some()))
+}
+
+/// Evaluates the configuration only. Facts are read, evaluated and let go cluster by cluster, so that memory holds
+/// those of one.
+async fn predict(
+    plan: &Plan,
+    settings: &Settings,
+    started_at: Timestamp,
+    events: Option<&Events>,
+) -> Result<Report, InputErrors> {
+    let mut plan = plan.clone();
+    let mut cells: Vec<(usize, Cell)> = Vec::with_capacity(plan.cells.len());
+    let mut configuration = Vec::new();
+    let mut changed = false;
+    let mut by_cluster: Vec<Vec<usize>> = vec![Vec::new(); plan.clusters.len()];
+    for (index, cell) in plan.cells.iter().enumerate() {
+        by_cluster[cell.cluster].push(index);
+    }
+    let tell = |event| {
+        if let Some(events) = events {
+            // Nobody listening is no reason to stop.
+            let _ = events.send(event);
+        }
+    };
+    for (cluster, indices) in by_cluster.iter().enumerate() {
+        let read = Configuration::read(&plan.file, &plan.clusters[cluster], &tell).await?;
+        let state = read.now();
+        let mut described = plan.clusters[cluster].clone();
+        configuration::complete(&plan.file, &mut described, &state)?;
+        plan.clusters[cluster] = described;
+        let planned = state.planned(&settings.planned, &plan.clusters[cluster].name, plan.clusters.len() == 1);
+        changed |= planned.is_some();
+        let now = planned.is_some().then(|| Evaluated::of(&state));
+        let evaluated = Evaluated::of(planned.as_ref().unwrap_or(&state));
+        let frame = Frame { plan: &plan, settings, started_at };
+        let judge = |index: &usize| {
+            let mut cell = frame.judge(*index, &evaluated, Probed::nothing(), None, None);
+            cell.configured_now = now.as_ref().map(|now| frame.configured(now, *index));
+            cell
+        };
+        let own: Vec<Cell> = indices.iter().map(judge).collect();
+        configuration.extend(frame.configuration_findings(cluster, &evaluated, &own, None));
+        cells.extend(indices.iter().copied().zip(own));
+    }
+    if !settings.planned.is_empty() && !changed {
+        let known: Vec<&str> = plan.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        return Err(InputError::new("the planned change concerns no cluster of the scenario whose facts are known")
+            .help(format!("name the cluster as in `--set CLUSTER.SETTING=VALUE`; known clusters: {}", known.join(", ")))
+            .into());
+    }
+    cells.sort_by_key(|(index, _)| *index);
+    let cells = cells.into_iter().map(|(_, cell)| cell).collect();
+    Ok(assemble(cells, configuration, started_at, false))
+}
+
+/// Reads every cluster's configuration, all at once, and completes the plan with it.
+async fn configurations(
+    plan: &mut Plan,
+    settings: &Settings,
+    events: Option<&Events>,
+) -> Result<Vec<Configuration>, InputErrors> {
+    let mut reading = JoinSet::new();
+    for (index, cluster) in plan.clusters.iter().enumerate() {
+        if settings.configuration_in_need && cluster.facts.is_none() {
+            continue;
+        }
+        let (file, cluster, events) = (plan.file.clone(), cluster.clone(), events.cloned());
+        reading.spawn(async move {
+            let tell = move |event| {
+                if let Some(events) = &events {
+                    // Nobody listening is no reason to stop.
+                    let _ = events.send(event);
+                }
+            };
+            (index, Configuration::read(&file, &cluster, &tell).await)
+        });
+    }
+    let mut configurations: Vec<Configuration> = plan.clusters.iter().map(|_| Configuration::default()).collect();
+    let mut errors = Vec::new();
+    while let Some(read) = reading.join_next().await {
+        match read {
+            Ok((index, Ok(configuration))) => configurations[index] = configuration,
+            Ok((_, Err(InputErrors(more)))) => errors.extend(more),
+            // A task that died leaves its cluster's configuration unknown.
+            Err(_) => {}
+        }
+    }
+    for (index, configuration) in configurations.iter().enumerate() {
+        let mut cluster = plan.clusters[index].clone();
+        match configuration::complete(&plan.file, &mut cluster, &configuration.now()) {
+            Ok(()) => plan.clusters[index] = cluster,
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(configurations) } else { Err(InputErrors(errors)) }
+}
+
+/// Follows the updates that are under way, beside the cells; ends when the result is dropped.
+fn follow(context: &Arc<Context>) -> JoinSet<()> {
+    let mut followers = JoinSet::new();
+    for (index, configuration) in context.configurations.iter().enumerate() {
+        if configuration.now().update.is_none_or(|update| update.ended.is_some()) {
+            continue;
+        }
+        let context = Arc::clone(context);
+        followers.spawn(async move {
+            let tell = |event| context.tell(|| event);
+            let name = &context.plan.clusters[index].name;
+            let interval = context.plan.propagation.interval;
+            context.configurations[index].follow(name, interval, context.stop.clone(), &tell).await;
+        });
+    }
+    followers
+}
+
+/// Reads the configuration of the clusters that are not as they should be, where that was put off until now.
+async fn read_in_need(context: &Context, probed: &HashMap<usize, Probed>) {
+    if !context.settings.configuration_in_need {
+        return;
+    }
+    for (index, cluster) in context.plan.clusters.iter().enumerate() {
+        let is_wrong = probed.iter().any(|(cell, probed)| {
+            let (planned, ..) = context.cell(*cell);
+            let seen = verdict::read(&probed.observation);
+            planned.cluster == index && verdict::agreement(&case(planned, &seen, None)) != Agreement::Agrees
+        });
+        if is_wrong && !*context.stop.borrow() {
+            let tell = |event| context.tell(|| event);
+            context.configurations[index].read_late(cluster, &tell).await;
+        }
+    }
 }
 
 /// Whether anything accepts connections at the host's port 443: the exec plugin's token service, so that a healthy
@@ -185,6 +354,9 @@ async fn answers(host: String, timeout: Duration) -> bool {
 struct Context {
     plan: Plan,
     settings: Settings,
+    /// By cluster.
+    configurations: Vec<Configuration>,
+    /// By cell.
     targets: Vec<Option<Arc<Target>>>,
     /// By vantage.
     options: Vec<Arc<Options>>,
@@ -201,8 +373,7 @@ impl Context {
 
     /// How many descriptors a cell holds at a time, as a rule: a name's servers are asked for both families at once.
     fn descriptors_of(&self, index: usize) -> u32 {
-        let (cell, ..) = self.cell(index);
-        let target = self.targets[cell.cluster].as_ref();
+        let target = self.targets[index].as_ref();
         if target.is_some_and(|target| target.host.parse::<IpAddr>().is_ok()) { 1 } else { 2 }
     }
 
@@ -213,25 +384,8 @@ impl Context {
         }
     }
 
-    fn convergence(&self, provider: Provider) -> Convergence {
-        let default = match provider {
-            Provider::Aks => AKS_WINDOW,
-            Provider::Eks | Provider::Generic => Duration::ZERO,
-        };
-        let window = self.plan.propagation.window.unwrap_or(default);
-        let window = match self.settings.wait {
-            // A wait for a cluster without a window of its own is the window.
-            Some(wait) if window.is_zero() => wait,
-            _ => window,
-        };
-        Convergence {
-            // A change of tomorrow excuses nothing today; clocks may differ a little.
-            changed_at: self.settings.changed_at.map(|at| at.min(self.started_at)),
-            started_at: self.started_at,
-            window,
-            wait: self.settings.wait,
-            consecutive: self.plan.propagation.consecutive,
-        }
+    fn frame(&self) -> Frame<'_> {
+        Frame { plan: &self.plan, settings: &self.settings, started_at: self.started_at }
     }
 }
 
@@ -282,9 +436,8 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     let (cell, cluster, vantage) = context.cell(index);
     let begun = Instant::now();
     context.tell(|| Event::CellStarted { cluster: cluster.name.clone(), vantage: vantage.name.clone() });
-    let Some(target) = &context.targets[cell.cluster] else { return Probed::lost_endpoint() };
+    let Some(target) = &context.targets[index] else { return Probed::lost_endpoint() };
     let options = &context.options[cell.vantage];
-    let convergence = context.convergence(cluster.provider);
     let run = Run { stop: context.stop.clone(), events: stage_events(context, cluster, vantage) };
     let mut rounds: Vec<causes::Round> = Vec::new();
     let mut agreements: Vec<(Timestamp, Agreement)> = Vec::new();
@@ -296,12 +449,15 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
         let mut observation = vantage::observe(vantage, target, options, &run).await;
         let mut seen = verdict::read(&observation);
         let ended = Timestamp::now();
+        let state = context.configurations[cell.cluster].now();
+        let convergence = context.frame().convergence(cluster.provider, state.update.as_ref(), ended);
+        let prediction = context.frame().predicted(&Evaluated::of(&state), index, &observation);
         let mut next = if let (true, Some(whole)) = (observation.cut_short, last_whole.take()) {
             // A round that was cut short says less than the whole one before it.
             (observation, seen) = whole;
             convergence.last(&agreements)
         } else {
-            let agreement = verdict::agreement(&case(cell, &seen));
+            let agreement = verdict::agreement(&case(cell, &seen, prediction.as_ref()));
             rounds.push(round(&observation, &seen, agreement, ended));
             if rounds.len() > MAXIMUM_ROUNDS_KEPT {
                 rounds.remove(0);
@@ -322,7 +478,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
                 round: u32::try_from(agreements.len()).unwrap_or(u32::MAX),
-                text: verdict::summary(&observation, &seen),
+                text: verdict::summary(&observation, &seen, cell.target),
                 remaining: convergence.remaining(ended),
             });
             let pause = context.plan.propagation.interval.saturating_sub(round_started.elapsed());
@@ -339,7 +495,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
             context.tell(|| Event::CellDone {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
-                verdict: verdict::decide(&judged(cell, &seen, next)),
+                verdict: verdict::decide(&judged(cell, &seen, prediction.as_ref(), next)),
                 ms: begun.elapsed().as_secs_f64() * 1000.0,
             });
             return Probed {
@@ -354,29 +510,13 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
 }
 
 impl Probed {
-    fn lost_endpoint() -> Self {
+    /// For a cell that is only predicted.
+    fn nothing() -> Self {
         Self { observation: Observation::default(), ..Self::lost() }
     }
-}
 
-fn case<'a>(cell: &PlannedCell, seen: &'a Seen) -> Case<'a> {
-    Case {
-        intended: cell.intended,
-        via: cell.via,
-        configured: Reachability::Unknown,
-        seen,
-        window_open: false,
-        contradicted: false,
-        undecided: false,
-    }
-}
-
-/// The case after its last round.
-fn judged<'a>(cell: &PlannedCell, seen: &'a Seen, next: Next) -> Case<'a> {
-    Case {
-        window_open: next == Next::JudgeOpen,
-        undecided: matches!(next, Next::Unstable | Next::Interrupted),
-        ..case(cell, seen)
+    fn lost_endpoint() -> Self {
+        Self { observation: Observation::default(), ..Self::lost() }
     }
 }
 
@@ -428,20 +568,45 @@ fn stage_text(event: &ProbeEvent) -> String {
     }
 }
 
-fn targets(plan: &Plan) -> Result<Vec<Option<Arc<Target>>>, InputErrors> {
+/// What each cell probes, by cell; cells of the same cluster and target share it. `None` where nobody knows the host.
+fn targets(plan: &Plan, configurations: &[Configuration]) -> Result<Vec<Option<Arc<Target>>>, InputErrors> {
     let mut errors = Vec::new();
-    let targets = plan
-        .clusters
-        .iter()
-        .map(|cluster| match target(cluster) {
-            Ok(target) => target.map(Arc::new),
-            Err(error) => {
-                errors.push(InputError::new(error).in_file(plan.file.clone()).at(cluster.line, 1));
-                None
+    let mut known: HashMap<(usize, CellTarget), Option<Arc<Target>>> = HashMap::new();
+    let mut targets = Vec::with_capacity(plan.cells.len());
+    for cell in &plan.cells {
+        let target = known.entry((cell.cluster, cell.target)).or_insert_with(|| {
+            let cluster = &plan.clusters[cell.cluster];
+            match cell.target {
+                CellTarget::Kubernetes => match target(cluster) {
+                    Ok(target) => target.map(Arc::new),
+                    Err(error) => {
+                        errors.push(InputError::new(error).in_file(plan.file.clone()).at(cluster.line, 1));
+                        None
+                    }
+                },
+                CellTarget::EksApi => {
+                    let state = configurations[cell.cluster].now();
+                    let host = configuration::management_host(cluster, state.facts.as_deref());
+                    host.map(|host| Arc::new(management_target(host)))
+                }
             }
-        })
-        .collect();
+        });
+        targets.push(target.clone());
+    }
     if errors.is_empty() { Ok(targets) } else { Err(InputErrors(errors)) }
+}
+
+/// The management API: a public name with a public certificate, whichever way leads there.
+fn management_target(host: String) -> Target {
+    Target {
+        host,
+        port: 443,
+        base_path: String::new(),
+        server_name: None,
+        trust: Trust::SystemRoots,
+        known_addresses: Vec::new(),
+        service: Service::Https,
+    }
 }
 
 fn target(cluster: &Cluster) -> Result<Option<Target>, String> {
@@ -459,6 +624,7 @@ fn target(cluster: &Cluster) -> Result<Option<Target>, String> {
         server_name: cluster.server_name.clone(),
         trust,
         known_addresses: cluster.addresses.clone(),
+        service: Service::Kubernetes,
     }))
 }
 
@@ -499,112 +665,13 @@ fn options(plan: &Plan, settings: &Settings, vantage: &Vantage) -> Options {
     }
 }
 
-fn judge_cell(
-    context: &Context,
-    index: usize,
-    probed: Probed,
-    others: &OtherPaths,
-    client: Option<&ClientEnvironment>,
-    now: Timestamp,
-) -> Cell {
-    let (planned, cluster, vantage) = context.cell(index);
-    let Probed { mut observation, rounds, converged_after_ms, next } = probed;
-    let endpoint_missing = context.targets[planned.cluster].is_none();
-    let mut seen = verdict::read(&observation);
-    if endpoint_missing {
-        seen.observed = Reachability::Unknown;
-    }
-    let contradiction = context
-        .plan
-        .contradictions
-        .iter()
-        .find(|one| one.cluster == planned.cluster && one.vantage == planned.vantage)
-        .map(|one| one.message.as_str());
-    let decided = verdict::decide(&Case { contradicted: contradiction.is_some(), ..judged(planned, &seen, next) });
-    let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
-    let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
-    let facts_missing = match (&vantage.kind, endpoint_missing) {
-        (VantageKind::Model { .. }, _) => {
-            Some("what the provider is configured to allow: this version does not read provider configuration")
-        }
-        (_, true) => Some("the endpoint: only the provider's configuration names it, which this version does not read"),
-        _ => None,
-    };
-    if facts_missing.is_some() {
-        // That nothing was probed follows from it, and is no second reason.
-        observation.vantage_error = None;
-    }
-    let convergence = context.convergence(cluster.provider);
-    let change = convergence.changed_at.map(|at| Change {
-        at,
-        window: convergence.window,
-        open: next == Next::JudgeOpen || !convergence.remaining(now).is_zero(),
-    });
-    let other = others.other(context, index);
-    let (host, port) = cluster.endpoint.as_ref().map_or(("", 443), |endpoint| (endpoint.host.as_str(), endpoint.port));
-    let view = CellView {
-        cluster: &cluster.name,
-        vantage: &vantage.name,
-        vantage_kind: vantage.kind.label(),
-        host,
-        port,
-        provider: cluster.provider,
-        known_addresses: &cluster.addresses,
-        intended: planned.intended,
-        intended_via: planned.via,
-        origin: &planned.origin,
-        observed: seen.observed,
-        via: seen.via,
-        verdict: decided,
-        observation: &observation,
-        other_path: other.as_ref(),
-        rounds: &rounds,
-        client,
-        change,
-        circumstances: Circumstances {
-            interrupted,
-            vantage_unavailable: observation.vantage_error.as_deref().filter(|_| facts_missing.is_none()),
-            facts_missing,
-            contradiction,
-            unstable: next == Next::Unstable,
-            offline: seen.offline,
-        },
-        now,
-    };
-    let findings = causes::diagnose(&view);
-    let summary = match facts_missing {
-        Some(_) => "not decided: it needs the provider's configuration".to_owned(),
-        None => verdict::summary(&observation, &seen),
-    };
-    Cell {
-        cluster: cluster.name.clone(),
-        vantage: vantage.name.clone(),
-        endpoint: cluster.endpoint.as_ref().map(ToString::to_string),
-        provider: cluster.provider,
-        intended: planned.intended,
-        configured: Reachability::Unknown,
-        observed: seen.observed,
-        verdict: decided,
-        via: seen.via,
-        path: Vec::new(),
-        findings,
-        converged_after_ms: converged_after_ms.filter(|_| decided == Verdict::Match),
-        rounds: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
-        summary,
-        dns: observation.dns,
-        attempts: observation.attempts,
-        proxy: observation.proxy,
-        connectivity: observation.connectivity,
-    }
-}
-
 /// Each finding once, in the order of the worst cell first; the report's verdict is that of its worst cell.
-fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
+fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp, doctor: bool) -> Report {
     // By what makes two findings one: thousands of cells may have a finding each.
     let mut places = HashMap::new();
     let mut merged: Vec<(Finding, Verdict)> = Vec::new();
     for cell in &cells {
-        let place = format!("{}/{}", cell.cluster, cell.vantage);
+        let place = format!("{}/{}", cell.subject(), cell.vantage);
         for finding in &cell.findings {
             let key = (&finding.code, &finding.fix, &finding.setting);
             let Some(index) = places.get(&key) else {
@@ -630,12 +697,18 @@ fn assemble(cells: Vec<Cell>, started_at: Timestamp, doctor: bool) -> Report {
             }
         }
     }
+    merged.extend(configuration.into_iter().map(|finding| (finding, Verdict::Match)));
     // What explains a mismatch stands before what kept another cell undecided, however sure that is.
     merged.sort_by_key(|(finding, worst)| (finding.severity, std::cmp::Reverse(*worst), finding.confidence));
     let findings: Vec<Finding> = merged.into_iter().map(|(finding, _)| finding).collect();
     // Doctor's second path, of which nothing is intended, never decides.
     let decides = |cell: &&Cell| !(doctor && cell.intended == Intended::Unspecified);
-    let verdict = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
+    let worst = cells.iter().filter(decides).map(|cell| cell.verdict).max().unwrap_or(Verdict::Inconclusive);
+    // A configuration that is not the one that is meant is a mismatch, even where no cell shows it yet.
+    let drifted = findings.iter().any(|finding| {
+        finding.severity == Severity::Error && causes::is_drift(&finding.code) && finding.cells.is_empty()
+    });
+    let verdict = if drifted { Verdict::Mismatch } else { worst };
     let schema = REPORT_SCHEMA.to_owned();
     Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }
 }
@@ -651,9 +724,6 @@ fn descriptors() -> usize {
         .map_or(MAXIMUM_DESCRIPTORS_AT_ONCE, |left| left.clamp(16, MAXIMUM_DESCRIPTORS_AT_ONCE))
 }
 
-/// Documented: changes of the authorized ranges take up to two minutes
-/// (<https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>).
-const AKS_WINDOW: Duration = Duration::from_mins(2);
 const MAXIMUM_EVIDENCE: usize = 12;
 const MAXIMUM_ROUNDS_KEPT: usize = 1_000;
 const MAXIMUM_DESCRIPTORS: u64 = 65_536;

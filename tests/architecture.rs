@@ -12,10 +12,12 @@ use std::{
 
 /// Room → rooms it may use. `probes` is the crate `kubereach-probes`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["causes", "check", "client", "demo", "input", "probes", "report", "scenario"]),
-    ("check", &["causes", "client", "input", "probes", "report", "scenario", "vantage", "verdict"]),
+    ("cli", &["causes", "check", "client", "demo", "facts", "input", "model", "probes", "report", "scenario"]),
+    ("check", &["causes", "client", "facts", "input", "model", "probes", "report", "scenario", "vantage", "verdict"]),
     ("vantage", &["probes", "scenario"]),
-    ("causes", &["client", "probes", "report"]),
+    ("causes", &["client", "facts", "model", "probes", "report", "scenario"]),
+    ("model", &["facts", "probes", "report"]),
+    ("facts", &["input"]),
     ("verdict", &["probes", "report"]),
     ("scenario", &["client", "input", "probes", "report"]),
     ("client", &["input", "probes", "report"]),
@@ -25,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that take plain values, the clock among them, and return plain values.
-const PURE: &[&str] = &["verdict", "causes", "report"];
+const PURE: &[&str] = &["verdict", "causes", "model", "report"];
 
 /// What reaches for the world: sockets, files, processes, the environment, the clock, the terminal.
 const IMPURE: &[&str] = &[

@@ -97,6 +97,7 @@ pub(crate) fn probe(ca: &Path, count: &str) -> Result<(), Box<dyn Error>> {
         server_name: Some(HOST.to_owned()),
         trust: Trust::ClusterCa(Arc::new(ca)),
         known_addresses: Vec::new(),
+        service: kubereach_probes::Service::default(),
     });
     let options = Arc::new(Options {
         connect_timeout: Duration::from_secs(3),

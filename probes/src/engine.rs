@@ -22,8 +22,8 @@ use tokio::{
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
     HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation,
-    ProxyTarget, Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
-    TlsVariantKind, TunnelOutcome,
+    ProxyTarget, Reachability, Repeats, Service, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage,
+    TlsVariant, TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     http::{self, Exchange},
     icmp, path, proxy, route, system,
@@ -450,7 +450,7 @@ async fn attempt(target: &Target, options: &Options, address: IpAddr, label: Str
     attempt.path_mtu = path_mtu;
     attempt.tls = tls;
     attempt.http = http;
-    attempt.observed = observed(&attempt);
+    attempt.observed = observed(&attempt, target.service);
     attempt
 }
 
@@ -646,7 +646,7 @@ async fn proxied_attempt(
         let (tls, http, _) = secure(target, options, None, stream).await;
         attempt.tls = tls;
         attempt.http = http;
-        attempt.observed = observed(&attempt);
+        attempt.observed = observed(&attempt, target.service);
     }
     (observation, attempt)
 }
@@ -672,8 +672,12 @@ where
     }
 }
 
-fn observed(attempt: &Attempt) -> Reachability {
-    if attempt.tls.outcome == TlsOutcome::Verified && attempt.http.outcome == HttpOutcome::ApiServer {
+fn observed(attempt: &Attempt, service: Service) -> Reachability {
+    let answered = match (service, attempt.http.outcome) {
+        (_, HttpOutcome::ApiServer) | (Service::Https, HttpOutcome::NotApiServer) => true,
+        (Service::Kubernetes | Service::Https, _) => false,
+    };
+    if attempt.tls.outcome == TlsOutcome::Verified && answered {
         Reachability::Reachable
     } else {
         Reachability::Unreachable
@@ -784,6 +788,7 @@ mod tests {
             server_name: None,
             trust: Trust::SystemRoots,
             known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
+            service: Service::default(),
         })
     }
 

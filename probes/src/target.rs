@@ -26,6 +26,18 @@ pub struct Target {
     pub trust: Trust,
     /// Addresses known beforehand: dialled as evidence beside those that DNS gives.
     pub known_addresses: Vec<IpAddr>,
+    /// What has to answer.
+    pub service: Service,
+}
+
+/// What has to answer over a verified connection for a target to be reachable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// A Kubernetes API server.
+    #[default]
+    Kubernetes,
+    /// Anything that speaks HTTP: an API of the provider's.
+    Https,
 }
 
 /// What a certificate chain must lead to.

@@ -13,7 +13,7 @@ mod nodes;
 pub mod summary;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(super) mod words;
 
 use std::net::IpAddr;
 

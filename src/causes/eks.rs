@@ -1,4 +1,7 @@
-//! Causes of Amazon EKS and its VPC. All but one need the provider's configuration.
+//! Causes of Amazon EKS and its VPC.
+
+pub(super) mod public;
+mod sight;
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, configuration,
@@ -20,6 +23,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: SILENT,
         decided_by: "the egress address of this path against `publicAccessCidrs`",
+        predicate: Some(public::client_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -51,6 +55,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`endpointPublicAccess` in `aws eks describe-cluster`",
         configuration: Some(configuration::endpoint::public_access_disabled),
+        predicate: Some(public::public_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -63,6 +68,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`endpointPrivateAccess` in `aws eks describe-cluster`",
         configuration: Some(configuration::endpoint::private_access_disabled),
+        predicate: Some(public::private_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -81,6 +87,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ROADMAP_OLD_DNS,
         kubectl: NO_NAME,
         decided_by: "the same name asked of the VPC's resolver and of a public one",
+        predicate: Some(public::public_dns_not_switched),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -93,6 +100,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "status and health in `aws eks describe-cluster`",
         configuration: Some(configuration::endpoint::not_healthy),
+        predicate: Some(public::cluster_not_healthy),
         ..BY_CONFIGURATION
     },
     Cause {

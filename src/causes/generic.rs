@@ -128,6 +128,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: &[],
         decided_by: "the source address as the far side of this very path sees it",
+        predicate: Some(super::eks::public::egress_not_known),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -417,8 +418,23 @@ fn meanwhile(view: &CellView<'_>, bad: &[IpAddr]) -> String {
 }
 
 fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
-    if view.intended != Intended::Unreachable || view.observed != Reachability::Reachable {
+    if view.intended != Intended::Unreachable {
         return None;
+    }
+    let lets_in = super::eks::public::what_lets_in(view);
+    if view.observed != Reachability::Reachable {
+        // Nothing answered, and yet the door is open.
+        let open = (view.configured == Reachability::Reachable).then(|| view.configuration_says()).flatten()?;
+        let told = Told::new(Confidence::Likely, format!("The configuration lets it in: {open}."));
+        let told = if view.observed == Reachability::Unreachable {
+            told.and("Nothing let it in when it was probed, so something that the configuration does not show is in the way today.")
+        } else {
+            told.and("Nothing was probed.")
+        };
+        return Some(match lets_in {
+            Some(lets_in) => told.and(format!("{}.", lets_in.rule)).setting(lets_in.setting).fix(lets_in.fix),
+            None => told,
+        });
     }
     let answering = || deciding(view).filter(|attempt| attempt.observed == Reachability::Reachable);
     let class = view.via.map_or("an unknown", |via| via.label());
@@ -432,7 +448,15 @@ fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
     if let Some(status) = answering().find_map(|attempt| attempt.http.status) {
         told = told.and(format!("It answered with HTTP status {status} over a verified connection."));
     }
-    Some(told.and("Not known: which rule or entry lets it in. The provider's configuration would name it."))
+    if view.configured == Reachability::Unreachable
+        && let Some(says) = view.configuration_says()
+    {
+        return Some(told.and(format!("The configuration does not explain it; it says {says}.")).and(facts_age(view)));
+    }
+    Some(match lets_in {
+        Some(lets_in) => told.and(format!("{}.", lets_in.rule)).setting(lets_in.setting).fix(lets_in.fix),
+        None => told.and("Not known: which rule or entry lets it in. The provider's configuration would name it."),
+    })
 }
 
 fn path_not_as_intended(view: &CellView<'_>) -> Option<Told> {
@@ -469,8 +493,25 @@ fn unreachable_for_another_reason(view: &CellView<'_>) -> Option<Told> {
     Some(
         Told::new(Confidence::Likely, format!("{} should not be reachable from {} ({}), and is not.", view.cluster, view.vantage, view.origin))
             .and(broken)
-            .and("That is no access control: once it is repaired, the door may stand open. Not known without the provider's configuration: whether it would."),
+            .and(match (view.configured, view.configuration_says()) {
+                (Reachability::Reachable, Some(says)) => {
+                    format!("That is no access control: once it is repaired, the door stands open. The configuration says {says}.")
+                }
+                (Reachability::Unreachable, Some(says)) => {
+                    format!("That is no access control; once it is repaired, the configuration still keeps the door shut: {says}.")
+                }
+                _ => "That is no access control: once it is repaired, the door may stand open. Not known without the provider's configuration: whether it would.".to_owned(),
+            }),
     )
+}
+
+/// Since when the configuration may have changed, as a sentence.
+fn facts_age(view: &CellView<'_>) -> String {
+    let pulled = view.configuration.and_then(|configured| configured.facts.manifest.as_ref()?.created_at);
+    match pulled {
+        Some(at) => format!("The configuration was read at {}; it may have changed since.", moment_words(at)),
+        None => "When the configuration was read is not known; it may have changed since.".to_owned(),
+    }
 }
 
 /// What stops a probe that no access control stops, in a sentence.
@@ -528,6 +569,16 @@ fn unexplained(view: &CellView<'_>) -> Option<Told> {
         Confidence::Possible,
         format!("Observed: {}; verdict: {}.", view.observed.label(), view.verdict.label()),
     );
+    if view.is_contradicted()
+        && let Some(says) = view.configuration_says()
+    {
+        told = told
+            .and(format!("The configuration says {says}."))
+            .and("The two contradict each other, and no cause that is known explains it.")
+            .and(facts_age(view));
+    } else if let Some(says) = view.configuration_says() {
+        told = told.and(format!("The configuration says {says}."));
+    }
     for lookup in view.observation.dns.iter().take(ATTEMPTS_SHOWN) {
         told = told.and(format!("{}.", lookup_words(lookup)));
     }

@@ -21,6 +21,8 @@ pub mod symptoms;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod testing_facts;
+#[cfg(test)]
 mod testing_net;
 mod tls;
 
@@ -32,7 +34,13 @@ use kubereach_probes::Observation;
 
 use crate::{
     client::ClientEnvironment,
-    report::{Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
+    facts::Facts,
+    model::{
+        eks::{Prediction, Standpoint},
+        eks_api::ManagementPrediction,
+        network::Network,
+    },
+    report::{CellTarget, Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
 };
 
 /// A cause that kubereach can name.
@@ -86,6 +94,8 @@ pub struct CellView<'a> {
     pub vantage: &'a str,
     /// The vantage's kind, as the scenario's key: `local`, `proxy`, `model` …
     pub vantage_kind: &'a str,
+    /// What is to be reached.
+    pub target: CellTarget,
     /// Host of the endpoint; empty when not known.
     pub host: &'a str,
     /// Port of the endpoint.
@@ -100,6 +110,12 @@ pub struct CellView<'a> {
     pub intended_via: Option<Via>,
     /// Who says so.
     pub origin: &'a str,
+    /// What the provider's configuration allows.
+    pub configured: Reachability,
+    /// The configuration and what it means here, where it is known.
+    pub configuration: Option<Configured<'a>>,
+    /// Why the configuration is not known, where somebody tried to read it.
+    pub configuration_missing: Option<&'a str>,
     /// What happens.
     pub observed: Reachability,
     /// Class of the addresses that answered.
@@ -114,12 +130,73 @@ pub struct CellView<'a> {
     pub rounds: &'a [Round],
     /// This host as a client; for doctor only.
     pub client: Option<&'a ClientEnvironment>,
+    /// PEM text of the authorities that the client trusts for this cluster; `None` for the system's roots.
+    pub client_authorities: Option<&'a str>,
     /// The declared change, when there is one.
     pub change: Option<Change>,
     /// What the run knows beyond the probes.
     pub circumstances: Circumstances<'a>,
     /// The clock.
     pub now: Timestamp,
+}
+
+impl CellView<'_> {
+    /// The class of address that the configuration leads to.
+    fn predicted_via(&self) -> Option<Via> {
+        let configured = self.configuration?;
+        configured
+            .prediction
+            .and_then(|prediction| prediction.via)
+            .or_else(|| configured.management.and_then(|prediction| prediction.via))
+    }
+
+    /// What the configuration says, as a clause: `unreachable: 198.51.100.7 is in no entry of publicAccessCidrs`.
+    fn configuration_says(&self) -> Option<String> {
+        let configured = self.configuration?;
+        let summary = configured
+            .prediction
+            .map(Prediction::summary)
+            .or_else(|| configured.management.map(ManagementPrediction::summary))?;
+        Some(summary.strip_prefix("predicted ").map_or(summary.clone(), str::to_owned))
+    }
+
+    /// Whether configuration and probe contradict each other.
+    fn is_contradicted(&self) -> bool {
+        let known = |truth| truth != Reachability::Unknown;
+        known(self.configured) && known(self.observed) && self.configured != self.observed
+    }
+}
+
+/// The configuration as one cell sees it.
+#[derive(Clone, Copy)]
+pub struct Configured<'a> {
+    /// All that is known of it.
+    pub facts: &'a Facts,
+    /// Its network, indexed.
+    pub network: &'a Network<'a>,
+    /// Where the client is in it.
+    pub standpoint: &'a Standpoint,
+    /// What it means for the cluster's own API server; `None` for another target.
+    pub prediction: Option<&'a Prediction>,
+    /// What it means for the management API; `None` for another target.
+    pub management: Option<&'a ManagementPrediction>,
+    /// The update that is, or was until just now, under way.
+    pub update: Option<&'a Update>,
+}
+
+/// An update of the endpoint that is, or was until just now, under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Its id.
+    pub id: Option<String>,
+    /// `EndpointAccessUpdate` …
+    pub kind: Option<String>,
+    /// When it began.
+    pub began: Option<Timestamp>,
+    /// When it was seen to have ended; `None` while it is under way.
+    pub ended: Option<Timestamp>,
+    /// Its state is asked for again and again; otherwise its end cannot be seen.
+    pub followed: bool,
 }
 
 /// What one round came to.
@@ -239,6 +316,12 @@ pub fn told_codes() -> impl Iterator<Item = &'static str> {
     all().filter(|cause| cause.predicate.is_some()).map(|cause| cause.code)
 }
 
+/// Whether the code says that the configuration is not the one that the scenario means.
+#[must_use]
+pub fn is_drift(code: &str) -> bool {
+    DRIFT.contains(&code)
+}
+
 /// Asks every cause once; those that fit, most probable first.
 ///
 /// Three rules stand above the single causes. What may be an error in this cell is decided in one place
@@ -249,7 +332,7 @@ pub fn told_codes() -> impl Iterator<Item = &'static str> {
 pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
     let mut signed: Vec<Signed> = all()
         .enumerate()
-        .filter(|(_, cause)| cause.code != UNEXPLAINED)
+        .filter(|(_, cause)| cause.code != UNEXPLAINED && concerns(cause.code, view.target))
         .filter_map(|(place, cause)| {
             let told = cause.predicate?(view)?;
             let own = told.severity.unwrap_or(cause.severity);
@@ -257,7 +340,7 @@ pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
             Some(Signed { place, cause, told, own, severity })
         })
         .collect();
-    silence(&mut signed);
+    silence(view, &mut signed);
     if view.verdict != Verdict::Match
         && !signed.iter().any(|signed| signed.severity == Severity::Error)
         && let Some((place, cause)) = all().enumerate().find(|(_, cause)| cause.code == UNEXPLAINED)
@@ -344,6 +427,15 @@ impl Told {
     }
 }
 
+/// Whether a cause may speak of this target: what is wrong with the management API never explains a cluster's own API
+/// server, nor the reverse.
+fn concerns(code: &str, target: CellTarget) -> bool {
+    match target {
+        CellTarget::Kubernetes => !OF_THE_MANAGEMENT_API.contains(&code),
+        CellTarget::EksApi => !OF_THE_CLUSTER.contains(&code),
+    }
+}
+
 /// What a finding of this severity is in this cell: an error only where something is wrong that it may explain.
 ///
 /// `None` drops it: a cell that is as it should be has nothing to explain, and a cell of which nothing is known is
@@ -353,31 +445,41 @@ fn severity_here(view: &CellView<'_>, code: &str, own: Severity) -> Option<Sever
         return Some(own);
     }
     let undecided = code.starts_with("inconclusive-") || code.starts_with("propagation-");
+    // Where nothing was seen, the configuration stands for it.
+    let (shown, via) = match view.observed {
+        Reachability::Unknown => (view.configured, view.predicted_via()),
+        observed => (observed, view.via),
+    };
     if view.verdict == Verdict::Match {
         // Met although unreachable (or nothing was intended): what blocks it is good to know.
-        return (view.observed == Reachability::Unreachable && !undecided).then_some(Severity::Info);
+        return (shown == Reachability::Unreachable && !undecided).then_some(Severity::Info);
     }
     if undecided {
         return Some(Severity::Error);
     }
-    match (view.intended, view.observed) {
+    match (view.intended, shown) {
         (_, Reachability::Unknown) => None,
-        (Intended::Unreachable, Reachability::Reachable) => (code == REACHABLE).then_some(Severity::Error),
+        (Intended::Unreachable, _) if code == REACHABLE => Some(Severity::Error),
+        (Intended::Unreachable, Reachability::Reachable) => None,
         (Intended::Unreachable, Reachability::Unreachable) => Some(Severity::Info),
         (_, Reachability::Unreachable) => Some(Severity::Error),
         (_, Reachability::Reachable) => {
-            let by_other_path = view.intended_via.is_some() && view.intended_via != view.via;
-            let explains_path = code == OTHER_PATH || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
+            let by_other_path = view.intended_via.is_some() && view.intended_via != via;
+            let explains_path =
+                EXPLAINS_PATH.contains(&code) || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
             let alternates = view.circumstances.unstable && code == INTERMITTENT;
             (lookups::is_partial(view) || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
         }
     }
 }
 
-/// Drops what a more specific cause contains. A guess silences nothing.
-fn silence(signed: &mut Vec<Signed>) {
+/// Drops what a more specific cause contains. A guess silences nothing; nor does a rule that closes one address of
+/// several, where the configuration lets the others in and they fail as well.
+fn silence(view: &CellView<'_>, signed: &mut Vec<Signed>) {
+    let contradicted = view.configured == Reachability::Reachable && view.observed == Reachability::Unreachable;
     let silenced: Vec<&str> = SILENCES
         .iter()
+        .chain(CLOSED.iter().filter(|_| !contradicted))
         .filter(|(specific, _)| {
             signed.iter().any(|signed| signed.cause.code == *specific && signed.confidence() != Confidence::Possible)
         })
@@ -467,7 +569,6 @@ const UNEXPLAINED: &str = "unexplained";
 /// Who intends, where doctor does: see `cli::doctor`.
 const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";
-const OTHER_PATH: &str = "net-path-not-as-intended";
 const INTERMITTENT: &str = "net-intermittent-timeout";
 const SOURCES_NAMED: usize = 16;
 
@@ -477,6 +578,75 @@ const STANDS_ALWAYS: &[&str] = &[
     "client-exec-plugin-unavailable",
     "http-identity-not-permitted",
     "net-scenario-contradicts-itself",
+];
+
+/// What is only about the management API of EKS.
+const OF_THE_MANAGEMENT_API: &[&str] = &[
+    "eks-management-endpoint-unavailable",
+    "eks-management-endpoint-private-dns-off",
+    "eks-management-endpoint-sg-blocks-client",
+    "eks-management-endpoint-policy-denies",
+    "eks-management-endpoint-hides-sibling-names",
+];
+
+/// What is only about a cluster's own API server.
+const OF_THE_CLUSTER: &[&str] = &[
+    "client-kubeconfig-unusable",
+    "client-kubeconfig-server-not-this-cluster",
+    "client-kubeconfig-skips-tls-verification",
+    "client-exec-plugin-unavailable",
+    "client-certificate-expired",
+    "eks-client-not-in-public-access-cidrs",
+    "eks-public-access-disabled",
+    "eks-private-access-disabled",
+    "eks-public-dns-not-switched-to-private",
+    "eks-cluster-not-healthy",
+    "eks-private-zone-not-in-effect",
+    "eks-connected-network-gets-public-answer",
+    "eks-control-plane-sg-blocks-client",
+    "eks-management-endpoint-is-not-kubernetes",
+    "eks-ca-rotation-not-trusted",
+    "tls-cluster-ca-stale",
+    "http-not-a-kubernetes-api",
+    "http-reachable-without-identity",
+    "http-identity-not-permitted",
+    "http-api-tunnel-down",
+    "propagation-eks-update-in-progress",
+    "propagation-eks-vpc-cidr",
+];
+
+/// What explains that a cluster is reached, but by the other path than intended.
+const EXPLAINS_PATH: &[&str] = &[
+    "net-path-not-as-intended",
+    "eks-public-access-disabled",
+    "eks-private-access-disabled",
+    "eks-private-zone-not-in-effect",
+    "eks-connected-network-gets-public-answer",
+    "vpc-dns-support-disabled",
+    "vpc-dns-hostnames-disabled",
+    "vpc-dhcp-options-lack-amazon-dns",
+    "vpc-resolver-config-shadows-endpoint",
+];
+
+/// What the configuration closes, and the general words for it.
+const CLOSED: &[(&str, &[&str])] = &[
+    ("eks-client-not-in-public-access-cidrs", &["net-filtered-silently", "inconclusive-egress-address-unknown"]),
+    ("eks-public-access-disabled", PATH),
+    ("vpc-no-internet-egress", PATH),
+    ("eks-control-plane-sg-blocks-client", PATH),
+    ("eks-management-endpoint-sg-blocks-client", PATH),
+    ("eks-management-endpoint-unavailable", PATH),
+    ("vpc-prefix-list-lacks-client", PATH),
+    ("vpc-client-sg-blocks-egress", PATH),
+    ("vpc-nacl-denies-request", PATH),
+    ("vpc-nacl-denies-return", PATH),
+    ("vpc-no-route-to-cluster", PATH),
+    ("vpc-no-return-route", PATH),
+    ("vpc-peering-does-not-carry-traffic", PATH),
+    ("vpc-tgw-attachment-not-usable", PATH),
+    ("vpc-tgw-route-missing", PATH),
+    ("vpc-cidr-overlaps-client-network", PATH),
+    ("client-not-on-connected-network", &["net-filtered-silently", "net-no-route-to-address"]),
 ];
 
 /// The specific cause, and the general ones that only repeat part of its evidence.
@@ -499,6 +669,15 @@ const SILENCES: &[(&str, &[&str])] = &[
     ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),
     ("propagation-aks-authorized-ip-ranges", &["propagation-window-open"]),
     ("dns-stale-answer", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    ("eks-public-dns-not-switched-to-private", NAME),
+    ("vpc-dns-support-disabled", NAME),
+    ("vpc-dns-hostnames-disabled", NAME),
+    ("vpc-dhcp-options-lack-amazon-dns", NAME),
+    ("vpc-resolver-config-shadows-endpoint", NAME),
+    ("eks-private-zone-not-in-effect", NAME),
+    ("eks-ca-rotation-not-trusted", &["tls-cluster-ca-stale"]),
+    ("propagation-eks-update-in-progress", &["propagation-window-open"]),
+    ("client-kubeconfig-server-not-this-cluster", &["dns-name-does-not-exist", "tls-cluster-ca-stale"]),
     (
         "eks-management-endpoint-is-not-kubernetes",
         &[
@@ -549,6 +728,10 @@ const NAME: &[&str] = &[
     "dns-stale-answer",
 ];
 
+/// The configuration is not the one that the scenario means: an error whatever the probes see.
+const DRIFT: &[&str] =
+    &["net-allow-list-exceeds-intent", "net-allow-list-lacks-intended-source", "net-endpoint-mode-differs-from-intent"];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -572,7 +755,10 @@ mod tests {
         let told: BTreeSet<&str> = told_codes().collect();
         let silent: Vec<&str> = TOLD.split_whitespace().filter(|code| !told.contains(code)).collect();
         assert!(silent.is_empty(), "without a predicate: {silent:?}");
-        for (specific, general) in SILENCES {
+        for code in OF_THE_CLUSTER.iter().chain(OF_THE_MANAGEMENT_API).chain(EXPLAINS_PATH) {
+            assert!(codes.contains(code), "{code} is not in the list");
+        }
+        for (specific, general) in SILENCES.iter().chain(CLOSED) {
             for code in general.iter().chain([specific]) {
                 assert!(codes.contains(code), "{code} of the table of silences is not in the list");
             }

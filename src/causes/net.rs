@@ -331,6 +331,9 @@ fn filtered_silently(view: &CellView<'_>) -> Option<Told> {
     };
     let class = class_of(&silent);
     let (candidates, decided_by) = candidates(view.provider, class);
+    let lets_in = (view.configured == Reachability::Reachable).then(|| view.configuration_says()).flatten();
+    // Then what drops the packets stands in no list that was read.
+    let confidence = if lets_in.is_some() { Confidence::Possible } else { confidence };
     let mut told = told(
         view,
         confidence,
@@ -344,6 +347,16 @@ fn filtered_silently(view: &CellView<'_>) -> Option<Told> {
     )
     .and(controls_sentence(view.observation));
     told.evidence.extend(silent.attempts.iter().find_map(|attempt| Some(trace_sentence(attempt.trace.as_ref()?))));
+    if let Some(lets_in) = lets_in {
+        told = told
+            .and(format!("yet the configuration lets it in: {lets_in}"))
+            .and(
+                "seen is silence, not its cause; what remains: a firewall on this side or in between, the host's own, \
+                 an address translated otherwise than the configuration shows, a change since the facts were read",
+            )
+            .and("what decides: the same address from a host beside this one, and the facts pulled again");
+        return Some(told.fix(look_up_configuration(view, silent.first())));
+    }
     told = told.and(format!("seen is silence, not its cause; what drops packets like this: {candidates}"));
     told = told.and(format!("what decides: {decided_by}"));
     Some(told.fix(look_up_configuration(view, silent.first())))
@@ -575,7 +588,7 @@ fn mtu_black_hole(view: &CellView<'_>) -> Option<Told> {
 }
 
 /// A timeout that nothing on the way explains.
-fn is_swallowed(attempt: &Attempt) -> bool {
+pub(super) fn is_swallowed(attempt: &Attempt) -> bool {
     attempt.tcp.outcome == TcpOutcome::Timeout
         && attempt.tcp.icmp.is_none()
         && complaining_hop(attempt).is_none()

@@ -12,13 +12,14 @@ use kubereach_probes::{
 use super::{CellView, Change, Circumstances, Round, diagnose};
 use crate::{
     client::ClientEnvironment,
-    report::{Finding, Intended, Provider, Severity, Verdict, Via},
+    report::{CellTarget, Finding, Intended, Provider, Severity, Verdict, Via},
 };
 
 /// A cell in the making: intended reachable, observed unreachable, a mismatch, until said otherwise.
 pub(super) struct Scene {
     pub(super) host: &'static str,
     pub(super) vantage_kind: &'static str,
+    pub(super) target: CellTarget,
     pub(super) provider: Provider,
     pub(super) intended: Intended,
     pub(super) intended_via: Option<Via>,
@@ -38,6 +39,7 @@ impl Scene {
         Self {
             host: "api.prod.example.com",
             vantage_kind: "local",
+            target: CellTarget::Kubernetes,
             provider: Provider::Generic,
             intended: Intended::Reachable,
             intended_via: None,
@@ -82,6 +84,7 @@ impl Scene {
             cluster: "prod",
             vantage: "laptop",
             vantage_kind: self.vantage_kind,
+            target: self.target,
             host: self.host,
             port: 443,
             provider: self.provider,
@@ -89,6 +92,9 @@ impl Scene {
             intended: self.intended,
             intended_via: self.intended_via,
             origin: "expect, line 24",
+            configured: Reachability::Unknown,
+            configuration: None,
+            configuration_missing: None,
             observed: self.observed,
             via: self.via,
             verdict: self.verdict,
@@ -96,6 +102,7 @@ impl Scene {
             other_path: self.other_path.as_ref(),
             rounds: &self.rounds,
             client: self.client.as_ref(),
+            client_authorities: None,
             change: self.change,
             circumstances: self.circumstances,
             now: now(),

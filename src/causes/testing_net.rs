@@ -10,7 +10,7 @@ use kubereach_probes::{
 };
 
 use super::{Cause, CellView, Change, Circumstances, Round, Told};
-use crate::report::{Intended, Provider, Verdict, Via};
+use crate::report::{CellTarget, Intended, Provider, Verdict, Via};
 
 /// One cell, owned.
 pub(super) struct Scene {
@@ -69,6 +69,7 @@ impl Scene {
             cluster: &self.cluster,
             vantage: "laptop",
             vantage_kind: "local",
+            target: CellTarget::Kubernetes,
             host: &self.host,
             port: 443,
             provider: self.provider,
@@ -76,6 +77,9 @@ impl Scene {
             intended: Intended::Reachable,
             intended_via: Some(Via::Public),
             origin: "expect, line 24",
+            configured: Reachability::Unknown,
+            configuration: None,
+            configuration_missing: None,
             observed: if reachable { Reachability::Reachable } else { Reachability::Unreachable },
             via: None,
             verdict: if reachable { Verdict::Match } else { Verdict::Mismatch },
@@ -83,6 +87,7 @@ impl Scene {
             other_path: None,
             rounds: &self.rounds,
             client: None,
+            client_authorities: None,
             change: self.change,
             circumstances: Circumstances {
                 interrupted: self.interrupted,

@@ -4,7 +4,7 @@ use kubereach_probes::{AddressClasses, ProxyScheme, ProxyTarget};
 
 use super::*;
 use crate::{
-    report::{Confidence, Severity},
+    report::{Confidence, Provider, Reachability},
     scenario::{ClusterEndpoint, Propagation},
 };
 
@@ -41,25 +41,19 @@ fn local(name: &str) -> Vantage {
 }
 
 fn planned(vantage: usize, intended: Intended) -> PlannedCell {
-    PlannedCell { cluster: 0, vantage, intended, via: None, origin: "expect, line 7".to_owned() }
+    PlannedCell {
+        cluster: 0,
+        target: CellTarget::Kubernetes,
+        vantage,
+        intended,
+        via: None,
+        origin: "expect, line 7".to_owned(),
+    }
 }
 
 fn resolver(label: &str, last: u8) -> NamedResolver {
     let servers = vec![SocketAddr::from(([127, 0, 0, last], 53))];
     NamedResolver { label: label.to_owned(), servers, eager: true }
-}
-
-fn context(plan: Plan, settings: Settings) -> Context {
-    let (_, stop) = watch::channel(false);
-    Context {
-        plan,
-        settings,
-        targets: Vec::new(),
-        options: Vec::new(),
-        started_at: Timestamp::now(),
-        stop,
-        events: None,
-    }
 }
 
 #[test]
@@ -135,21 +129,24 @@ fn the_window_is_the_scenarios_then_the_providers_then_the_wait() {
     ] {
         let mut plan = plan();
         plan.propagation.window = declared;
-        let convergence = context(plan, Settings { wait, ..Settings::default() }).convergence(provider);
+        let (settings, now) = (Settings { wait, ..Settings::default() }, Timestamp::now());
+        let frame = Frame { plan: &plan, settings: &settings, started_at: now };
+        let convergence = frame.convergence(provider, None, now);
         assert_eq!((convergence.window, convergence.wait), (window, wait), "{provider:?} {declared:?} {wait:?}");
     }
 }
 
 #[test]
 fn a_ca_that_cannot_be_used_is_bad_input() {
+    let unread = [Configuration::default()];
     let mut plan = plan();
     plan.clusters[0].ca_pem = Some("nothing".to_owned());
-    let errors = targets(&plan).unwrap_err().to_string();
+    let errors = targets(&plan, &unread).unwrap_err().to_string();
     assert!(errors.starts_with("error: scenario.yaml:3:1: the CA of cluster \"prod\": "), "{errors}");
     plan.clusters[0].ca_pem = None;
-    assert!(matches!(targets(&plan).unwrap()[0].as_deref(), Some(Target { trust: Trust::SystemRoots, .. })));
+    assert!(matches!(targets(&plan, &unread).unwrap()[0].as_deref(), Some(Target { trust: Trust::SystemRoots, .. })));
     plan.clusters[0].endpoint = None;
-    assert!(targets(&plan).unwrap()[0].is_none());
+    assert!(targets(&plan, &unread).unwrap()[0].is_none());
 }
 
 fn finding(code: &str, cluster: &str, vantage: &str, severity: Severity, confidence: Confidence) -> Finding {
@@ -172,10 +169,12 @@ fn cell(vantage: &str, intended: Intended, verdict: Verdict, findings: Vec<Findi
     Cell {
         cluster: "prod".to_owned(),
         vantage: vantage.to_owned(),
+        target: CellTarget::Kubernetes,
         endpoint: None,
         provider: Provider::Generic,
         intended,
         configured: Reachability::Unknown,
+        configured_now: None,
         observed: Reachability::Unknown,
         verdict,
         via: None,
@@ -211,7 +210,7 @@ fn a_finding_stands_once_with_all_its_cells() {
             vec![finding("a", "prod", "b", Warning, Likely), finding("b", "prod", "b", Error, Certain), other_fix],
         ),
     ];
-    let report = assemble(cells, Timestamp::UNIX_EPOCH, false);
+    let report = assemble(cells, Vec::new(), Timestamp::UNIX_EPOCH, false);
     let told: Vec<_> = report
         .findings
         .iter()
@@ -247,7 +246,11 @@ fn the_worst_cell_decides_but_never_doctors_other_path() {
         (&[], false, Inconclusive),
     ] {
         let cells = verdicts.iter().map(|(intended, verdict)| cell("v", *intended, *verdict, Vec::new())).collect();
-        assert_eq!(assemble(cells, Timestamp::UNIX_EPOCH, doctor).verdict, expected, "{verdicts:?} {doctor}");
+        assert_eq!(
+            assemble(cells, Vec::new(), Timestamp::UNIX_EPOCH, doctor).verdict,
+            expected,
+            "{verdicts:?} {doctor}"
+        );
     }
 }
 
@@ -274,6 +277,7 @@ async fn a_run_tells_what_happens_and_ends() {
             Event::CellStarted { .. } => started += 1,
             Event::CellDone { .. } => done += 1,
             Event::Stage { .. } => stages += 1,
+            Event::Configuration { .. } => panic!("no configuration to read"),
             Event::Waiting { .. } => panic!("nothing to wait for"),
         }
     }

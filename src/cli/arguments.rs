@@ -14,7 +14,10 @@ use clap::{
 use jiff::Timestamp;
 use kubereach_probes::NamedResolver;
 
-use crate::{input::may_hold_secret, report::Format, scenario::ClusterEndpoint};
+use crate::{
+    facts::planned::PlannedSetting, input::may_hold_secret, model::trace::Point, report::Format,
+    scenario::ClusterEndpoint,
+};
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -49,6 +52,12 @@ pub enum Command {
     /// Capture the provider's configuration as a folder of plain JSON, and read it offline
     #[command(after_long_help = FACTS_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
     Facts(FactsArguments),
+    /// What does the configuration say? Evaluates every cell of a scenario and sends no packet to any cluster
+    #[command(after_long_help = PREDICT_EXAMPLES)]
+    Predict(PredictArguments),
+    /// One path through the configuration, hop by hop, there and back, every blocker named; sends no packet
+    #[command(after_long_help = TRACE_EXAMPLES)]
+    Trace(TraceArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -92,6 +101,9 @@ pub struct DoctorArguments {
     /// Ask no public resolver and no control target, even when something is wrong
     #[arg(long)]
     pub no_controls: bool,
+    /// Do not ask the provider's API for the cluster's configuration, even when something is wrong
+    #[arg(long)]
+    pub no_provider_api: bool,
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
@@ -106,6 +118,61 @@ pub struct VerifyArguments {
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
+}
+
+/// Arguments of `predict`.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArguments {
+    /// Scenario file, YAML or JSON
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// Folder with the provider's configuration, for clusters that name none of their own
+    #[arg(long, value_name = "DIR")]
+    pub facts: Option<PathBuf>,
+    /// Evaluate with this setting changed, e.g. prod.publicAccessCidrs=203.0.113.0/24,198.51.100.7/32. Repeatable
+    ///
+    /// Settings: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs, securityGroupIds,
+    /// subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport, enableDnsHostnames
+    /// (of the cluster's VPC). The cluster's name and the dot may be left out where there is one cluster only.
+    #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<PlannedSetting>,
+    /// Evaluate with what a Terraform plan would change, as `terraform show -json` prints it
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// Arguments of `trace`.
+#[derive(Clone, Debug, Args)]
+pub struct TraceArguments {
+    /// Folder with the provider's configuration
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects
+    #[arg(long, value_name = "WHO", value_parser = str::parse::<Point>)]
+    pub from: Point,
+    /// Address, network interface or instance to connect to, by TCP; port 443 unless given
+    ///
+    /// IPv6 with a port stands in brackets: `[2001:db8::1]:443`.
+    #[arg(long, value_name = "WHERE[:PORT]", value_parser = parse_destination)]
+    pub to: Destination,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// Where `trace` leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The point.
+    pub point: Point,
+    /// TCP port.
+    pub port: u16,
 }
 
 /// Arguments of `facts`.
@@ -311,6 +378,9 @@ pub struct CommonArguments {
     /// Judge at once: do not wait for a change to propagate
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,
+    /// Folder with the provider's configuration (see facts pull), for clusters that name none of their own
+    #[arg(long, value_name = "DIR")]
+    pub facts: Option<PathBuf>,
     /// Upper bound on waiting for a change to propagate
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub wait: Option<Duration>,
@@ -383,9 +453,15 @@ where
     let (name, output) = match &arguments.command {
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
+        Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
         Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
-        Command::Facts(_) | Command::Explain(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => {
+        Command::Trace(_)
+        | Command::Facts(_)
+        | Command::Explain(_)
+        | Command::Schema(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {
             return Ok(arguments);
         }
     };
@@ -489,6 +565,22 @@ fn parse_server_address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// `WHERE[:PORT]`; port 443 unless given.
+fn parse_destination(text: &str) -> Result<Destination, String> {
+    let whole = text.parse::<IpAddr>().is_ok();
+    let (point, port) = match text.rsplit_once(':') {
+        Some((point, port)) if !whole => (point, port),
+        _ => (text, ""),
+    };
+    let port = if point.len() == text.len() { Some(HTTPS_PORT) } else { port.parse().ok().filter(|port| *port > 0) };
+    let port = port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())?;
+    let bare = match point.strip_prefix('[').and_then(|point| point.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().map_err(|_| "brackets stand around an IPv6 address")?.to_string(),
+        None => point.to_owned(),
+    };
+    Ok(Destination { point: bare.parse()?, port })
+}
+
 /// `https://host[:port][/path]`; a bare host is taken as `https`.
 fn parse_server(text: &str) -> Result<ClusterEndpoint, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
@@ -520,6 +612,10 @@ fn parse_endpoint_url(text: &str) -> Result<String, String> {
         return Err("the URL of an API holds no user name or password".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn parse_setting(text: &str) -> Result<PlannedSetting, String> {
+    PlannedSetting::parse(text)
 }
 
 fn parse_server_name(text: &str) -> Result<String, String> {
@@ -580,6 +676,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 const CLOCKS_DIFFER: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 const DNS_PORT: u16 = 53;
+const HTTPS_PORT: u16 = 443;
 const LONGEST_DURATION: Duration = Duration::from_hours(365 * 24);
 
 const TOP_EXAMPLES: &str = "\
@@ -634,6 +731,19 @@ Examples:
 
 Credentials are found as the aws command finds them. An action that they do not allow is named and leaves its file out;
 the rest is written. Pulled again, an unchanged account gives the same bytes.";
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  kubereach predict scenario.yaml --facts facts/prod
+  kubereach predict scenario.yaml --set prod.endpointPublicAccess=false
+  terraform show -json plan.bin > plan.json && kubereach predict scenario.yaml --plan plan.json";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  kubereach trace --facts ./facts/prod --from i-0123456789abcdef0 --to eni-0123456789abcdef0
+  kubereach trace --facts ./facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
+
+Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -705,7 +815,7 @@ mod tests {
 
     #[test]
     fn commands_of_later_versions_are_not_offered() {
-        for later in ["predict", "trace", "facts", "init", "watch", "agent"] {
+        for later in ["init", "watch", "agent"] {
             assert_eq!(error(&[later]).kind(), ErrorKind::InvalidSubcommand, "{later}");
         }
     }

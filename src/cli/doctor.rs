@@ -1,6 +1,12 @@
 //! `kubereach doctor`: why does kubectl hang? The plan is made from kubeconfig and environment; nothing is configured.
 
-use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use kubereach_probes::{AddressClasses, Credentials, Endpoint, NamedResolver};
 
@@ -9,18 +15,18 @@ use crate::{
     check::Settings,
     client::{
         ClientEnvironment, ProxySetting, certificates_pem,
-        exec::exec_credentials,
+        exec::{EksIdentity, exec_credentials},
         host::{HostIdentity, recognise},
         kubeconfig::{self, KubeCluster, KubeconfigSelection},
         proxy::proxy_for,
     },
     input::{InputError, InputErrors, MEBIBYTE, read_bytes},
     report::{
-        Intended, Verdict,
+        CellTarget, Intended, Provider, Verdict,
         page::{Ink, Page, Paper, span},
         text::Mode,
     },
-    scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, Vantage, VantageKind},
+    scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, ProviderBlock, Vantage, VantageKind},
 };
 
 pub(super) fn main(
@@ -29,22 +35,34 @@ pub(super) fn main(
 ) -> Result<ExitCode, InputErrors> {
     let common = &arguments.common;
     run::check_files(&common.output)?;
-    let Diagnosis { plan, mut environment, credentials, identity } = diagnose(arguments, environment)?;
+    let Diagnosis { mut plan, mut environment, credentials, identity, eks } = diagnose(arguments, environment)?;
     if let (true, Some(exec)) = (arguments.no_controls, &mut environment.exec) {
         // It is not to be asked either; whether it answers stays unknown.
         exec.token_service = None;
     }
-    let mut settings = Settings { credentials, ..verify::from_arguments(common) };
+    verify::give_facts(&mut plan, common.facts.as_deref());
+    let provider = provider_api(arguments, eks, &|name| crate::input::variable(name));
+    if let ProviderApi::Ask(block) = &provider {
+        plan.clusters[0].provider_block = Some(block.clone());
+    }
+    let mut settings = Settings { credentials, configuration_in_need: true, ..verify::from_arguments(common) };
     ask_in_need(&mut settings, arguments.no_controls);
     settings.client = Some(Arc::new(environment));
     let report = run::block_on(run::run(&plan, &settings, common.output.verbose, common.timeout))??;
     // What a name means for the answer matters where the answer is not the hoped-for one.
     let meaning = identity.meaning.filter(|_| report.verdict != Verdict::Match || common.output.verbose);
     let host = plan.clusters.first().and_then(|cluster| cluster.endpoint.as_ref()).map(|endpoint| &endpoint.host);
-    let footer = match (host, meaning) {
-        (Some(host), Some(meaning)) => about(host, meaning, printer::paper(common.output.color)),
+    let paper = printer::paper(common.output.color);
+    let mut footer = match (host, meaning) {
+        (Some(host), Some(meaning)) => about(host, meaning, paper),
         _ => String::new(),
     };
+    if let ProviderApi::NotAsked(why) = provider
+        && report.verdict != Verdict::Match
+        && plan.clusters[0].provider == Provider::Eks
+    {
+        footer.push_str(&would_add(why, paper));
+    }
     run::write(&report, &common.output, Mode::Doctor, None, &footer)
 }
 
@@ -59,6 +77,67 @@ struct Diagnosis {
     credentials: Option<Credentials>,
     /// What the host name says about the cluster.
     identity: HostIdentity,
+    /// The EKS cluster that the kubeconfig names.
+    eks: Option<EksIdentity>,
+}
+
+/// Whether the provider's API is asked when something is wrong.
+enum ProviderApi {
+    /// It is asked about this cluster.
+    Ask(ProviderBlock),
+    /// It is not, for this reason: what may follow "was not read:".
+    NotAsked(&'static str),
+    /// The configuration is known from a folder.
+    Known,
+}
+
+/// Credentials are used only where the kubeconfig itself uses them, and nobody is asked for any: what stands in the
+/// environment, the shared files or the machine's own role is there, or it is not.
+fn provider_api(
+    arguments: &DoctorArguments,
+    eks: Option<EksIdentity>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> ProviderApi {
+    let Some(EksIdentity { name, region, profile }) = eks else {
+        return match &arguments.common.facts {
+            Some(_) => ProviderApi::Known,
+            None => ProviderApi::NotAsked("the kubeconfig does not say which EKS cluster this is"),
+        };
+    };
+    if arguments.common.facts.is_some() {
+        return ProviderApi::Known;
+    }
+    if arguments.no_provider_api {
+        return ProviderApi::NotAsked("--no-provider-api was given");
+    }
+    let set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
+    let file = |variable: &str, default: &str| {
+        let own = environment(variable).map(PathBuf::from);
+        own.or_else(|| Some(Path::new(&environment("HOME")?).join(".aws").join(default)))
+            .is_some_and(|path| path.is_file())
+    };
+    let there = CREDENTIAL_VARIABLES.iter().any(|name| set(name))
+        || profile.is_some()
+        || file("AWS_SHARED_CREDENTIALS_FILE", "credentials")
+        || file("AWS_CONFIG_FILE", "config")
+        || machine("sys_vendor") == "Amazon EC2";
+    if there {
+        ProviderApi::Ask(ProviderBlock::Eks { name, region: Some(region), profile, endpoint_url: None })
+    } else {
+        ProviderApi::NotAsked("there are no AWS credentials here")
+    }
+}
+
+/// What the configuration would add, and how to give it.
+fn would_add(why: &str, paper: Paper) -> String {
+    let mut page = Page::new(paper);
+    let text = format!(
+        "The cluster's configuration was not read: {why}. With it doctor compares the allow list, security groups, \
+         network ACLs, routes and the VPC's DNS settings with what it saw: log in to AWS and repeat, or give \
+         --facts DIR (`kubereach facts pull eks` writes one, also elsewhere)."
+    );
+    page.paragraph(0, 2, &[span(Ink::Dim, text)]);
+    format!("\n{}", page.finish())
 }
 
 /// Makes the plan.
@@ -83,7 +162,8 @@ fn diagnose(
     let credentials = if arguments.auth { credentials(&cluster)? } else { None };
     let identity = recognise(&cluster.endpoint.host);
     let plan = plan(&cluster, &identity);
-    Ok(Diagnosis { plan, environment: cluster.environment, credentials, identity })
+    let eks = cluster.exec.as_ref().and_then(|exec| exec.eks_cluster(&cluster.endpoint.host, environment));
+    Ok(Diagnosis { plan, environment: cluster.environment, credentials, identity, eks })
 }
 
 /// The sentence about the endpoint's name below the report.
@@ -151,6 +231,7 @@ fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let cells = (0..vantages.len())
         .map(|index| PlannedCell {
             cluster: 0,
+            target: CellTarget::Kubernetes,
             vantage: index,
             intended: if index == 0 { Intended::Reachable } else { Intended::Unspecified },
             via: None,
@@ -220,14 +301,24 @@ pub(super) fn public_controls(fallback: &[NamedResolver], named: &[NamedResolver
 
 /// The resolver that only a cloud's own hosts can ask, told from the machine's firmware.
 fn cloud_resolver() -> Option<SocketAddr> {
-    let read =
-        |name: &str| std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default().trim().to_owned();
-    if read("sys_vendor") == "Amazon EC2" {
+    if machine("sys_vendor") == "Amazon EC2" {
         return Some(SocketAddr::from(([169, 254, 169, 253], 53)));
     }
     // Azure's chassis asset tag is the documented mark of its virtual machines.
-    (read("chassis_asset_tag") == "7783-7084-3265-9085-8269-3286-77")
+    (machine("chassis_asset_tag") == "7783-7084-3265-9085-8269-3286-77")
         .then(|| SocketAddr::from(([168, 63, 129, 16], 53)))
 }
 
+/// What the firmware says of this machine.
+fn machine(name: &str) -> String {
+    std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default().trim().to_owned()
+}
+
+const CREDENTIAL_VARIABLES: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
 const PUBLIC_RESOLVERS: [[u8; 4]; 2] = [[9, 9, 9, 9], [1, 1, 1, 1]];

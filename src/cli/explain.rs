@@ -179,6 +179,7 @@ mod tests {
     use crate::report::Severity;
 
     const CAUSE: Cause = Cause {
+        configuration: None,
         code: "example-connect-timeout",
         severity: Severity::Error,
         title: "Nothing answers on the port",

@@ -7,10 +7,12 @@ pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod man;
+mod predict;
 pub mod printer;
 pub mod progress;
 mod run;
 pub mod schema;
+mod trace;
 pub mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -38,6 +40,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match &arguments.command {
         Command::Doctor(arguments) => doctor::main(arguments, &environment),
         Command::Verify(arguments) => verify::main(arguments),
+        Command::Predict(arguments) => predict::main(arguments),
+        Command::Trace(arguments) => trace::main(arguments),
         Command::Facts(arguments) => facts::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
         Command::Explain(arguments) => explain(arguments),

@@ -84,6 +84,7 @@ impl Drop for Progress {
 #[must_use]
 pub fn line(event: &Event) -> String {
     match event {
+        Event::Configuration { cluster, text } => format!("{}: {}", visible(cluster), visible(text)),
         Event::CellStarted { cluster, vantage } => format!("{}: started", name(cluster, vantage)),
         Event::Stage { cluster, vantage, text } => format!("{}: {}", name(cluster, vantage), visible(text)),
         Event::CellDone { cluster, vantage, verdict, ms } => {
@@ -114,7 +115,11 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
     let (Event::CellStarted { cluster, vantage }
     | Event::Stage { cluster, vantage, .. }
     | Event::CellDone { cluster, vantage, .. }
-    | Event::Waiting { cluster, vantage, .. }) = event;
+    | Event::Waiting { cluster, vantage, .. }) = event
+    else {
+        bar.set_message(line(event));
+        return;
+    };
     let name = name(cluster, vantage);
     match event {
         Event::CellStarted { .. } => {
@@ -123,7 +128,7 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
             }
             bar.set_message(line(event));
         }
-        Event::Stage { .. } | Event::Waiting { .. } => bar.set_message(line(event)),
+        Event::Configuration { .. } | Event::Stage { .. } | Event::Waiting { .. } => bar.set_message(line(event)),
         Event::CellDone { .. } => {
             running.retain(|other| *other != name);
             bar.inc(1);

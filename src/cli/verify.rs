@@ -1,6 +1,6 @@
 //! `kubereach verify SCENARIO`: probe, compare with what is intended, wait out propagation.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use super::{
     arguments::{CommonArguments, VerifyArguments},
@@ -15,11 +15,19 @@ use crate::{
 
 pub(super) fn main(arguments: &VerifyArguments) -> Result<ExitCode, InputErrors> {
     let common = &arguments.common;
-    let plan = scenario::load(&arguments.scenario)?;
+    let mut plan = scenario::load(&arguments.scenario)?;
+    give_facts(&mut plan, common.facts.as_deref());
     run::check_files(&common.output)?;
     let settings = settings(common, &plan);
     let report = run::block_on(run::run(&plan, &settings, common.output.verbose, common.timeout))??;
     run::write(&report, &common.output, Mode::Verify, Some(arguments.scenario.clone()), "")
+}
+
+/// The folder of the command line is for clusters that name none of their own.
+pub(super) fn give_facts(plan: &mut Plan, folder: Option<&Path>) {
+    for cluster in plan.clusters.iter_mut().filter(|cluster| cluster.facts.is_none()) {
+        cluster.facts = folder.map(Path::to_owned);
+    }
 }
 
 /// The settings of a plan: whom to ask in need is the scenario's to say, else public resolvers.

@@ -36,6 +36,17 @@ pub struct ExecCommand {
     pub kubeconfig: PathBuf,
 }
 
+/// An EKS cluster, as a kubeconfig names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EksIdentity {
+    /// The cluster's name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// The profile of the AWS configuration.
+    pub profile: Option<String>,
+}
+
 /// Whether a plugin may talk to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interactive {
@@ -68,6 +79,35 @@ impl ExecCommand {
         }
     }
 
+    /// The EKS cluster that it asks a token for, as its arguments name it.
+    #[must_use]
+    pub fn eks_cluster(&self, server: &str, environment: &dyn Fn(&str) -> Option<String>) -> Option<EksIdentity> {
+        let command = Path::new(&self.command).file_name()?.to_str()?.trim_end_matches(".exe").to_ascii_lowercase();
+        let name = match command.as_str() {
+            "aws" => self.option("--cluster-name"),
+            "aws-iam-authenticator" | "heptio-authenticator-aws" => {
+                self.option("--cluster-id").or_else(|| self.option("-i"))
+            }
+            _ => None,
+        }?;
+        let region = self.aws_region(server, environment)?;
+        let profile = self.option("--profile").or_else(|| self.variable("AWS_PROFILE")).map(str::to_owned);
+        Some(EksIdentity { name: name.to_owned(), region, profile: profile.filter(|profile| !profile.is_empty()) })
+    }
+
+    /// By option, variable, or the endpoint's own name.
+    fn aws_region(&self, server: &str, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        self.option("--region")
+            .map(str::to_owned)
+            .or_else(|| {
+                ["AWS_REGION", "AWS_DEFAULT_REGION"]
+                    .iter()
+                    .find_map(|name| self.variable(name).map(str::to_owned).or_else(|| environment(name)))
+            })
+            .filter(|region| !region.is_empty())
+            .or_else(|| host::recognise(server).region)
+    }
+
     fn variable(&self, name: &str) -> Option<&str> {
         self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -90,16 +130,7 @@ impl ExecCommand {
         match name.as_str() {
             "aws" if !says("get-token") => None,
             "aws" | "aws-iam-authenticator" | "heptio-authenticator-aws" => {
-                let region = self
-                    .option("--region")
-                    .map(str::to_owned)
-                    .or_else(|| {
-                        ["AWS_REGION", "AWS_DEFAULT_REGION"]
-                            .iter()
-                            .find_map(|name| self.variable(name).map(str::to_owned).or_else(|| environment(name)))
-                    })
-                    .filter(|region| !region.is_empty())
-                    .or_else(|| host::recognise(server).region)?;
+                let region = self.aws_region(server, environment)?;
                 let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
                 is_label(&region).then(|| format!("sts.{region}.{suffix}"))
             }

@@ -119,6 +119,19 @@ impl From<PullError> for InputError {
 /// Calls that wait for nothing run at the same time, those that need another's answer as soon as it is there.
 /// `progress` gets one line an action. Dropping the future ends every call.
 pub async fn pull(request: &EksRequest, progress: impl Fn(String)) -> Result<Pulled, PullError> {
+    pull_those(request, progress, |_| true).await
+}
+
+/// Reads the cluster and its updates only: what changes while an update is under way.
+pub async fn pull_cluster(request: &EksRequest, progress: impl Fn(String)) -> Result<Pulled, PullError> {
+    pull_those(request, progress, |action| action.service() == "eks").await
+}
+
+async fn pull_those(
+    request: &EksRequest,
+    progress: impl Fn(String),
+    wanted: fn(Action) -> bool,
+) -> Result<Pulled, PullError> {
     let begins_well = request.name.starts_with(|first: char| first.is_ascii_alphanumeric());
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     if !begins_well || request.name.len() > LONGEST_NAME || !request.name.chars().all(allowed) {
@@ -139,7 +152,7 @@ pub async fn pull(request: &EksRequest, progress: impl Fn(String)) -> Result<Pul
         unreachable: BTreeSet::new(),
         answered: false,
     };
-    tokio::time::timeout(PULL_LIMIT, collector.run()).await.map_err(|_| PullError::TooLong)?
+    tokio::time::timeout(PULL_LIMIT, collector.run(wanted)).await.map_err(|_| PullError::TooLong)?
 }
 
 struct Collector<'a, Progress> {
@@ -161,9 +174,16 @@ struct Collector<'a, Progress> {
 }
 
 impl<Progress: Fn(String)> Collector<'_, Progress> {
-    async fn run(mut self) -> Result<Pulled, PullError> {
-        for action in Action::ALL.iter().filter(|action| !action.waits()) {
-            self.start(Call::about(*action, None));
+    async fn run(mut self, wanted: fn(Action) -> bool) -> Result<Pulled, PullError> {
+        let begin = Action::ALL.iter().filter(|action| !action.waits() && wanted(**action));
+        let (first, others): (Vec<Action>, Vec<Action>) = begin.partition(|action| action.leads());
+        for action in first {
+            self.start(Call::about(action, None));
+        }
+        // What others wait for is on its way before the rest takes the processor.
+        tokio::time::sleep(HEAD_START).await;
+        for action in others {
+            self.start(Call::about(action, None));
         }
         while let Some(joined) = self.running.join_next().await {
             let (call, result) = match joined {
@@ -246,6 +266,9 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
             Action::DescribeTransitGatewayRouteTables => {
                 let there = living(&document["TransitGatewayRouteTables"], |state| !state.starts_with("delet"));
                 about(Action::SearchTransitGatewayRoutes, ids(&there, "TransitGatewayRouteTableId"))
+            }
+            Action::ListCertificateAuthorities => {
+                about(Action::DescribeCertificateAuthority, ids(&document["certificateAuthorities"], "id"))
             }
             Action::ListUpdates => {
                 let updates = document["updateIds"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -384,6 +407,7 @@ fn now() -> Timestamp {
 const LONGEST_NAME: usize = 100;
 /// Below the provider's burst for reading calls, and enough for all that wait for nothing at once.
 const MOST_AT_A_TIME: usize = 48;
+const HEAD_START: Duration = Duration::from_millis(20);
 const UPDATES_AT_AN_END: usize = 10;
 const PULL_LIMIT: Duration = Duration::from_mins(10);
 

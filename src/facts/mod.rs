@@ -9,6 +9,7 @@ pub mod ec2;
 pub mod eks;
 mod folder;
 pub mod manifest;
+pub mod planned;
 pub mod resolver;
 pub mod write;
 

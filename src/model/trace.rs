@@ -1,12 +1,27 @@
 //! One path through the configuration, hop by hop, there and back, with every blocker on it.
 
+mod ends;
+mod filter;
 mod hop;
+mod route;
+mod walk;
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use ipnet::IpNet;
+
 pub use hop::{Decision, Hop, HopKind, Reason};
 
-use super::network::Network;
+use self::{
+    ends::{End, Ends, Inside, is_private},
+    filter::ephemeral,
+    route::{Target, holds, look_up, look_up_transit},
+    walk::{Arrival, Gateway, Goal, Medium, Walk, missing, nets_words},
+};
+use super::{
+    network::{Network, is, is_attached, peer_ranges},
+    set::AddressSet,
+};
 
 /// One end of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -157,8 +172,442 @@ pub enum TraceError {
 /// # Errors
 /// A point that the facts do not hold, or that they hold several times.
 pub fn trace(network: &Network<'_>, from: &Point, to: &Point, port: u16) -> Result<Trace, TraceError> {
-    let _ = (network, from, to, port);
-    Err(TraceError::NothingInside { from: from.clone(), to: to.clone() })
+    let ends = ends::resolve(network, from, to)?;
+    let mut notes = Vec::new();
+    if let Point::Subnet(id) = from {
+        notes.push(format!("the security groups of the hosts in {id} are not part of this answer"));
+    }
+    let (forward, arrival) = match &ends.from {
+        End::Inside(source) => request_from_inside(network, &ends, source, port),
+        End::Outside(source) => request_from_outside(network, &ends, *source, port),
+    };
+    let back = replies(network, &ends, &forward, &arrival, port);
+    // A packet that is lost on the way out is seen by nobody; one that a known host guards against still is.
+    let private = ends.to.inside().is_some_and(|target| target.nets.contains(&IpNet::from(ends.dialled)));
+    let source_seen = match arrival.arrival {
+        Arrival::Lost if !private || !forward.translations.is_empty() => Vec::new(),
+        _ => single_addresses(&forward.source),
+    };
+    notes.extend(forward.notes);
+    for note in back.notes {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    let hops = || forward.hops.iter().chain(&back.hops);
+    let outcome = if hops().any(|hop| hop.decision.blocks()) {
+        Outcome::Blocked
+    } else if hops().any(|hop| hop.decision == Decision::Unknown) {
+        Outcome::Unknown
+    } else {
+        Outcome::Reachable
+    };
+    Ok(Trace { outcome, forward: forward.hops, back: back.hops, destination: Some(ends.dialled), source_seen, notes })
+}
+
+/// How a request has ended.
+struct Ended<'f> {
+    arrival: Arrival<'f>,
+    /// It came from the internet, or went over it.
+    over_internet: bool,
+}
+
+fn request_from_inside<'n, 'f>(
+    network: &'n Network<'f>,
+    ends: &Ends<'f>,
+    source: &Inside<'f>,
+    port: u16,
+) -> (Walk<'n, 'f>, Ended<'f>) {
+    let mut walk = Walk::new(network, port, false);
+    walk.source.clone_from(&source.nets);
+    walk.destination = vec![IpNet::from(ends.dialled)];
+    end_hops(&mut walk, source, "sends");
+    let after_source = walk.hops.len();
+    let target = ends.to.inside();
+    let dialled = IpNet::from(ends.dialled);
+    // A public address leads out and in again, even within one VPC.
+    let direct = target.filter(|target| target.nets.contains(&dialled));
+    let mut arrival = match direct {
+        Some(target) => walk.from_subnet(source.vpc, source.subnet, Some(source), Goal::Inside(target)),
+        None => walk.from_subnet(source.vpc, source.subnet, Some(source), Goal::Outside),
+    };
+    let mut over_internet = false;
+    match (&arrival, target) {
+        (Arrival::Internet, Some(target)) => {
+            over_internet = true;
+            arrival = walk.enter_from_internet(target, ends.dialled);
+        }
+        (Arrival::Internet, None) => {
+            over_internet = true;
+            walk.push(HopKind::Internet, ends.dialled.to_string(), Decision::Forward, "on the internet", None);
+        }
+        (Arrival::OnPremises(_), None) => {
+            let rule = "beyond the gateway; what happens there is not in the facts";
+            walk.push(HopKind::OnPremises, ends.dialled.to_string(), Decision::Forward, rule, None);
+        }
+        (Arrival::Lost | Arrival::Elsewhere, Some(target)) if direct.is_some() && walk.translations.is_empty() => {
+            // The way is lost, but what guards the destination is known all the same.
+            if target.subnet != source.subnet {
+                walk.network_acl(target.vpc, target.subnet, false);
+            }
+        }
+        _ => {}
+    }
+    let mut rest = walk.hops.split_off(after_source);
+    walk.security_groups(true, source, direct, &[dialled]);
+    walk.hops.append(&mut rest);
+    let seen = !matches!(arrival, Arrival::Lost) || direct.is_some();
+    if let Some(target) = target.filter(|_| seen) {
+        arrive(&mut walk, target, Some(source).filter(|_| walk_is_plain(&arrival, direct)));
+    }
+    (walk, Ended { arrival, over_internet })
+}
+
+/// Whether the destination sees the source itself: a group that names it can match.
+const fn walk_is_plain(arrival: &Arrival<'_>, direct: Option<&Inside<'_>>) -> bool {
+    direct.is_some() && matches!(arrival, Arrival::There | Arrival::Lost | Arrival::Elsewhere)
+}
+
+fn request_from_outside<'n, 'f>(
+    network: &'n Network<'f>,
+    ends: &Ends<'f>,
+    source: IpAddr,
+    port: u16,
+) -> (Walk<'n, 'f>, Ended<'f>) {
+    let mut walk = Walk::new(network, port, false);
+    walk.source = vec![IpNet::from(source)];
+    walk.destination = vec![IpNet::from(ends.dialled)];
+    let End::Inside(target) = &ends.to else {
+        return (walk, Ended { arrival: Arrival::Lost, over_internet: false });
+    };
+    let mut over_internet = false;
+    let arrival = match way_in(network, target, source) {
+        WayIn::Internet => {
+            over_internet = true;
+            walk.push(HopKind::Internet, source.to_string(), Decision::Forward, "from the internet", None);
+            walk.enter_from_internet(target, ends.dialled)
+        }
+        WayIn::Gateway(gateway) => {
+            let rule = "what happens before the gateway is not in the facts";
+            walk.push(HopKind::OnPremises, source.to_string(), Decision::Forward, rule, None);
+            walk.destination.clone_from(&target.nets);
+            match walk.enter(gateway, target) {
+                Arrival::There => Arrival::There,
+                other => {
+                    walk.network_acl(target.vpc, target.subnet, false);
+                    other
+                }
+            }
+        }
+        WayIn::Peer { peering, vpc } => {
+            let what = format!("what {vpc} does with the packet before {peering}");
+            let reason = missing(what.clone(), "ec2/describe-vpcs.json", "ec2:DescribeVpcs");
+            let rule = format!("{what} is not in the facts");
+            walk.push(HopKind::Vpc, vpc, Decision::Unknown, rule, Some(reason));
+            walk.network_acl(target.vpc, target.subnet, false);
+            Arrival::Elsewhere
+        }
+        WayIn::Unknown => {
+            let what = format!("how {source} is connected to {} is not in the facts", target.vpc);
+            let reason = Reason::NotEvaluable { what: what.clone() };
+            walk.push(HopKind::OnPremises, source.to_string(), Decision::Unknown, what, Some(reason));
+            walk.network_acl(target.vpc, target.subnet, false);
+            Arrival::Elsewhere
+        }
+    };
+    walk.medium = Medium::Other;
+    arrive(&mut walk, target, None);
+    (walk, Ended { arrival, over_internet })
+}
+
+/// The groups of the destination and the destination itself.
+fn arrive<'f>(walk: &mut Walk<'_, 'f>, target: &Inside<'f>, source: Option<&Inside<'f>>) {
+    let peers = walk.source.clone();
+    walk.security_groups(false, target, source, &peers);
+    end_hops(walk, target, "is reached");
+}
+
+/// The hops of an end of the path itself.
+fn end_hops<'f>(walk: &mut Walk<'_, 'f>, end: &Inside<'f>, does: &str) {
+    if let Some(instance) = end.instance {
+        let state = instance.state.as_ref().and_then(|state| state.name.as_deref());
+        if let Some(state) = state.filter(|state| !is(Some(state), "running")) {
+            let id = instance.instance_id.clone();
+            let reason = Reason::InstanceState { instance: id.clone(), state: state.to_owned() };
+            walk.push(HopKind::Instance, id, Decision::Drop, format!("{state}, not running"), Some(reason));
+        }
+    }
+    let id = end.interface.map(|interface| interface.network_interface_id.as_str());
+    if let Some(endpoint) = id.and_then(|id| walk.network.endpoint_of_interface(id)) {
+        walk.endpoint_state(endpoint);
+    }
+    let within = if end.subnet.is_empty() { end.vpc } else { end.subnet };
+    let of = match end.instance {
+        Some(instance) if end.interface.is_some() => format!(" of {}", instance.instance_id),
+        _ => String::new(),
+    };
+    let rule = format!("{}{of} in {within} {does}", nets_words(&end.nets));
+    walk.push(end.kind, end.label.clone(), Decision::Forward, rule, None);
+}
+
+/// The way of the replies: as the request was seen from the other side, back through what has translated it.
+fn replies<'n, 'f>(
+    network: &'n Network<'f>,
+    ends: &Ends<'f>,
+    forward: &Walk<'n, 'f>,
+    ended: &Ended<'f>,
+    port: u16,
+) -> Walk<'n, 'f> {
+    let mut walk = Walk::new(network, port, true);
+    walk.destination.clone_from(&forward.source);
+    // The last thing that has put its address in the place of the source's; else the source.
+    let holder = forward.translations.last().map(|one| &one.gateway).or_else(|| ends.from.inside());
+    let seen_public = ended.over_internet && ends.from.inside().is_some();
+    let arrived = match (&ends.to, holder) {
+        (End::Inside(target), _) if seen_public || (ended.over_internet && holder.is_none()) => {
+            if matches!(ended.arrival, Arrival::Lost) {
+                return walk;
+            }
+            walk.source.clone_from(&target.nets);
+            let left = walk.from_subnet(target.vpc, target.subnet, Some(target), Goal::Outside);
+            match (left, holder) {
+                (Arrival::Internet, Some(holder)) => {
+                    walk.open = ephemeral();
+                    walk.enter_from_internet(holder, first_address(&forward.source, ends.dialled))
+                }
+                (Arrival::Internet, None) => {
+                    let rule = "on the internet";
+                    let component = nets_words(&walk.destination);
+                    walk.push(HopKind::Internet, component, Decision::Forward, rule, None);
+                    Arrival::There
+                }
+                (other, _) => not_by(&mut walk, other, "the internet"),
+            }
+        }
+        (End::Inside(target), Some(holder)) => {
+            // A packet that was lost on the way to the internet has no address that replies could go to.
+            if !target.nets.contains(&IpNet::from(ends.dialled)) {
+                return walk;
+            }
+            walk.source.clone_from(&target.nets);
+            let arrival = walk.from_subnet(target.vpc, target.subnet, Some(target), Goal::Inside(holder));
+            match arrival {
+                Arrival::There => Arrival::There,
+                other => {
+                    if holder.subnet != target.subnet {
+                        walk.network_acl(holder.vpc, holder.subnet, false);
+                    }
+                    other
+                }
+            }
+        }
+        (End::Inside(target), None) => {
+            walk.source.clone_from(&target.nets);
+            let left = walk.from_subnet(target.vpc, target.subnet, Some(target), Goal::Outside);
+            match left {
+                Arrival::OnPremises(_) => {
+                    let component = nets_words(&walk.destination);
+                    let rule = "beyond the gateway; what happens there is not in the facts";
+                    walk.push(HopKind::OnPremises, component, Decision::Forward, rule, None);
+                    Arrival::There
+                }
+                other => not_by(&mut walk, other, "the network outside"),
+            }
+        }
+        (End::Outside(_), Some(holder)) => {
+            walk.source = vec![IpNet::from(ends.dialled)];
+            match (&ended.arrival, ended.over_internet) {
+                (Arrival::Service | Arrival::Lost | Arrival::Elsewhere, _) => return walk,
+                (Arrival::OnPremises(gateway), _) => {
+                    walk.destination.clone_from(&holder.nets);
+                    if forward.translations.is_empty() {
+                        walk.destination.clone_from(&forward.source);
+                    }
+                    walk.enter(*gateway, holder)
+                }
+                _ => reply_from_internet(&mut walk, forward, holder),
+            }
+        }
+        (End::Outside(_), None) => return walk,
+    };
+    if !matches!(arrived, Arrival::There) && forward.translations.is_empty() {
+        return walk;
+    }
+    unwind(&mut walk, ends, forward);
+    walk
+}
+
+/// Replies from the internet come by the gateway by which the request left: an internet gateway or an egress-only one.
+fn reply_from_internet<'f>(walk: &mut Walk<'_, 'f>, forward: &Walk<'_, 'f>, holder: &Inside<'f>) -> Arrival<'f> {
+    let left_by = forward
+        .hops
+        .iter()
+        .rev()
+        .find(|hop| matches!(hop.kind, HopKind::InternetGateway | HopKind::EgressOnlyInternetGateway));
+    let (kind, id) = left_by.map_or((HopKind::InternetGateway, ""), |hop| (hop.kind, hop.component.as_str()));
+    let rule = format!("replies to {} go to {}", nets_words(&forward.source), nets_words(&holder.nets));
+    walk.push(kind, id, Decision::Forward, rule, None);
+    walk.destination.clone_from(&holder.nets);
+    walk.medium = Medium::Other;
+    walk.network_acl(holder.vpc, holder.subnet, false);
+    Arrival::There
+}
+
+/// From the outermost NAT gateway back to the source, one gateway after the other.
+fn unwind<'f>(walk: &mut Walk<'_, 'f>, ends: &Ends<'f>, forward: &Walk<'_, 'f>) {
+    let Some(source) = ends.from.inside() else { return };
+    walk.source = vec![IpNet::from(ends.dialled)];
+    for (index, translation) in forward.translations.iter().enumerate().rev() {
+        let gateway = &translation.gateway;
+        let inner = index.checked_sub(1).map_or(source, |inner| &forward.translations[inner].gateway);
+        let rule = format!("translates replies back to {}", nets_words(&translation.before));
+        walk.push(HopKind::NatGateway, gateway.label.clone(), Decision::Forward, rule, None);
+        walk.destination.clone_from(&translation.before);
+        // Each side of a NAT gateway chooses its ports by itself.
+        walk.open = ephemeral();
+        walk.closed = AddressSet::empty();
+        let arrival = walk.from_subnet(gateway.vpc, gateway.subnet, None, Goal::Inside(inner));
+        if !matches!(arrival, Arrival::There) && inner.subnet != gateway.subnet {
+            walk.network_acl(inner.vpc, inner.subnet, false);
+        }
+    }
+}
+
+/// A way that does not end where the other side is.
+fn not_by<'f>(walk: &mut Walk<'_, 'f>, arrival: Arrival<'f>, place: &str) -> Arrival<'f> {
+    if matches!(arrival, Arrival::Lost | Arrival::Elsewhere) {
+        return arrival;
+    }
+    let destination = walk.destination.first().copied().unwrap_or_default();
+    let last = walk.hops.last().map_or_else(String::new, |hop| hop.component.clone());
+    let kind = walk.hops.last().map_or(HopKind::RouteTable, |hop| hop.kind);
+    let rule = format!("replies leave this way, but the request came from {place}");
+    let reason = Reason::LeadsElsewhere { target: last.clone(), destination, reply: true };
+    walk.push(kind, last, Decision::Drop, rule, Some(reason));
+    Arrival::Lost
+}
+
+/// By which way packets of an address outside come into a VPC.
+enum WayIn<'f> {
+    Internet,
+    Gateway(Gateway<'f>),
+    /// A VPC of which the facts know the peering connection only.
+    Peer {
+        peering: &'f str,
+        vpc: &'f str,
+    },
+    Unknown,
+}
+
+/// The way in is told by the way out where there is one; else by what is connected to the VPC.
+fn way_in<'f>(network: &Network<'f>, target: &Inside<'f>, source: IpAddr) -> WayIn<'f> {
+    let net = IpNet::from(source);
+    let taken = network.route_table(target.subnet, target.vpc).and_then(|table| look_up(network, table, &net).taken);
+    if let Some(taken) = taken.filter(|taken| !taken.blackhole) {
+        match taken.target {
+            Target::InternetGateway(_) | Target::EgressOnly(_) | Target::Nat(_) if !is_private(source) => {
+                return WayIn::Internet;
+            }
+            Target::Vpn(gateway) => return WayIn::Gateway(Gateway::Vpn { gateway, vpc: target.vpc }),
+            Target::Transit(gateway) => {
+                if let Some(way) = transit_way_in(network, gateway, target.vpc, source) {
+                    return way;
+                }
+            }
+            Target::Peering(peering) => {
+                let known = network.peerings_of(target.vpc).find(|(one, _)| one.vpc_peering_connection_id == peering);
+                let vpc = known.and_then(|(_, side)| side.vpc_id.as_deref());
+                return vpc.map_or(WayIn::Unknown, |vpc| WayIn::Peer { peering, vpc });
+            }
+            _ => {}
+        }
+    }
+    if !is_private(source) {
+        return WayIn::Internet;
+    }
+    let peer =
+        network.peerings_of(target.vpc).find(|(_, side)| peer_ranges(side).iter().any(|net| net.contains(&source)));
+    if let Some((peering, side)) = peer
+        && let Some(vpc) = side.vpc_id.as_deref()
+    {
+        return WayIn::Peer { peering: &peering.vpc_peering_connection_id, vpc };
+    }
+    let attachments = network.facts.transit_gateway_vpc_attachments.iter().flatten();
+    let gateways = attachments.filter(|one| one.vpc_id.as_deref() == Some(target.vpc));
+    for gateway in gateways.filter_map(|one| one.transit_gateway_id.as_deref()) {
+        if let Some(way) = transit_way_in(network, gateway, target.vpc, source) {
+            return way;
+        }
+    }
+    let vpn = network.facts.vpn_gateways.iter().flatten().find(|one| is_attached(&one.vpc_attachments, target.vpc));
+    match vpn {
+        Some(vpn) => WayIn::Gateway(Gateway::Vpn { gateway: &vpn.vpn_gateway_id, vpc: target.vpc }),
+        None => WayIn::Unknown,
+    }
+}
+
+/// The attachment of a transit gateway behind which an address is: by the VPC's own table, else by any, else the only
+/// one that leads outside.
+fn transit_way_in<'f>(network: &Network<'f>, gateway: &'f str, vpc: &str, source: IpAddr) -> Option<WayIn<'f>> {
+    let outside = |id: Option<&'f str>| {
+        let attachment = network.attachment(id?)?;
+        let kind = attachment.resource_type.as_deref()?;
+        matches!(kind, "vpn" | "direct-connect-gateway" | "connect").then_some(WayIn::Gateway(Gateway::Transit {
+            gateway,
+            attachment: &attachment.transit_gateway_attachment_id,
+        }))
+    };
+    let own = network
+        .vpc_attachment_of(gateway, vpc)
+        .and_then(|one| network.attachment(&one.transit_gateway_attachment_id))
+        .and_then(|one| one.association.as_ref()?.transit_gateway_route_table_id.as_deref())
+        .and_then(|table| network.transit_routes(table))
+        .and_then(|routes| look_up_transit(network, routes, &IpNet::from(source)).0)
+        .filter(|taken| !is(taken.route.state.as_deref(), "blackhole"));
+    if let Some(taken) = own {
+        let first = taken.route.transit_gateway_attachments.first();
+        if let Some(way) = outside(first.and_then(|one| one.transit_gateway_attachment_id.as_deref())) {
+            return Some(way);
+        }
+    }
+    let of_gateway = |table: &str| {
+        let known = network.facts.transit_gateway_route_tables.iter().flatten();
+        known.into_iter().any(|one| {
+            one.transit_gateway_route_table_id == table && one.transit_gateway_id.as_deref() == Some(gateway)
+        })
+    };
+    let mut best: Option<(u8, WayIn<'f>)> = None;
+    let tables = network.facts.transit_gateway_routes.iter();
+    for route in tables.filter(|one| of_gateway(&one.transit_gateway_route_table_id)).flat_map(|one| &one.routes) {
+        let Some(length) = holds(network, route, source) else { continue };
+        let first = route.transit_gateway_attachments.first();
+        if let Some(way) = outside(first.and_then(|one| one.transit_gateway_attachment_id.as_deref()))
+            && best.as_ref().is_none_or(|(known, _)| length > *known)
+        {
+            best = Some((length, way));
+        }
+    }
+    if let Some((_, way)) = best {
+        return Some(way);
+    }
+    let attachments = network.facts.transit_gateway_attachments.iter().flatten();
+    let mut ways = attachments
+        .filter(|one| one.transit_gateway_id.as_deref() == Some(gateway))
+        .filter_map(|one| outside(Some(&one.transit_gateway_attachment_id)));
+    let only = ways.next();
+    only.filter(|_| ways.next().is_none())
+}
+
+/// The single addresses among ranges, ascending.
+fn single_addresses(nets: &[IpNet]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> =
+        nets.iter().filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr).collect();
+    addresses.sort_unstable();
+    addresses
+}
+
+fn first_address(nets: &[IpNet], otherwise: IpAddr) -> IpAddr {
+    nets.first().map_or(otherwise, IpNet::addr)
 }
 
 fn meant(near: &[String]) -> String {

@@ -118,10 +118,12 @@ fn cell(cluster: &str, vantage: &str, verdict: Verdict) -> Cell {
     Cell {
         cluster: cluster.to_owned(),
         vantage: vantage.to_owned(),
+        target: super::CellTarget::Kubernetes,
         endpoint: Some("https://0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com:443".to_owned()),
         provider: Provider::Eks,
         intended: Intended::Reachable,
         configured: Reachability::Unknown,
+        configured_now: None,
         observed: Reachability::Unreachable,
         verdict,
         via: None,

@@ -58,7 +58,7 @@ fn matrix(html: &mut String, report: &Report) {
             *html,
             "<tr><td>{}</td><td><a href=\"#cell-{index}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td class=\"{verdict}\">{} {verdict}</td></tr>\n",
-            escape(&cell.cluster),
+            escape(&cell.subject()),
             escape(&cell.vantage),
             cell.intended.label(),
             cell.configured.label(),
@@ -113,7 +113,7 @@ fn details(html: &mut String, index: usize, cell: &Cell) {
         *html,
         "<details id=\"cell-{index}\"{open}><summary><span class=\"{verdict}\">{}</span> <b>{} from {}</b>: {}</summary>\n",
         mark(cell.verdict),
-        escape(&cell.cluster),
+        escape(&cell.subject()),
         escape(&cell.vantage),
         escape(&words::answer(cell)),
     );

@@ -58,7 +58,7 @@ fn cell_case(cell: &Cell) -> TestCase {
         status.set_description(body(cell));
     }
     let mut case = TestCase::new(words::visible(&cell.vantage), status);
-    case.set_classname(words::visible(&cell.cluster));
+    case.set_classname(words::visible(&cell.subject()));
     case.set_time(cell_time(cell));
     for (name, value) in [
         ("intended", cell.intended.label()),

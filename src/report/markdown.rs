@@ -73,7 +73,7 @@ fn row(cell: &Cell) -> String {
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | **{}** |\n",
         mark(cell.verdict),
-        escape(&cell.cluster),
+        escape(&cell.subject()),
         escape(&cell.vantage),
         cell.intended.label(),
         cell.configured.label(),
@@ -134,7 +134,7 @@ fn details(cell: &Cell) -> String {
     let mut text = format!(
         "<details><summary>{} {} from {}: {}</summary>\n\n",
         mark(cell.verdict),
-        escape(&cell.cluster),
+        escape(&cell.subject()),
         escape(&cell.vantage),
         escape(&words::answer(cell))
     );

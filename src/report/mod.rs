@@ -131,6 +131,9 @@ pub struct Cell {
     pub cluster: String,
     /// Name of the vantage.
     pub vantage: String,
+    /// What is to be reached there; absent for the cluster's own API server.
+    #[serde(skip_serializing_if = "CellTarget::is_kubernetes", default)]
+    pub target: CellTarget,
     /// `https://host:port`; null when not known.
     pub endpoint: Option<String>,
     /// Who runs the cluster.
@@ -139,6 +142,9 @@ pub struct Cell {
     pub intended: Intended,
     /// What the provider's configuration allows.
     pub configured: Reachability,
+    /// What it allows today, where `configured` is that of a planned change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub configured_now: Option<Reachability>,
     /// What happens.
     pub observed: Reachability,
     /// The three side by side.
@@ -165,6 +171,48 @@ pub struct Cell {
     pub rounds: u32,
     /// One line on what this cell shows, for people.
     pub summary: String,
+}
+
+impl Cell {
+    /// What is looked at, for people: `prod`, or `prod (eks-api)`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.target.of(&self.cluster)
+    }
+}
+
+/// What is to be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellTarget {
+    /// The cluster's API server.
+    #[default]
+    Kubernetes,
+    /// The EKS management API of the cluster's region: another host, another path, no Kubernetes.
+    EksApi,
+}
+
+labels! { CellTarget {
+    Kubernetes => "kubernetes",
+    EksApi => "eks-api",
+} }
+
+impl CellTarget {
+    /// Whether it is the cluster's own API server.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub const fn is_kubernetes(&self) -> bool {
+        matches!(self, Self::Kubernetes)
+    }
+
+    /// `prod`, or `prod (eks-api)`.
+    #[must_use]
+    pub fn of(self, cluster: &str) -> String {
+        match self {
+            Self::Kubernetes => cluster.to_owned(),
+            Self::EksApi => format!("{cluster} ({})", self.label()),
+        }
+    }
 }
 
 /// What should be.

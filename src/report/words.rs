@@ -62,7 +62,8 @@ pub fn answer(cell: &Cell) -> String {
     if summary.is_empty() {
         return summarise(cell);
     }
-    let begins = [word, "reachable", "not reachable", "unreachable", "not known", "offline"];
+    let begins =
+        [word, "reachable", "not reachable", "unreachable", "not known", "offline", "predicted", "not decided"];
     if begins.iter().any(|begin| summary.starts_with(begin)) {
         summary.to_owned()
     } else {
@@ -95,7 +96,7 @@ pub fn attempt_name(attempt: &Attempt) -> String {
 pub fn converged(cell: &Cell) -> Option<String> {
     let after = duration(cell.converged_after_ms? as f64);
     let rounds = if cell.rounds == 1 { "round" } else { "rounds" };
-    Some(format!("{} from {}: as intended after {after}, {} {rounds}", cell.cluster, cell.vantage, cell.rounds))
+    Some(format!("{} from {}: as intended after {after}, {} {rounds}", cell.subject(), cell.vantage, cell.rounds))
 }
 
 /// The stage at which an attempt stopped and how: `tcp timeout`; `None` when it reached an API server.

@@ -8,7 +8,7 @@ use kubereach_probes::{AddressClasses, Endpoint, NamedResolver, ProxyTarget};
 pub use crate::client::ClusterEndpoint;
 use crate::{
     client::kubeconfig::KubeCluster,
-    report::{Intended, Provider, Via},
+    report::{CellTarget, Intended, Provider, Via},
 };
 
 /// A validated scenario.
@@ -188,6 +188,8 @@ pub struct PlannedCell {
     pub cluster: usize,
     /// Index into [`Plan::vantages`].
     pub vantage: usize,
+    /// What is to be reached.
+    pub target: CellTarget,
     /// What should be.
     pub intended: Intended,
     /// Which class of address should answer.
@@ -201,6 +203,8 @@ pub struct PlannedCell {
 pub struct Contradiction {
     /// Index into [`Plan::clusters`].
     pub cluster: usize,
+    /// What is to be reached.
+    pub target: CellTarget,
     /// Index into [`Plan::vantages`].
     pub vantage: usize,
     /// What contradicts what, with both lines. No final full stop.

@@ -26,7 +26,7 @@ use crate::{
         Documents, Entry, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted,
         read_bytes, read_tree,
     },
-    report::{Intended, Provider, Via},
+    report::{CellTarget, Intended, Provider, Via},
 };
 
 /// Validates a scenario.
@@ -115,6 +115,16 @@ impl Reader<'_> {
         }
         let clusters: Vec<Cluster> = clusters.into_iter().collect::<Option<_>>()?;
         let vantages: Vec<Vantage> = vantages.into_iter().collect::<Option<_>>()?;
+        for expectation in expectations.iter().filter(|one| one.target == CellTarget::EksApi) {
+            let cluster = &clusters[expectation.cluster];
+            if cluster.provider != Provider::Eks && cluster.facts.is_none() {
+                let message = format!("`target: eks-api` is for EKS clusters, and {} is none", quoted(&cluster.name));
+                self.error((expectation.line, 1), message, "leave `target` out, or name the cluster under `eks:`");
+            }
+        }
+        if !self.errors.is_empty() {
+            return None;
+        }
         let (cells, contradictions) = plan_cells(&clusters, &vantages, expectations, &classes);
         Some(Plan {
             clusters,
@@ -176,9 +186,9 @@ impl Reader<'_> {
             self.error(kubeconfig.position, message, "keep the one that says where the API server is");
         }
         let block = self.provider_block(&fields, &what);
-        if ["endpoint", "kubeconfig", "eks", "aks"].iter().all(|key| fields.entry(key).is_none()) {
+        if ["endpoint", "kubeconfig", "eks", "aks", "facts"].iter().all(|key| fields.entry(key).is_none()) {
             let message = format!("{what} does not say where its API server is");
-            self.error(entry.position, message, "add one of `endpoint`, `kubeconfig`, `eks` and `aks`");
+            self.error(entry.position, message, "add one of `endpoint`, `kubeconfig`, `eks`, `aks` and `facts`");
         }
         let addresses = fields.get("addresses").map(|node| {
             self.items(node, "`addresses`").into_iter().filter_map(|item| self.address(item, "an address")).collect()
@@ -610,7 +620,9 @@ impl Reader<'_> {
 
     fn expectation(&mut self, node: &Node, clusters: &Names, vantages: &Names) -> Vec<Expectation> {
         let what = "an entry of `expect`";
-        let Some(fields) = self.fields(node, what, &["cluster", "from", "reachable", "via"]) else { return Vec::new() };
+        let Some(fields) = self.fields(node, what, &["cluster", "target", "from", "reachable", "via"]) else {
+            return Vec::new();
+        };
         for key in ["cluster", "from", "reachable"] {
             if fields.entry(key).is_none() {
                 self.lacks(&fields, key, what);
@@ -642,9 +654,23 @@ impl Reader<'_> {
                 }
             }
         });
+        let target = match fields.get("target") {
+            Some(node) => self.target(node),
+            None => CellTarget::Kubernetes,
+        };
         let (Some(cluster), Some(reachable)) = (cluster, reachable) else { return Vec::new() };
         let line = node.position.0;
-        vantages.into_iter().map(|vantage| Expectation { cluster, vantage, reachable, via, line }).collect()
+        vantages.into_iter().map(|vantage| Expectation { cluster, target, vantage, reachable, via, line }).collect()
+    }
+
+    fn target(&mut self, node: &Node) -> CellTarget {
+        let text = self.text(node, "`target`").unwrap_or_default();
+        let known = CellTarget::ALL.iter().find(|target| target.label() == text);
+        if known.is_none() && !text.is_empty() {
+            let message = format!("`target` must be `kubernetes` or `eks-api`, but {} stands here", quoted(&text));
+            self.error(node.position, message, "leave it out for the cluster's own API server");
+        }
+        known.copied().unwrap_or_default()
     }
 
     /// The index of a name that must exist.
@@ -847,6 +873,7 @@ impl Reader<'_> {
 /// One pair that `expect` names.
 struct Expectation {
     cluster: usize,
+    target: CellTarget,
     vantage: usize,
     reachable: bool,
     via: Option<Via>,
@@ -861,16 +888,19 @@ fn plan_cells(
     classes: &AddressClasses,
 ) -> (Vec<PlannedCell>, Vec<Contradiction>) {
     let mut cells: Vec<PlannedCell> = Vec::new();
-    let mut places: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
+    let mut places: HashMap<(usize, CellTarget, usize), (usize, usize)> = HashMap::new();
     let mut contradictions = Vec::new();
     for expectation in expectations {
-        let Expectation { cluster, vantage, reachable, via, line } = expectation;
+        let Expectation { cluster, target, vantage, reachable, via, line } = expectation;
         let intended = if reachable { Intended::Reachable } else { Intended::Unreachable };
-        let contradiction = |message: String| Contradiction { cluster, vantage, message };
-        if let Some(message) = contradicts_intent(&clusters[cluster], &vantages[vantage], &expectation, classes) {
+        let contradiction = |message: String| Contradiction { cluster, target, vantage, message };
+        // An intent is about the cluster's own endpoint.
+        if target.is_kubernetes()
+            && let Some(message) = contradicts_intent(&clusters[cluster], &vantages[vantage], &expectation, classes)
+        {
             contradictions.push(contradiction(message));
         }
-        if let Some((index, first)) = places.get(&(cluster, vantage)) {
+        if let Some((index, first)) = places.get(&(cluster, target, vantage)) {
             let cell = &mut cells[*index];
             let words = |intended: Intended, via: Option<Via>| match via {
                 Some(via) => format!("{} via {}", intended.label(), via.label()),
@@ -887,15 +917,16 @@ fn plan_cells(
             }
             continue;
         }
-        places.insert((cluster, vantage), (cells.len(), line));
-        cells.push(PlannedCell { cluster, vantage, intended, via, origin: format!("expect, line {line}") });
+        places.insert((cluster, target, vantage), (cells.len(), line));
+        cells.push(PlannedCell { cluster, target, vantage, intended, via, origin: format!("expect, line {line}") });
     }
     for (cluster, details) in clusters.iter().enumerate() {
         let Some(intent) = &details.intent else { continue };
         for (vantage, from) in vantages.iter().enumerate() {
-            if !places.contains_key(&(cluster, vantage)) {
+            let target = CellTarget::Kubernetes;
+            if !places.contains_key(&(cluster, target, vantage)) {
                 let (intended, origin) = derive(intent, &from.kind, classes);
-                cells.push(PlannedCell { cluster, vantage, intended, via: None, origin });
+                cells.push(PlannedCell { cluster, target, vantage, intended, via: None, origin });
             }
         }
     }

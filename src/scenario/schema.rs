@@ -87,6 +87,7 @@ pub fn schema() -> Value {
     cluster["allOf"] = json!([
         { "anyOf": [
             { "required": ["endpoint"] }, { "required": ["kubeconfig"] }, { "required": ["eks"] }, { "required": ["aks"] },
+            { "required": ["facts"] },
         ] },
         { "not": { "required": ["endpoint", "kubeconfig"] } },
         { "not": { "required": ["eks", "aks"] } },
@@ -152,6 +153,11 @@ pub fn schema() -> Value {
                 "items": object(
                     json!({
                         "cluster": text("A name of `clusters`"),
+                        "target": {
+                            "enum": ["kubernetes", "eks-api"],
+                            "default": "kubernetes",
+                            "description": "The cluster's own API server, or the EKS management API of its region",
+                        },
                         "from": {
                             "description": "One or more names of `vantages`",
                             "oneOf": [

@@ -7,7 +7,7 @@ use kubereach_probes::{
     AddressClass, Attempt, DnsOutcome, HttpOutcome, Observation, Reachability, TcpOutcome, TlsOutcome,
 };
 
-use crate::report::{Intended, Verdict, Via};
+use crate::report::{CellTarget, Intended, Verdict, Via};
 
 /// What one observation comes to, before it is compared with anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub struct Case<'a> {
     pub via: Option<Via>,
     /// What the configuration allows.
     pub configured: Reachability,
+    /// The class of address that the configuration leads to.
+    pub configured_via: Option<Via>,
     /// What happened.
     pub seen: &'a Seen,
     /// A change is younger than its window.
@@ -162,7 +164,12 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
     if known.iter().any(|truth| *truth != wanted) {
         return Agreement::Disagrees;
     }
-    let other_path = observed == Reachability::Reachable && case.via.is_some() && case.via != case.seen.via;
+    // Where nothing was probed, the configuration says by which path it would be.
+    let differs = match observed {
+        Reachability::Reachable => case.via != case.seen.via,
+        _ => case.configured_via.is_some() && case.via != case.configured_via,
+    };
+    let other_path = wanted == Reachability::Reachable && case.via.is_some() && differs;
     let partial = case.intended == Intended::Reachable && case.seen.is_partial();
     if other_path || partial {
         return Agreement::Disagrees;
@@ -278,7 +285,7 @@ fn later(from: Timestamp, by: Duration) -> Timestamp {
 
 /// One line for people on what an observation shows.
 #[must_use]
-pub fn summary(observation: &Observation, seen: &Seen) -> String {
+pub fn summary(observation: &Observation, seen: &Seen, target: CellTarget) -> String {
     let count = |what: &str| match seen.dialled {
         total if seen.undecided > 0 => {
             format!("{what} ({} of {total} addresses, {} undecided)", seen.answered, seen.undecided)
@@ -296,7 +303,11 @@ pub fn summary(observation: &Observation, seen: &Seen) -> String {
                 best.map_or((None, None), |attempt| (attempt.http.status, attempt.http.version.clone()));
             let status = status.map_or_else(String::new, |status| format!(" {status}"));
             let version = version.map_or_else(String::new, |version| format!(" ({version})"));
-            count(&format!("a Kubernetes API server answered{status}{version}"))
+            let who = match target {
+                CellTarget::Kubernetes => "a Kubernetes API server",
+                CellTarget::EksApi => "the EKS API",
+            };
+            count(&format!("{who} answered{status}{version}"))
         }
         Reachability::Unknown if seen.offline => "this prober has no network of its own".to_owned(),
         Reachability::Unknown => "not decided".to_owned(),
@@ -373,6 +384,7 @@ mod tests {
             let case = Case {
                 intended,
                 via: None,
+                configured_via: None,
                 configured: Reachability::Unknown,
                 seen: &seen,
                 window_open: false,

@@ -227,7 +227,16 @@ fn seen(observed: Reachability) -> Seen {
 }
 
 fn case(intended: Intended, configured: Reachability, seen: &Seen) -> Case<'_> {
-    Case { intended, via: None, configured, seen, window_open: false, contradicted: false, undecided: false }
+    Case {
+        intended,
+        via: None,
+        configured,
+        configured_via: None,
+        seen,
+        window_open: false,
+        contradicted: false,
+        undecided: false,
+    }
 }
 
 #[test]
@@ -321,7 +330,7 @@ fn the_time_to_converge_counts_from_the_change() {
 
 #[test]
 fn a_summary_says_what_it_came_to() {
-    let summary_of = |observation: &Observation| summary(observation, &read(observation));
+    let summary_of = |observation: &Observation| summary(observation, &read(observation), CellTarget::Kubernetes);
     for (observation, words) in [
         (of(vec![]), "the name did not resolve: no answer"),
         (Observation { dns: vec![answer(DnsOutcome::Nxdomain)], ..of(vec![]) }, "the name did not resolve: nxdomain"),

@@ -29,6 +29,7 @@ fn target(host: &str, port: u16, authority: &Authority) -> Target {
         server_name: Some(HOST.to_owned()),
         trust: Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&authority.pem()).unwrap())),
         known_addresses: Vec::new(),
+        service: kubereach_probes::Service::default(),
     }
 }
 

@@ -109,7 +109,7 @@ fn heading(page: &mut Page, cell: &Cell, above: Heading) {
         2,
         &[
             span(verdict_ink(cell.verdict), verdict_mark(cell.verdict)),
-            span(Ink::Strong, format!(" {} from {}", cell.cluster, cell.vantage)),
+            span(Ink::Strong, format!(" {} from {}", cell.subject(), cell.vantage)),
             span(Ink::Plain, provider),
         ],
     );

@@ -26,7 +26,7 @@ pub(super) fn draw(page: &mut Page, cells: &[Cell]) {
             2,
             &[
                 span(ink, verdict_mark(cell.verdict)),
-                span(Ink::Strong, format!(" {} from {}: ", cell.cluster, cell.vantage)),
+                span(Ink::Strong, format!(" {} from {}: ", cell.subject(), cell.vantage)),
                 span(ink, cell.verdict.label()),
             ],
         );
@@ -42,17 +42,31 @@ pub(super) fn truths(cell: &Cell) -> String {
         Reachability::Unknown => String::new(),
         configured => format!(", configured {}", configured.label()),
     };
-    format!("intended {intended}{configured}, observed {observed}{via}")
+    let configured = match cell.configured_now {
+        Some(now) if now != cell.configured => format!("{configured} (today {})", now.label()),
+        _ => configured,
+    };
+    // Where nothing was observed, the path is the one that is configured.
+    match cell.observed {
+        Reachability::Unknown => format!("intended {intended}{configured}{via}, observed {observed}"),
+        _ => format!("intended {intended}{configured}, observed {observed}{via}"),
+    }
 }
 
 fn row(cell: &Cell) -> Vec<Span> {
     let ink = verdict_ink(cell.verdict);
     vec![
         span(ink, verdict_mark(cell.verdict)),
-        span(Ink::Strong, &cell.cluster),
+        span(Ink::Strong, cell.subject()),
         span(Ink::Strong, &cell.vantage),
         span(Ink::Plain, cell.intended.label()),
-        span(Ink::Plain, cell.configured.label()),
+        span(
+            Ink::Plain,
+            match cell.configured_now {
+                Some(now) if now != cell.configured => format!("{} -> {}", now.label(), cell.configured.label()),
+                _ => cell.configured.label().to_owned(),
+            },
+        ),
         span(Ink::Plain, cell.observed.label()),
         span(Ink::Plain, cell.via.map_or("", Via::label)),
         span(ink, cell.verdict.label()),

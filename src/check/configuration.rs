@@ -1,0 +1,342 @@
+//! What the provider is configured to allow: read once a cluster, shared by its cells, and read again while an update
+//! is under way.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use base64::Engine as _;
+use jiff::Timestamp;
+use kubereach_probes::{AddressClass, Observation};
+use tokio::sync::watch;
+
+use super::Event;
+use crate::{
+    causes::Update,
+    client::{host::recognise, parse_server_url},
+    facts::{
+        self, Facts,
+        planned::{self, PlannedChange},
+    },
+    input::{InputError, InputErrors},
+    model::{
+        eks::{self, Standpoint},
+        eks_api,
+    },
+    report::Provider,
+    scenario::{Cluster, ProviderBlock, Vantage, VantageKind},
+};
+
+/// One cluster's configuration, as it is known at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    state: Mutex<State>,
+    /// Where it can be read again.
+    source: Option<Source>,
+}
+
+/// What is known at a moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// The facts, if there are any.
+    pub(super) facts: Option<Arc<Facts>>,
+    /// Why there are none: what was tried, and what would bring them. No final full stop.
+    pub(super) missing: Option<String>,
+    /// The update of the endpoint that is, or was until just now, under way.
+    pub(super) update: Option<Update>,
+    /// The facts are as they would be after a change that nobody has made yet.
+    pub(super) planned: bool,
+}
+
+/// A live API.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// Amazon's.
+    #[cfg(feature = "aws")]
+    Eks(facts::aws::EksRequest),
+}
+
+impl Configuration {
+    /// Reads the facts of a cluster: its folder, else the provider's API; nothing for clusters that name neither.
+    ///
+    /// # Errors
+    /// The folder is no facts folder, or the provider says that there is no such cluster.
+    pub(super) async fn read(
+        file: &Path,
+        cluster: &Cluster,
+        tell: &(dyn Fn(Event) + Sync),
+    ) -> Result<Self, InputErrors> {
+        if let Some(folder) = &cluster.facts {
+            let facts = facts::read(folder)?;
+            return Ok(Self { state: Mutex::new(State::of(facts, folder.display().to_string(), None)), source: None });
+        }
+        let Some(source) = Source::of(cluster) else { return Ok(Self::default()) };
+        let state = match source.pull(&cluster.name, tell).await {
+            Ok(facts) => State::of(facts, String::new(), Some(Timestamp::now())),
+            Err(PullFailure::NoSuchCluster(error)) => {
+                return Err(error.in_file(file).at(cluster.line.max(1), 1).into());
+            }
+            Err(PullFailure::NotKnown(missing)) => State { missing: Some(missing), ..State::default() },
+        };
+        Ok(Self { state: Mutex::new(state), source: Some(source) })
+    }
+
+    /// What is known now.
+    pub(super) fn now(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the configuration again while an update is under way, and once more when it has ended.
+    pub(super) async fn follow(
+        &self,
+        cluster: &str,
+        interval: Duration,
+        mut stop: watch::Receiver<bool>,
+        tell: &(dyn Fn(Event) + Sync),
+    ) {
+        let Some(source) = &self.source else { return };
+        while let Some(update) = self.now().update.filter(|update| update.ended.is_none()) {
+            tokio::select! {
+                () = tokio::time::sleep(interval.max(SHORTEST_INTERVAL)) => {}
+                Ok(_) = stop.wait_for(|stop| *stop) => return,
+            }
+            // What cannot be read this time may be the next: the window stays open until it can.
+            let Ok(looked_at) = source.pull_cluster(cluster, tell).await else { continue };
+            if in_progress(&looked_at, true).is_some() {
+                continue;
+            }
+            if let Ok(facts) = source.pull(cluster, tell).await {
+                let mut state = State::of(facts, String::new(), None);
+                state.update = Some(Update { ended: Some(Timestamp::now()), ..update });
+                *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+            }
+        }
+    }
+
+    /// Reads the configuration late, when something turned out to be wrong; in seconds or not at all.
+    pub(super) async fn read_late(&self, cluster: &Cluster, tell: &(dyn Fn(Event) + Sync)) {
+        if self.now().facts.is_some() {
+            return;
+        }
+        let Some(source) = Source::of(cluster) else { return };
+        let state = match tokio::time::timeout(LONGEST_LATE_PULL, source.pull(&cluster.name, tell)).await {
+            Ok(Ok(facts)) => State::of(facts, String::new(), None),
+            Ok(Err(PullFailure::NotKnown(missing))) => State { missing: Some(missing), ..State::default() },
+            Ok(Err(PullFailure::NoSuchCluster(error))) => State { missing: Some(error.message), ..State::default() },
+            Err(_) => {
+                let missing = format!("the provider's API took longer than {} s", LONGEST_LATE_PULL.as_secs());
+                State { missing: Some(missing), ..State::default() }
+            }
+        };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+impl State {
+    fn of(facts: Facts, folder: String, now: Option<Timestamp>) -> Self {
+        if facts.is_empty() {
+            let missing =
+                format!("{folder} holds no file that says anything of the cluster; `kubereach facts pull` writes them");
+            return Self { missing: Some(missing), ..Self::default() };
+        }
+        let update = in_progress(&facts, now.is_some()).or_else(|| just_ended(&facts, now?));
+        Self { facts: Some(Arc::new(facts)), missing: None, update, planned: false }
+    }
+
+    /// As it would be after those of the changes that concern this cluster; `None` where none does.
+    pub(super) fn planned(&self, changes: &[PlannedChange], cluster: &str, alone: bool) -> Option<Self> {
+        let facts = self.facts.as_ref()?;
+        let edits = planned::edits(changes, cluster, alone, facts);
+        if edits.is_empty() {
+            return None;
+        }
+        let edited = planned::edited(facts, eks::cluster_vpc(facts), &edits);
+        Some(Self { facts: Some(Arc::new(edited)), planned: true, ..self.clone() })
+    }
+}
+
+/// Why nothing was read.
+enum PullFailure {
+    /// The scenario names a cluster that is not there.
+    NoSuchCluster(InputError),
+    /// No credentials, no network: what depends on the configuration is unknown.
+    NotKnown(String),
+}
+
+impl Source {
+    /// Where a cluster's configuration can be read live.
+    fn of(cluster: &Cluster) -> Option<Self> {
+        match cluster.provider_block.as_ref()? {
+            #[cfg(feature = "aws")]
+            ProviderBlock::Eks { name, region, profile, endpoint_url } => Some(Self::Eks(facts::aws::EksRequest {
+                name: name.clone(),
+                region: region.clone(),
+                profile: profile.clone(),
+                endpoint_url: endpoint_url.clone(),
+            })),
+            _ => None,
+        }
+    }
+
+    async fn pull(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
+        match *self {
+            #[cfg(feature = "aws")]
+            Self::Eks(request) => read_pulled(facts::aws::pull(request, told(cluster, tell)).await),
+        }
+    }
+
+    /// The cluster and its updates only.
+    async fn pull_cluster(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
+        match *self {
+            #[cfg(feature = "aws")]
+            Self::Eks(request) => read_pulled(facts::aws::pull_cluster(request, told(cluster, tell)).await),
+        }
+    }
+}
+
+#[cfg(feature = "aws")]
+fn told<'a>(cluster: &'a str, tell: &'a (dyn Fn(Event) + Sync)) -> impl Fn(String) + 'a {
+    move |text| tell(Event::Configuration { cluster: cluster.to_owned(), text })
+}
+
+#[cfg(feature = "aws")]
+fn read_pulled(pulled: Result<facts::write::Pulled, facts::aws::PullError>) -> Result<Facts, PullFailure> {
+    use facts::aws::PullError;
+    let pulled = match pulled {
+        Ok(pulled) => pulled,
+        Err(error @ (PullError::NotFound { .. } | PullError::Name(_))) => {
+            return Err(PullFailure::NoSuchCluster(error.into()));
+        }
+        Err(error) => {
+            let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
+            return Err(PullFailure::NotKnown(format!("{error}{help}")));
+        }
+    };
+    let origin = PathBuf::from("the provider's API");
+    let documents =
+        pulled.documents.iter().map(|(path, document)| (PathBuf::from(path), document.to_string().into_bytes()));
+    let mut facts = facts::from_documents(&origin, documents)
+        .map_err(|error| PullFailure::NotKnown(format!("the provider's API gave what cannot be read: {error}")))?;
+    facts.manifest = Some(pulled.manifest);
+    Ok(facts)
+}
+
+/// The update of the endpoint that is under way.
+fn in_progress(facts: &Facts, followed: bool) -> Option<Update> {
+    let under_way = |status: Option<&str>, word: &str| status.is_some_and(|status| status.eq_ignore_ascii_case(word));
+    if let Some(newest) = newest_update(facts)
+        && under_way(newest.status.as_deref(), "InProgress")
+    {
+        return Some(Update {
+            id: newest.id.clone(),
+            kind: newest.kind.clone(),
+            began: newest.created_at,
+            ended: None,
+            followed,
+        });
+    }
+    let updating = facts.cluster.as_ref().is_some_and(|cluster| under_way(cluster.status.as_deref(), "UPDATING"));
+    // Other kinds of updates (a new version) replace the control plane's interfaces as well.
+    updating.then_some(Update { id: None, kind: None, began: None, ended: None, followed })
+}
+
+/// The update of the endpoint that has ended so recently that names may still be cached.
+fn just_ended(facts: &Facts, now: Timestamp) -> Option<Update> {
+    let newest = newest_update(facts)?;
+    let began = newest.created_at?;
+    let recent = Duration::try_from(now.duration_since(began)).is_ok_and(|age| age < RECENT);
+    let successful = newest.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("Successful"));
+    (recent && successful).then(|| Update {
+        id: newest.id.clone(),
+        kind: newest.kind.clone(),
+        began: Some(began),
+        ended: Some(now),
+        followed: true,
+    })
+}
+
+/// The newest update that concerns who can reach the endpoint.
+fn newest_update(facts: &Facts) -> Option<&facts::eks::Update> {
+    facts.updates.iter().find(|update| update.kind.as_deref().is_some_and(|kind| ENDPOINT_UPDATES.contains(&kind)))
+}
+
+/// Fills in what only the provider knows: endpoint, authorities, who runs it.
+///
+/// # Errors
+/// The provider's endpoint or authority cannot be used.
+pub(super) fn complete(file: &Path, cluster: &mut Cluster, state: &State) -> Result<(), InputError> {
+    let Some(described) = state.facts.as_ref().and_then(|facts| facts.cluster.as_ref()) else { return Ok(()) };
+    let wrong = |what: &str, reason: String| {
+        InputError::new(format!("the {what} of cluster {:?} in its facts cannot be used: {reason}", cluster.name))
+            .in_file(file)
+            .at(cluster.line.max(1), 1)
+    };
+    if cluster.endpoint.is_none()
+        && let Some(url) = &described.endpoint
+    {
+        let endpoint = parse_server_url(url).map_err(|error| wrong("endpoint", error.message))?;
+        cluster.endpoint = Some(endpoint);
+    }
+    if cluster.ca_pem.is_none()
+        && let Some(data) = described.certificate_authority.as_ref().and_then(|authority| authority.data.as_deref())
+        && !data.is_empty()
+    {
+        cluster.ca_pem = authority_pem(data);
+    }
+    cluster.provider = Provider::Eks;
+    Ok(())
+}
+
+/// PEM text from the provider's base64; `None` for what is no certificate, which then leaves the system's roots.
+pub(super) fn authority_pem(data: &str) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(data.trim()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.contains("-----BEGIN CERTIFICATE-----").then_some(text)
+}
+
+/// The host of the management API: by the region of the facts, of the scenario, or of the endpoint's own name.
+pub(super) fn management_host(cluster: &Cluster, facts: Option<&Facts>) -> Option<String> {
+    let region = facts
+        .and_then(|facts| facts.cluster.as_ref())
+        .and_then(|cluster| cluster.region().map(str::to_owned))
+        .or_else(|| match &cluster.provider_block {
+            Some(ProviderBlock::Eks { region, .. }) => region.clone(),
+            _ => None,
+        })
+        .or_else(|| recognise(&cluster.endpoint.as_ref()?.host).region)?;
+    Some(eks_api::management_host(&region))
+}
+
+/// Where a vantage is, as far as the scenario and the probes say.
+pub(super) fn standpoint(vantage: &Vantage, observation: &Observation) -> Standpoint {
+    let answer = observation.dns.first().map(|answer| answer.address_class);
+    let answer = answer.filter(|class| matches!(class, AddressClass::Public | AddressClass::Private));
+    let declared = |own: Vec<_>| Standpoint { own, declared: true, answer, ..Standpoint::default() };
+    match &vantage.kind {
+        VantageKind::Model { ip, instance } => {
+            Standpoint { instance: instance.clone(), ..declared(ip.iter().copied().collect()) }
+        }
+        VantageKind::Ssm { instance, .. } => Standpoint { instance: Some(instance.clone()), ..declared(Vec::new()) },
+        VantageKind::Local { source_ip: Some(address), .. } => declared(vec![*address]),
+        VantageKind::Local { .. } => {
+            let mut own: Vec<_> = observation.attempts.iter().filter_map(|attempt| attempt.tcp.source).collect();
+            own.sort_unstable();
+            own.dedup();
+            Standpoint { own, answer, ..Standpoint::default() }
+        }
+        VantageKind::Proxy(_) | VantageKind::UnusableProxy { .. } => {
+            Standpoint { behind_proxy: true, answer, ..Standpoint::default() }
+        }
+        VantageKind::Ssh { .. } | VantageKind::Agent { .. } => Standpoint { answer, ..Standpoint::default() },
+    }
+}
+
+/// Kinds of updates that change who can reach the endpoint, or where it is.
+const ENDPOINT_UPDATES: [&str; 3] = ["EndpointAccessUpdate", "VpcConfigUpdate", "ControlPlaneEgressUpdate"];
+/// An update that began longer ago has left every cache.
+const RECENT: Duration = Duration::from_mins(30);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
+/// Doctor answers in seconds.
+const LONGEST_LATE_PULL: Duration = Duration::from_secs(10);

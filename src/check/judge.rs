@@ -1,0 +1,391 @@
+//! Pure: one cell's truths side by side, and what they mean. Takes what was probed and what is configured; asks nobody.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kubereach_probes::{Observation, Reachability};
+
+use super::{
+    Probed, Settings,
+    configuration::{State, standpoint},
+};
+use crate::{
+    causes::{self, CellView, Change, Circumstances, ConfigurationView, Configured, KnownVantage, Strictness, Update},
+    client::ClientEnvironment,
+    facts::Facts,
+    model::{
+        eks::{self, Prediction, Standpoint},
+        eks_api::{self, ManagementPrediction},
+        network::Network,
+    },
+    report::{Cell, CellTarget, Finding, Provider, Severity, Verdict, Via},
+    scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
+    verdict::{self, Case, Convergence, Next, Seen},
+};
+
+/// A cluster's configuration, indexed for evaluation.
+pub(super) struct Evaluated<'a> {
+    state: &'a State,
+    facts: Option<(&'a Facts, Network<'a>)>,
+}
+
+impl<'a> Evaluated<'a> {
+    /// Indexes what is known at a moment.
+    pub(super) fn of(state: &'a State) -> Self {
+        let facts = state.facts.as_deref();
+        Self { state, facts: facts.map(|facts| (facts, Network::new(&facts.network))) }
+    }
+}
+
+/// What the configuration says of one cell.
+pub(super) struct Predicted {
+    standpoint: Standpoint,
+    cluster: Option<Prediction>,
+    management: Option<ManagementPrediction>,
+}
+
+impl Predicted {
+    /// What is configured.
+    pub(super) fn configured(&self) -> Reachability {
+        let cluster = self.cluster.as_ref().map(|prediction| prediction.configured);
+        cluster.or(self.management.as_ref().map(|prediction| prediction.configured)).unwrap_or(Reachability::Unknown)
+    }
+
+    /// The class of address that is taken.
+    pub(super) fn via(&self) -> Option<Via> {
+        self.cluster.as_ref().and_then(|prediction| prediction.via).or(self.management.as_ref().and_then(|one| one.via))
+    }
+
+    /// One line for people.
+    fn summary(&self) -> String {
+        let cluster = self.cluster.as_ref().map(Prediction::summary);
+        cluster
+            .or_else(|| self.management.as_ref().map(ManagementPrediction::summary))
+            .unwrap_or_else(|| "not predicted: the facts describe no cluster".to_owned())
+    }
+
+    /// What is not known, each with what would tell.
+    fn missing(&self) -> Vec<String> {
+        let cluster = self.cluster.as_ref().map(|prediction| &prediction.missing);
+        let missing = cluster.or(self.management.as_ref().map(|prediction| &prediction.missing));
+        missing.into_iter().flatten().map(|one| format!("{} (in {})", one.what, one.decided_by)).collect()
+    }
+}
+
+/// What every cell is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) settings: &'a Settings,
+    pub(super) started_at: Timestamp,
+}
+
+impl Frame<'_> {
+    /// How to wait for a change of this cluster, as things are now.
+    pub(super) fn convergence(&self, provider: Provider, update: Option<&Update>, now: Timestamp) -> Convergence {
+        let Self { plan, settings, started_at } = *self;
+        let consecutive = plan.propagation.consecutive;
+        if let Some(update) = update {
+            let began = update.began.unwrap_or(started_at).min(started_at);
+            let age = |until: Timestamp| Duration::try_from(until.duration_since(began)).unwrap_or_default();
+            // While it is under way the window is open, and then for as long as names may be cached.
+            let (window, longest) = match update.ended {
+                Some(ended) => (age(ended) + EKS_DNS_TTL, None),
+                None if update.followed => ((age(now) + EKS_DNS_TTL).max(EKS_LONGEST_UPDATE), None),
+                // From a folder its end cannot be seen: one DNS TTL is all that is worth waiting.
+                None => ((age(now) + EKS_DNS_TTL).max(EKS_LONGEST_UPDATE), Some(EKS_DNS_TTL)),
+            };
+            let wait = settings.wait.or(longest);
+            return Convergence { changed_at: Some(began), started_at, window, wait, consecutive };
+        }
+        let default = match provider {
+            Provider::Aks => AKS_WINDOW,
+            Provider::Eks if settings.changed_at.is_some() => EKS_DNS_TTL,
+            Provider::Eks | Provider::Generic => Duration::ZERO,
+        };
+        let window = plan.propagation.window.unwrap_or(default);
+        let window = match settings.wait {
+            // A wait for a cluster without a window of its own is the window.
+            Some(wait) if window.is_zero() => wait,
+            _ => window,
+        };
+        Convergence {
+            // A change of tomorrow excuses nothing today; clocks may differ a little.
+            changed_at: settings.changed_at.map(|at| at.min(started_at)),
+            started_at,
+            window,
+            wait: settings.wait,
+            consecutive,
+        }
+    }
+
+    fn cell(&self, index: usize) -> (&PlannedCell, &Cluster, &Vantage) {
+        let cell = &self.plan.cells[index];
+        (cell, &self.plan.clusters[cell.cluster], &self.plan.vantages[cell.vantage])
+    }
+
+    /// What the configuration says of a cell; `None` without facts.
+    pub(super) fn predicted(
+        &self,
+        evaluated: &Evaluated<'_>,
+        index: usize,
+        observation: &Observation,
+    ) -> Option<Predicted> {
+        let (facts, network) = evaluated.facts.as_ref()?;
+        let (planned, cluster, vantage) = self.cell(index);
+        let standpoint = standpoint(vantage, observation);
+        let classes = &self.plan.classes;
+        let mut addresses = cluster.addresses.clone();
+        addresses.extend(observation.attempts.iter().filter_map(|attempt| attempt.address));
+        let (cluster, management) = match planned.target {
+            CellTarget::Kubernetes => (eks::predict(facts, network, &standpoint, classes, &addresses), None),
+            CellTarget::EksApi => (None, eks_api::predict(facts, network, &standpoint, classes)),
+        };
+        Some(Predicted { standpoint, cluster, management })
+    }
+
+    /// What is configured for a cell that nobody probed.
+    pub(super) fn configured(&self, evaluated: &Evaluated<'_>, index: usize) -> Reachability {
+        let predicted = self.predicted(evaluated, index, &Observation::default());
+        predicted.as_ref().map_or(Reachability::Unknown, Predicted::configured)
+    }
+
+    /// Judges one cell after its last round, or without any when it is only predicted.
+    pub(super) fn judge(
+        &self,
+        index: usize,
+        evaluated: &Evaluated<'_>,
+        probed: Probed,
+        other: Option<&Observation>,
+        client: Option<&ClientEnvironment>,
+    ) -> Cell {
+        let now = Timestamp::now();
+        let (planned, cluster, vantage) = self.cell(index);
+        let Probed { mut observation, rounds, converged_after_ms, next } = probed;
+        let endpoint = self.endpoint(planned, evaluated);
+        let predicted = self.predicted(evaluated, index, &observation);
+        let probes = !self.settings.predict && !matches!(vantage.kind, VantageKind::Model { .. });
+        let mut seen = verdict::read(&observation);
+        if endpoint.is_none() || !probes {
+            seen.observed = Reachability::Unknown;
+        }
+        let contradiction = self
+            .plan
+            .contradictions
+            .iter()
+            .find(|one| (one.cluster, one.target, one.vantage) == (planned.cluster, planned.target, planned.vantage))
+            .map(|one| one.message.as_str());
+        let case = judged(planned, &seen, predicted.as_ref(), next);
+        let decided = verdict::decide(&Case { contradicted: contradiction.is_some(), ..case });
+        let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
+        let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
+        let configured = predicted.as_ref().map_or(Reachability::Unknown, Predicted::configured);
+        let nothing_known = decided == Verdict::Inconclusive
+            && configured == Reachability::Unknown
+            && predicted.as_ref().is_none_or(|known| !known.missing().is_empty());
+        let facts_missing = match () {
+            () if probes && endpoint.is_none() => Some(self.missing(
+                evaluated,
+                predicted.as_ref(),
+                "the endpoint: only the provider's configuration names it",
+            )),
+            () if !probes && nothing_known => {
+                Some(self.missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
+            }
+            () => None,
+        };
+        if facts_missing.is_some() || !probes {
+            // That nothing was probed follows from it, and is no second reason.
+            observation.vantage_error = None;
+        }
+        let update = evaluated.state.update.as_ref();
+        let convergence = self.convergence(cluster.provider, update, now);
+        let change = convergence.changed_at.map(|at| Change {
+            at,
+            window: convergence.window,
+            open: next == Next::JudgeOpen || !convergence.remaining(now).is_zero(),
+        });
+        let (host, port) = endpoint.as_ref().map_or(("", 443), |(host, port)| (host.as_str(), *port));
+        let view = CellView {
+            cluster: &cluster.name,
+            vantage: &vantage.name,
+            vantage_kind: vantage.kind.label(),
+            target: planned.target,
+            host,
+            port,
+            provider: cluster.provider,
+            known_addresses: &cluster.addresses,
+            intended: planned.intended,
+            intended_via: planned.via,
+            origin: &planned.origin,
+            configured,
+            configuration: predicted.as_ref().zip(evaluated.facts.as_ref()).map(|(predicted, (facts, network))| {
+                Configured {
+                    facts,
+                    network,
+                    standpoint: &predicted.standpoint,
+                    prediction: predicted.cluster.as_ref(),
+                    management: predicted.management.as_ref(),
+                    update,
+                }
+            }),
+            configuration_missing: evaluated.state.missing.as_deref(),
+            observed: seen.observed,
+            via: seen.via,
+            verdict: decided,
+            observation: &observation,
+            other_path: other,
+            rounds: &rounds,
+            client,
+            client_authorities: cluster.ca_pem.as_deref(),
+            change,
+            circumstances: Circumstances {
+                interrupted,
+                vantage_unavailable: observation.vantage_error.as_deref().filter(|_| facts_missing.is_none()),
+                facts_missing: facts_missing.as_deref(),
+                contradiction,
+                unstable: next == Next::Unstable,
+                offline: seen.offline,
+            },
+            now,
+        };
+        let findings = causes::diagnose(&view);
+        let summary = match (&facts_missing, probes, &predicted) {
+            (Some(_), ..) => "not decided: it needs the provider's configuration".to_owned(),
+            (None, false, Some(predicted)) => predicted.summary(),
+            _ => verdict::summary(&observation, &seen, planned.target),
+        };
+        let path = predicted.as_ref().and_then(|predicted| predicted.cluster.as_ref()).map(Prediction::hops);
+        Cell {
+            cluster: cluster.name.clone(),
+            vantage: vantage.name.clone(),
+            target: planned.target,
+            endpoint: match planned.target {
+                CellTarget::Kubernetes => cluster.endpoint.as_ref().map(ToString::to_string),
+                CellTarget::EksApi => endpoint.map(|(host, port)| format!("https://{host}:{port}")),
+            },
+            provider: cluster.provider,
+            intended: planned.intended,
+            configured,
+            configured_now: None,
+            observed: seen.observed,
+            verdict: decided,
+            via: seen.via.or_else(|| if probes { None } else { predicted.as_ref().and_then(Predicted::via) }),
+            path: path.into_iter().flatten().map(|hop| hop.report()).collect(),
+            findings,
+            converged_after_ms: converged_after_ms.filter(|_| decided == Verdict::Match),
+            rounds: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
+            summary,
+            dns: observation.dns,
+            attempts: observation.attempts,
+            proxy: observation.proxy,
+            connectivity: observation.connectivity,
+        }
+    }
+
+    /// What is not known, and what would decide it. No final full stop.
+    fn missing(&self, evaluated: &Evaluated<'_>, predicted: Option<&Predicted>, what: &str) -> String {
+        if let Some(missing) = &evaluated.state.missing {
+            return format!("{what}: {missing}");
+        }
+        let parts = predicted.map(Predicted::missing).unwrap_or_default();
+        if !parts.is_empty() {
+            return format!("{what}: {}", parts.join("; "));
+        }
+        let named = "name the cluster under `eks:`, or give `facts:` (made by `kubereach facts pull`)";
+        format!("{what}: {named}")
+    }
+
+    /// Host and port of what is to be reached.
+    fn endpoint(&self, planned: &PlannedCell, evaluated: &Evaluated<'_>) -> Option<(String, u16)> {
+        let cluster = &self.plan.clusters[planned.cluster];
+        match planned.target {
+            CellTarget::Kubernetes => cluster.endpoint.as_ref().map(|endpoint| (endpoint.host.clone(), endpoint.port)),
+            CellTarget::EksApi => {
+                let facts = evaluated.facts.as_ref().map(|(facts, _)| *facts);
+                Some((super::configuration::management_host(cluster, facts)?, 443))
+            }
+        }
+    }
+
+    /// What the configuration of a cluster shows by itself, whoever looks at it.
+    pub(super) fn configuration_findings(
+        &self,
+        cluster: usize,
+        evaluated: &Evaluated<'_>,
+        cells: &[Cell],
+        client: Option<&ClientEnvironment>,
+    ) -> Vec<Finding> {
+        let Some((facts, _)) = &evaluated.facts else { return Vec::new() };
+        let cluster = &self.plan.clusters[cluster];
+        let vantages: Vec<KnownVantage> = self.plan.vantages.iter().filter_map(known_vantage).collect();
+        let mut findings = causes::lint(&ConfigurationView {
+            cluster: &cluster.name,
+            facts,
+            intent: cluster.intent.as_ref(),
+            vantages: &vantages,
+            kubeconfig_ca: client.and(cluster.ca_pem.as_deref()),
+            planned: evaluated.state.planned,
+            strictness: Strictness::Verify,
+            now: Timestamp::now(),
+        });
+        // What the cells say already, with what was seen from where, is not said again.
+        let said = |code: &str| {
+            cells
+                .iter()
+                .filter(|cell| cell.cluster == cluster.name)
+                .flat_map(|cell| &cell.findings)
+                .any(|one| one.code == code)
+        };
+        findings.retain(|finding| !said(&finding.code));
+        let as_meant =
+            cells.iter().filter(|cell| cell.cluster == cluster.name).all(|cell| cell.verdict == Verdict::Match);
+        for finding in &mut findings {
+            // It may hurt somebody whom nobody asked about; those who were asked about are fine.
+            if as_meant && finding.severity == Severity::Error && !causes::is_drift(&finding.code) {
+                finding.severity = Severity::Warning;
+            }
+        }
+        findings
+    }
+}
+
+fn known_vantage(vantage: &Vantage) -> Option<KnownVantage> {
+    let address = match &vantage.kind {
+        VantageKind::Model { ip, .. } => *ip,
+        VantageKind::Local { source_ip, .. } => *source_ip,
+        _ => None,
+    };
+    Some(KnownVantage { name: vantage.name.clone(), addresses: vec![address?] })
+}
+
+/// The truths of a cell side by side.
+pub(super) fn case<'a>(cell: &PlannedCell, seen: &'a Seen, prediction: Option<&Predicted>) -> Case<'a> {
+    Case {
+        intended: cell.intended,
+        via: cell.via,
+        configured: prediction.map_or(Reachability::Unknown, Predicted::configured),
+        configured_via: prediction.and_then(Predicted::via),
+        seen,
+        window_open: false,
+        contradicted: false,
+        undecided: false,
+    }
+}
+
+/// The case after its last round.
+pub(super) fn judged<'a>(cell: &PlannedCell, seen: &'a Seen, prediction: Option<&Predicted>, next: Next) -> Case<'a> {
+    Case {
+        window_open: next == Next::JudgeOpen,
+        undecided: matches!(next, Next::Unstable | Next::Interrupted),
+        ..case(cell, seen, prediction)
+    }
+}
+
+/// Documented: changes of the authorized ranges take up to two minutes
+/// (<https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>).
+const AKS_WINDOW: Duration = Duration::from_mins(2);
+/// How long resolvers keep an answer (<https://docs.aws.amazon.com/eks/latest/best-practices/control-plane.html>).
+const EKS_DNS_TTL: Duration = Duration::from_mins(1);
+/// Updates of the endpoint take minutes; one that is still said to be under way after this long is stuck.
+const EKS_LONGEST_UPDATE: Duration = Duration::from_mins(45);

@@ -1,0 +1,346 @@
+//! A configuration as it would be after a change: facts are plain values, so a change is an edit of them.
+
+use std::{fmt, path::Path};
+
+use serde::Deserialize;
+
+use super::{Cidr, Facts, List, ec2, eks};
+use crate::input::{InputError, InputErrors, MEBIBYTE, read_bytes};
+
+/// One change to evaluate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlannedChange {
+    /// From `--set`.
+    Setting(PlannedSetting),
+    /// From a Terraform plan.
+    Terraform(TerraformCluster),
+}
+
+/// `[CLUSTER.]SETTING=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedSetting {
+    /// Name of the cluster in the scenario; `None` where there is one cluster only.
+    pub cluster: Option<String>,
+    /// What becomes what.
+    pub edit: Edit,
+}
+
+/// What becomes what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// `endpointPublicAccess`.
+    PublicAccess(bool),
+    /// `endpointPrivateAccess`.
+    PrivateAccess(bool),
+    /// `publicAccessCidrs`: the whole list.
+    PublicAccessCidrs(Vec<Cidr>),
+    /// `securityGroupIds`: the whole list.
+    SecurityGroups(Vec<String>),
+    /// `subnetIds`: the whole list.
+    Subnets(Vec<String>),
+    /// `enableDnsSupport` of the cluster's VPC.
+    DnsSupport(bool),
+    /// `enableDnsHostnames` of the cluster's VPC.
+    DnsHostnames(bool),
+}
+
+impl PlannedSetting {
+    /// Reads `prod.publicAccessCidrs=203.0.113.0/24,198.51.100.7/32`.
+    ///
+    /// # Errors
+    /// What was expected, as one sentence without a full stop.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("expected SETTING=VALUE or CLUSTER.SETTING=VALUE")?;
+        let (cluster, setting) = match key.rsplit_once('.') {
+            Some((cluster, setting)) => (Some(cluster.to_owned()), setting),
+            None => (None, key),
+        };
+        let flag = || match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(format!("{setting} is `true` or `false`")),
+        };
+        let list = || value.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let edit = match setting {
+            "endpointPublicAccess" => Edit::PublicAccess(flag()?),
+            "endpointPrivateAccess" => Edit::PrivateAccess(flag()?),
+            "publicAccessCidrs" => Edit::PublicAccessCidrs(list().map(Cidr::parse).collect::<Result<_, _>>()?),
+            "securityGroupIds" => Edit::SecurityGroups(list().map(str::to_owned).collect()),
+            "subnetIds" => Edit::Subnets(list().map(str::to_owned).collect()),
+            "enableDnsSupport" => Edit::DnsSupport(flag()?),
+            "enableDnsHostnames" => Edit::DnsHostnames(flag()?),
+            _ => {
+                return Err(format!("{:?} is no setting that can be planned; known: {}", setting, SETTINGS.join(", ")));
+            }
+        };
+        Ok(Self { cluster, edit })
+    }
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PublicAccess(on) => write!(formatter, "endpointPublicAccess={on}"),
+            Self::PrivateAccess(on) => write!(formatter, "endpointPrivateAccess={on}"),
+            Self::PublicAccessCidrs(cidrs) => {
+                let texts: Vec<&str> = cidrs.iter().map(|cidr| cidr.text.as_str()).collect();
+                write!(formatter, "publicAccessCidrs={}", texts.join(","))
+            }
+            Self::SecurityGroups(ids) => write!(formatter, "securityGroupIds={}", ids.join(",")),
+            Self::Subnets(ids) => write!(formatter, "subnetIds={}", ids.join(",")),
+            Self::DnsSupport(on) => write!(formatter, "enableDnsSupport={on}"),
+            Self::DnsHostnames(on) => write!(formatter, "enableDnsHostnames={on}"),
+        }
+    }
+}
+
+/// What a Terraform plan says that an `aws_eks_cluster` will be. `None`: known only after it is applied, or not said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TerraformCluster {
+    /// Its name.
+    pub name: Option<String>,
+    /// Where it stands in the plan: `aws_eks_cluster.prod`.
+    pub address: String,
+    /// What becomes what.
+    pub edits: Vec<Edit>,
+}
+
+/// Reads `terraform show -json PLAN`: every EKS cluster that is created or changed.
+///
+/// # Errors
+/// The file cannot be read, is no such JSON, or holds no EKS cluster.
+pub fn terraform(file: &Path) -> Result<Vec<TerraformCluster>, InputErrors> {
+    let bytes = read_bytes(file, "Terraform plan", 256 * MEBIBYTE)?;
+    let document: TerraformPlan = serde_json::from_slice(&bytes).map_err(|error| {
+        InputError::new(format!("this is no Terraform plan as JSON: {error}"))
+            .in_file(file)
+            .at(error.line().max(1), error.column().max(1))
+            .help("write it with `terraform show -json plan.bin > plan.json`")
+    })?;
+    let clusters: Vec<TerraformCluster> = document
+        .resource_changes
+        .iter()
+        .filter(|change| change.kind == "aws_eks_cluster")
+        .filter_map(|change| Some(TerraformCluster::of(&change.address, change.change.after.as_ref()?)))
+        .collect::<Result<_, String>>()
+        .map_err(|reason| InputError::new(reason).in_file(file))?;
+    if clusters.is_empty() {
+        return Err(InputError::new("the plan holds no `aws_eks_cluster` that exists afterwards")
+            .in_file(file)
+            .help("only plans that create or change an EKS cluster change what is predicted")
+            .into());
+    }
+    Ok(clusters)
+}
+
+impl TerraformCluster {
+    fn of(address: &str, after: &TerraformAfter) -> Result<Self, String> {
+        let mut edits = Vec::new();
+        for config in &after.vpc_config {
+            edits.extend(config.endpoint_public_access.map(Edit::PublicAccess));
+            edits.extend(config.endpoint_private_access.map(Edit::PrivateAccess));
+            if let Some(cidrs) = &config.public_access_cidrs {
+                let cidrs = cidrs.iter().map(|cidr| Cidr::parse(cidr)).collect::<Result<_, _>>();
+                edits.push(Edit::PublicAccessCidrs(cidrs.map_err(|reason| format!("{address}: {reason}"))?));
+            }
+            edits.extend(config.security_group_ids.clone().map(Edit::SecurityGroups));
+            edits.extend(config.subnet_ids.clone().map(Edit::Subnets));
+        }
+        Ok(Self { name: after.name.clone(), address: address.to_owned(), edits })
+    }
+}
+
+/// The edits of these changes that concern a cluster of a plan. `alone`: it is the only one.
+#[must_use]
+pub fn edits<'c>(changes: &'c [PlannedChange], name: &str, alone: bool, facts: &Facts) -> Vec<&'c Edit> {
+    let provider_name = facts.cluster.as_ref().map(|cluster| cluster.name.as_str());
+    let concerned = |change: &&PlannedChange| match change {
+        PlannedChange::Setting(setting) => setting.cluster.as_deref().map_or(alone, |cluster| cluster == name),
+        PlannedChange::Terraform(cluster) => match cluster.name.as_deref() {
+            Some(planned) => Some(planned) == provider_name,
+            None => alone,
+        },
+    };
+    changes
+        .iter()
+        .filter(concerned)
+        .flat_map(|change| match change {
+            PlannedChange::Setting(setting) => std::slice::from_ref(&setting.edit),
+            PlannedChange::Terraform(cluster) => &cluster.edits,
+        })
+        .collect()
+}
+
+/// The facts as they would be after the edits.
+#[must_use]
+pub fn edited(facts: &Facts, vpc: Option<&str>, edits: &[&Edit]) -> Facts {
+    let mut facts = facts.clone();
+    for edit in edits {
+        let config = facts.cluster.get_or_insert_default().resources_vpc_config.get_or_insert_default();
+        match edit {
+            Edit::PublicAccess(on) => config.endpoint_public_access = Some(*on),
+            Edit::PrivateAccess(on) => config.endpoint_private_access = Some(*on),
+            Edit::PublicAccessCidrs(cidrs) => config.public_access_cidrs = Some(List(cidrs.clone())),
+            Edit::SecurityGroups(ids) => replace_groups(&mut facts, ids),
+            Edit::Subnets(ids) => config.subnet_ids = List(ids.clone()),
+            Edit::DnsSupport(on) => attribute(&mut facts.network, vpc).enable_dns_support = Some(*on),
+            Edit::DnsHostnames(on) => attribute(&mut facts.network, vpc).enable_dns_hostnames = Some(*on),
+        }
+    }
+    facts
+}
+
+/// The groups that the user chose are those of the control plane's interfaces, beside the one that EKS made.
+fn replace_groups(facts: &mut Facts, ids: &[String]) {
+    let Some(cluster) = &mut facts.cluster else { return };
+    let description = cluster.interface_description();
+    let config: &mut eks::VpcConfig = cluster.resources_vpc_config.get_or_insert_default();
+    let before = std::mem::replace(&mut config.security_group_ids, List(ids.to_vec()));
+    let interfaces = facts.network.network_interfaces.iter_mut().flatten();
+    for interface in interfaces.filter(|one| one.description.as_deref() == Some(&description)) {
+        let is_before = |group: &ec2::GroupReference| {
+            group.group_id.as_ref().is_some_and(|id| before.contains(id) && !ids.contains(id))
+        };
+        interface.groups.0.retain(|group| !is_before(group));
+        for id in ids {
+            if !interface.groups.iter().any(|group| group.group_id.as_ref() == Some(id)) {
+                interface.groups.0.push(ec2::GroupReference { group_id: Some(id.clone()), ..Default::default() });
+            }
+        }
+    }
+}
+
+fn attribute<'n>(network: &'n mut ec2::Network, vpc: Option<&str>) -> &'n mut ec2::VpcAttribute {
+    let attributes = &mut network.vpc_attributes;
+    attributes.insert(0, ec2::VpcAttribute { vpc_id: vpc.map(str::to_owned), ..Default::default() });
+    &mut attributes[0]
+}
+
+/// `terraform show -json`, as far as it matters
+/// (<https://developer.hashicorp.com/terraform/internals/json-format>).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformPlan {
+    resource_changes: Vec<TerraformChange>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformChange {
+    address: String,
+    #[serde(rename = "type")]
+    kind: String,
+    change: TerraformBeforeAndAfter,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformBeforeAndAfter {
+    #[serde(deserialize_with = "cluster_or_nothing")]
+    after: Option<TerraformAfter>,
+}
+
+/// Resources of other kinds have other fields: they are passed over.
+fn cluster_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TerraformAfter>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformAfter {
+    name: Option<String>,
+    vpc_config: Vec<TerraformVpcConfig>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformVpcConfig {
+    endpoint_public_access: Option<bool>,
+    endpoint_private_access: Option<bool>,
+    public_access_cidrs: Option<Vec<String>>,
+    security_group_ids: Option<Vec<String>>,
+    subnet_ids: Option<Vec<String>>,
+}
+
+const SETTINGS: [&str; 7] = [
+    "endpointPublicAccess",
+    "endpointPrivateAccess",
+    "publicAccessCidrs",
+    "securityGroupIds",
+    "subnetIds",
+    "enableDnsSupport",
+    "enableDnsHostnames",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_with_and_without_the_cluster() {
+        let cidrs = PlannedSetting::parse("prod.eu.publicAccessCidrs=203.0.113.0/24, 198.51.100.7").unwrap();
+        assert_eq!(cidrs.cluster.as_deref(), Some("prod.eu"));
+        assert_eq!(cidrs.edit.to_string(), "publicAccessCidrs=203.0.113.0/24,198.51.100.7");
+        assert_eq!(PlannedSetting::parse("enableDnsSupport=false").unwrap().edit, Edit::DnsSupport(false));
+        for wrong in ["", "prod", "prod.publicAccessCidrs=x", "endpointPublicAccess=yes", "prod.nonsense=1"] {
+            assert!(PlannedSetting::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_newest_attribute_wins_over_the_stored_one() {
+        let mut facts = Facts::default();
+        facts.network.vpc_attributes.push(ec2::VpcAttribute {
+            vpc_id: Some("vpc-1".to_owned()),
+            enable_dns_support: Some(true),
+            enable_dns_hostnames: Some(true),
+        });
+        let edit = Edit::DnsHostnames(false);
+        let edited = edited(&facts, Some("vpc-1"), &[&edit]);
+        let first = edited.network.vpc_attributes.iter().find_map(|one| one.enable_dns_hostnames);
+        assert_eq!(first, Some(false));
+        assert_eq!(facts.network.vpc_attributes.len(), 1, "what is stored stays as it is");
+    }
+
+    #[test]
+    fn groups_are_replaced_on_the_interfaces_of_the_control_plane_only() {
+        let facts = r#"{"cluster": {"name": "prod", "resourcesVpcConfig": {"securityGroupIds": ["sg-own"]}},
+            "NetworkInterfaces": [
+                {"NetworkInterfaceId": "eni-1", "Description": "Amazon EKS prod",
+                 "Groups": [{"GroupId": "sg-eks"}, {"GroupId": "sg-own"}]},
+                {"NetworkInterfaceId": "eni-2", "Description": "a node", "Groups": [{"GroupId": "sg-own"}]}]}"#;
+        let facts =
+            crate::facts::from_documents(Path::new("f"), [("a.json".into(), facts.as_bytes().to_vec())]).unwrap();
+        let edit = Edit::SecurityGroups(vec!["sg-new".to_owned()]);
+        let edited = edited(&facts, None, &[&edit]);
+        let groups = |index: usize| -> Vec<String> {
+            let interfaces = edited.network.network_interfaces.as_ref().unwrap();
+            interfaces[index].groups.iter().filter_map(|group| group.group_id.clone()).collect()
+        };
+        assert_eq!(groups(0), ["sg-eks", "sg-new"]);
+        assert_eq!(groups(1), ["sg-own"]);
+    }
+
+    #[test]
+    fn a_terraform_plan_gives_the_edits_of_its_clusters() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.json");
+        let plan = r#"{"format_version": "1.2", "resource_changes": [
+            {"address": "aws_vpc.a", "type": "aws_vpc", "change": {"after": {"name": 7}}},
+            {"address": "aws_eks_cluster.gone", "type": "aws_eks_cluster", "change": {"after": null}},
+            {"address": "aws_eks_cluster.prod", "type": "aws_eks_cluster", "change": {"actions": ["update"],
+             "after": {"name": "prod", "vpc_config": [{"endpoint_public_access": true,
+                       "public_access_cidrs": ["203.0.113.0/24"]}]}}}]}"#;
+        std::fs::write(&file, plan).unwrap();
+        let clusters = terraform(&file).unwrap();
+        assert_eq!(clusters.len(), 1);
+        assert_eq!(clusters[0].name.as_deref(), Some("prod"));
+        let texts: Vec<String> = clusters[0].edits.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["endpointPublicAccess=true", "publicAccessCidrs=203.0.113.0/24"]);
+        for wrong in ["", "[]", "{}", "{\"resource_changes\": 3}"] {
+            std::fs::write(&file, wrong).unwrap();
+            assert!(terraform(&file).unwrap_err().to_string().contains("plan.json"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,691 @@
+//! What the configuration of an EKS cluster lets one expect from a standpoint: which answer DNS should give there, and
+//! whether the public and the private path let it in. Pure.
+//!
+//! Rules after <https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html>.
+
+use std::net::IpAddr;
+
+use kubereach_probes::{AddressClass, AddressClasses};
+
+use super::{
+    network::Network,
+    set::{AddressSet, Family},
+    trace::{Hop, Outcome, Point, Trace, TraceError, trace},
+};
+use crate::{
+    facts::{Facts, ec2, eks},
+    report::{Reachability, Via},
+};
+
+/// Where the client is, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standpoint {
+    /// An instance of the facts.
+    pub instance: Option<String>,
+    /// Addresses that its own packets carry.
+    pub own: Vec<IpAddr>,
+    /// The scenario says where it is; an address that was only seen may be translated on the way.
+    pub declared: bool,
+    /// Its packets leave through something that sends its own instead: a proxy.
+    pub behind_proxy: bool,
+    /// Class of the answer that its own resolver gave, when it was asked.
+    pub answer: Option<AddressClass>,
+}
+
+/// What the configuration says about one cluster from one standpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Whether the path that this standpoint takes lets it in.
+    pub configured: Reachability,
+    /// The class of address that it takes; `None` when not known.
+    pub via: Option<Via>,
+    /// Where it is.
+    pub place: Place,
+    /// What its resolver should answer.
+    pub answer: ExpectedAnswer,
+    /// The public path.
+    pub public: PublicPath,
+    /// The private path, one entry a control-plane interface; empty when it is off, or not known.
+    pub private: Vec<PrivatePath>,
+    /// What is not known, and what would tell.
+    pub missing: Vec<Missing>,
+}
+
+/// Where a standpoint is in the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the cluster's VPC.
+    ClusterVpc,
+    /// In another VPC of the facts.
+    OtherVpc {
+        /// `vpc-…`.
+        vpc: String,
+    },
+    /// At a private address outside all VPCs: behind a VPN, or nowhere that packets find.
+    OutsideAddress,
+    /// On the internet, at an address of its own.
+    Internet,
+    /// The facts do not know its addresses.
+    Unknown,
+}
+
+/// What a resolver should answer at a standpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedAnswer {
+    /// Public or private; `None` when that depends on something unknown.
+    pub class: Option<AddressClass>,
+    /// The addresses, where the facts know them all.
+    pub addresses: Vec<IpAddr>,
+    /// Why, as what may follow "because".
+    pub because: String,
+    /// What keeps the private answer from a client in the cluster's VPC.
+    pub obstacle: Option<DnsObstacle>,
+}
+
+/// What keeps the private answer from clients in the cluster's VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnsObstacle {
+    /// `enableDnsSupport` is false: the VPC's resolver does not answer.
+    SupportDisabled,
+    /// `enableDnsHostnames` is false: private zones are not in effect.
+    HostnamesDisabled,
+    /// The DHCP options name other servers, which may or may not forward.
+    OtherServers {
+        /// `dopt-…`.
+        options: String,
+        /// The servers.
+        servers: Vec<String>,
+    },
+}
+
+/// What the public path says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PublicPath {
+    /// `endpointPublicAccess` is false.
+    Off,
+    /// The facts do not say whether it is on, or for whom.
+    NotKnown,
+    /// Everybody is let in.
+    Open,
+    /// The address that the endpoint sees is listed.
+    Listed {
+        /// That address.
+        egress: IpAddr,
+        /// The entry that holds it.
+        entry: String,
+    },
+    /// None of the addresses that the endpoint may see is listed.
+    NotListed {
+        /// Those addresses.
+        egress: Vec<IpAddr>,
+    },
+    /// Some of the addresses that the endpoint may see are listed: the NAT gateway decides from connection to connection.
+    PartlyListed {
+        /// Listed.
+        listed: Vec<IpAddr>,
+        /// Not listed.
+        unlisted: Vec<IpAddr>,
+    },
+    /// The list is restricted, and the address that the endpoint sees is not known.
+    EgressNotKnown,
+    /// The standpoint's own network does not let packets out to the internet, or not the replies back in.
+    NoWayOut(Box<Trace>),
+    /// Whether its network lets packets out is not known.
+    WayOutNotKnown(Box<Trace>),
+}
+
+/// The path to one network interface of the control plane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrivatePath {
+    /// `eni-…`.
+    pub interface: String,
+    /// `subnet-…`.
+    pub subnet: Option<String>,
+    /// Name of the Availability Zone.
+    pub zone: Option<String>,
+    /// Its address.
+    pub address: IpAddr,
+    /// Every rule on the way there and back.
+    pub trace: Trace,
+}
+
+/// Something that the facts do not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What is not known.
+    pub what: String,
+    /// The file or permission that would tell.
+    pub decided_by: String,
+}
+
+/// Evaluates the cluster's configuration for one standpoint. `None` when the facts describe no cluster.
+#[must_use]
+pub fn predict(
+    facts: &Facts,
+    network: &Network<'_>,
+    standpoint: &Standpoint,
+    classes: &AddressClasses,
+    endpoint_addresses: &[IpAddr],
+) -> Option<Prediction> {
+    let cluster = facts.cluster.as_ref()?;
+    let evaluation = Evaluation { facts, network, cluster, standpoint, classes, endpoint_addresses };
+    Some(evaluation.prediction())
+}
+
+/// The VPC of a cluster: as it says, else that of its subnets.
+#[must_use]
+pub fn cluster_vpc<'f>(facts: &'f Facts) -> Option<&'f str> {
+    let config = facts.cluster.as_ref()?.resources_vpc_config.as_ref()?;
+    config.vpc_id.as_deref().filter(|id| !id.is_empty()).or_else(|| {
+        let subnets = facts.network.subnets.as_deref()?;
+        let own = |subnet: &&ec2::Subnet| config.subnet_ids.contains(&subnet.subnet_id);
+        subnets.iter().find(own).map(|subnet| subnet.vpc_id.as_str())
+    })
+}
+
+/// The control plane's network interfaces in the cluster's VPC, in the order of their ids.
+#[must_use]
+pub fn control_plane_interfaces(facts: &Facts) -> Vec<&ec2::NetworkInterface> {
+    let (Some(cluster), Some(interfaces)) = (&facts.cluster, &facts.network.network_interfaces) else {
+        return Vec::new();
+    };
+    let description = cluster.interface_description();
+    let vpc = cluster_vpc(facts);
+    let mut own: Vec<_> = interfaces
+        .iter()
+        .filter(|one| one.description.as_deref() == Some(&description))
+        .filter(|one| vpc.is_none() || one.vpc_id.as_deref() == vpc)
+        .collect();
+    own.sort_by(|one, other| one.network_interface_id.cmp(&other.network_interface_id));
+    own
+}
+
+/// The sources that the public endpoint lets in, per the documented default: an empty list is open, to IPv6 as well
+/// where the endpoint has it. `None` when the facts do not say.
+#[must_use]
+pub fn admitted(cluster: &eks::Cluster) -> Option<AddressSet> {
+    let cidrs = cluster.resources_vpc_config.as_ref()?.public_access_cidrs.as_ref()?;
+    if cidrs.is_empty() {
+        return Some(AddressSet::everything());
+    }
+    Some(AddressSet::from_nets(cidrs.iter().map(|cidr| &cidr.net)))
+}
+
+/// The DNS attributes and the DHCP options of a VPC: what keeps private answers from its hosts, as far as the facts
+/// say, and what they do not say.
+#[must_use]
+pub fn dns_obstacle(network: &ec2::Network, vpc: &str) -> (Option<DnsObstacle>, Vec<Missing>) {
+    let mut missing = Vec::new();
+    let only_vpc = network.vpcs.as_ref().is_some_and(|vpcs| vpcs.len() == 1);
+    let attribute = |read: fn(&ec2::VpcAttribute) -> Option<bool>| {
+        let of_this = |one: &&ec2::VpcAttribute| match &one.vpc_id {
+            Some(id) => id == vpc,
+            None => only_vpc,
+        };
+        network.vpc_attributes.iter().filter(of_this).find_map(read)
+    };
+    let mut unknown = |name: &str| {
+        missing.push(Missing {
+            what: format!("{name} of {vpc}"),
+            decided_by: format!("ec2/describe-vpc-attribute-{name}.json (ec2:DescribeVpcAttribute)"),
+        });
+    };
+    let support = attribute(|one| one.enable_dns_support);
+    let hostnames = attribute(|one| one.enable_dns_hostnames);
+    if support.is_none() {
+        unknown("enableDnsSupport");
+    }
+    if hostnames.is_none() {
+        unknown("enableDnsHostnames");
+    }
+    if support == Some(false) {
+        return (Some(DnsObstacle::SupportDisabled), missing);
+    }
+    if hostnames == Some(false) {
+        return (Some(DnsObstacle::HostnamesDisabled), missing);
+    }
+    let options =
+        network.vpcs.iter().flatten().find(|one| one.vpc_id == vpc).and_then(|one| one.dhcp_options_id.as_deref());
+    let set = options.and_then(|id| network.dhcp_options.iter().flatten().find(|one| one.dhcp_options_id == id));
+    match (options, set) {
+        // No options at all: hosts are given no server by DHCP.
+        (Some("default"), None) => {}
+        (_, None) => missing.push(Missing {
+            what: format!("the DHCP options of {vpc}"),
+            decided_by: "ec2/describe-dhcp-options.json (ec2:DescribeDhcpOptions)".to_owned(),
+        }),
+        (Some(id), Some(set)) => {
+            let servers: Vec<String> = set
+                .dhcp_configurations
+                .iter()
+                .filter(|option| option.key == "domain-name-servers")
+                .flat_map(|option| option.values.iter().map(|value| value.value.clone()))
+                .collect();
+            let amazon = |server: &String| server == "AmazonProvidedDNS" || is_amazon_resolver(network, vpc, server);
+            if !servers.is_empty() && !servers.iter().any(amazon) {
+                return (Some(DnsObstacle::OtherServers { options: id.to_owned(), servers }), missing);
+            }
+        }
+        (None, Some(_)) => {}
+    }
+    (None, missing)
+}
+
+/// The VPC's own resolver by address: base + 2 of a range, or a link-local one
+/// (<https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html>).
+fn is_amazon_resolver(network: &ec2::Network, vpc: &str, server: &str) -> bool {
+    let Ok(server) = server.parse::<IpAddr>() else { return false };
+    if [IpAddr::from([169, 254, 169, 253]), IpAddr::from([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253])].contains(&server) {
+        return true;
+    }
+    let Some(vpc) = network.vpcs.iter().flatten().find(|one| one.vpc_id == vpc) else { return false };
+    let ranges =
+        vpc.cidr_block.iter().chain(vpc.cidr_block_association_set.iter().filter_map(|one| one.cidr_block.as_ref()));
+    ranges.filter_map(|range| range.net.hosts().nth(1)).any(|second| second == server)
+}
+
+struct Evaluation<'e, 'f> {
+    facts: &'f Facts,
+    network: &'e Network<'f>,
+    cluster: &'f eks::Cluster,
+    standpoint: &'e Standpoint,
+    classes: &'e AddressClasses,
+    /// Public addresses of the endpoint, where they are known.
+    endpoint_addresses: &'e [IpAddr],
+}
+
+impl Evaluation<'_, '_> {
+    fn prediction(&self) -> Prediction {
+        let mut missing = Vec::new();
+        let config = self.cluster.resources_vpc_config.as_ref();
+        let (public_on, private_on) = (
+            config.and_then(|config| config.endpoint_public_access),
+            config.and_then(|config| config.endpoint_private_access),
+        );
+        for (flag, name) in [(public_on, "endpointPublicAccess"), (private_on, "endpointPrivateAccess")] {
+            if flag.is_none() {
+                missing.push(Missing {
+                    what: format!("resourcesVpcConfig.{name}"),
+                    decided_by: "eks/describe-cluster.json (eks:DescribeCluster)".to_owned(),
+                });
+            }
+        }
+        let (place, point) = locate(self.facts, self.standpoint, self.classes, &mut missing);
+        let answer = self.answer(&place, public_on, private_on, &mut missing);
+        let private = if private_on == Some(true) { self.private(point.as_ref(), &mut missing) } else { Vec::new() };
+        let public = self.public(public_on, &place, point.as_ref());
+        // What the client's own resolver gave settles which path it takes where the facts do not.
+        let seen = self.standpoint.answer.filter(|class| matches!(class, AddressClass::Public | AddressClass::Private));
+        let class = answer.class.or(seen);
+        let (configured, via) = match class {
+            _ if matches!(answer.obstacle, Some(DnsObstacle::SupportDisabled)) && place == Place::ClusterVpc => {
+                (Reachability::Unreachable, None)
+            }
+            Some(AddressClass::Public) => (public.reachability(), Some(Via::Public)),
+            Some(AddressClass::Private) if private_on == Some(false) => (Reachability::Unreachable, Some(Via::Private)),
+            Some(AddressClass::Private) => (any(&private), Some(Via::Private)),
+            _ => match (public.reachability(), any(&private)) {
+                // Both paths say the same, whichever it takes.
+                (one, other) if one == other => (one, None),
+                (one, _) if private_on == Some(false) => (one, Some(Via::Public)),
+                _ => (Reachability::Unknown, None),
+            },
+        };
+        Prediction { configured, via, place, answer, public, private, missing }
+    }
+
+    fn answer(
+        &self,
+        place: &Place,
+        public_on: Option<bool>,
+        private_on: Option<bool>,
+        missing: &mut Vec<Missing>,
+    ) -> ExpectedAnswer {
+        let private_addresses =
+            || control_plane_interfaces(self.facts).iter().filter_map(|one| one.private_ip_address).collect();
+        let expected = |class, because: &str| ExpectedAnswer {
+            class: Some(class),
+            addresses: if class == AddressClass::Private { private_addresses() } else { Vec::new() },
+            because: because.to_owned(),
+            obstacle: None,
+        };
+        let unknown =
+            |because: String, obstacle| ExpectedAnswer { class: None, addresses: Vec::new(), because, obstacle };
+        let (Some(public_on), Some(private_on)) = (public_on, private_on) else {
+            return unknown("the facts do not say which endpoints are on".to_owned(), None);
+        };
+        let obstacle = match (place, cluster_vpc(self.facts)) {
+            (Place::ClusterVpc, Some(vpc)) if private_on => {
+                let (obstacle, unknowns) = dns_obstacle(&self.facts.network, vpc);
+                missing.extend(unknowns);
+                obstacle
+            }
+            _ => None,
+        };
+        match (public_on, private_on) {
+            (true, false) => {
+                expected(AddressClass::Public, "private access is off: every resolver answers with public addresses")
+            }
+            (false, true) => ExpectedAnswer {
+                obstacle,
+                ..expected(
+                    AddressClass::Private,
+                    "public access is off: public DNS answers with the private addresses, too",
+                )
+            },
+            (false, false) => unknown("both endpoints are off".to_owned(), None),
+            (true, true) => match (place, obstacle) {
+                (Place::ClusterVpc, None)
+                    if missing.iter().any(|one| one.what.contains("enableDns") || one.what.contains("DHCP")) =>
+                {
+                    unknown("the facts do not hold the DNS settings of the VPC".to_owned(), None)
+                }
+                (Place::ClusterVpc, None) => expected(
+                    AddressClass::Private,
+                    "private access is on and the VPC's DNS settings let it take effect",
+                ),
+                (Place::ClusterVpc, Some(obstacle)) => match obstacle {
+                    DnsObstacle::HostnamesDisabled => ExpectedAnswer {
+                        obstacle: Some(obstacle),
+                        ..expected(
+                            AddressClass::Public,
+                            "enableDnsHostnames is false: the private zone is not in effect in the VPC",
+                        )
+                    },
+                    DnsObstacle::SupportDisabled => unknown(
+                        "enableDnsSupport is false: the VPC's resolver does not answer".to_owned(),
+                        Some(obstacle),
+                    ),
+                    DnsObstacle::OtherServers { ref servers, .. } => {
+                        let because = format!(
+                            "the DHCP options name other servers ({}), which may forward or not",
+                            servers.join(", ")
+                        );
+                        unknown(because, Some(obstacle))
+                    }
+                },
+                (Place::OtherVpc { .. } | Place::OutsideAddress, _) => expected(
+                    AddressClass::Public,
+                    "the private zone covers the cluster's own VPC only, unless its resolver forwards to that VPC",
+                ),
+                (Place::Internet, _) => expected(AddressClass::Public, "the client is on the internet"),
+                (Place::Unknown, _) => unknown("where the client is, is not known".to_owned(), None),
+            },
+        }
+    }
+
+    fn private(&self, from: Option<&Point>, missing: &mut Vec<Missing>) -> Vec<PrivatePath> {
+        let interfaces = control_plane_interfaces(self.facts);
+        if interfaces.is_empty() {
+            missing.push(Missing {
+                what: format!(
+                    "the control plane's network interfaces (description `{}`)",
+                    self.cluster.interface_description()
+                ),
+                decided_by: "ec2/describe-network-interfaces.json (ec2:DescribeNetworkInterfaces)".to_owned(),
+            });
+        }
+        let Some(from) = from else { return Vec::new() };
+        interfaces
+            .into_iter()
+            .filter_map(|interface| {
+                let to = Point::Interface(interface.network_interface_id.clone());
+                Some(PrivatePath {
+                    interface: interface.network_interface_id.clone(),
+                    subnet: interface.subnet_id.clone(),
+                    zone: interface.availability_zone.clone(),
+                    address: interface.private_ip_address?,
+                    trace: trace(self.network, from, &to, PORT).ok()?,
+                })
+            })
+            .collect()
+    }
+
+    fn public(&self, on: Option<bool>, place: &Place, from: Option<&Point>) -> PublicPath {
+        match on {
+            Some(false) => return PublicPath::Off,
+            None => return PublicPath::NotKnown,
+            Some(true) => {}
+        }
+        let Some(admitted) = admitted(self.cluster) else { return PublicPath::NotKnown };
+        let mut egress: Vec<IpAddr> = Vec::new();
+        match (place, from) {
+            (Place::ClusterVpc | Place::OtherVpc { .. }, Some(from)) => {
+                match way_out(self.network, from, self.endpoint_addresses, self.classes) {
+                    Ok(way) => match way.outcome {
+                        Outcome::Reachable => egress = way.source_seen,
+                        Outcome::Blocked => return PublicPath::NoWayOut(Box::new(way)),
+                        Outcome::Unknown => return PublicPath::WayOutNotKnown(Box::new(way)),
+                    },
+                    Err(_) => return PublicPath::NotKnown,
+                }
+            }
+            _ => egress.extend(self.standpoint.own.iter().filter(|one| self.classes.of(**one) == AddressClass::Public)),
+        }
+        if admitted.is_everything(Family::V4) && admitted.is_everything(Family::V6) {
+            return PublicPath::Open;
+        }
+        let ipv4_only = self.cluster.kubernetes_network_config.as_ref().and_then(|config| config.ip_family.as_deref())
+            != Some("ipv6");
+        if ipv4_only {
+            // Such an endpoint has IPv4 addresses only.
+            egress.retain(IpAddr::is_ipv4);
+            if admitted.is_everything(Family::V4) {
+                return PublicPath::Open;
+            }
+        }
+        if egress.is_empty() || self.standpoint.behind_proxy {
+            return PublicPath::EgressNotKnown;
+        }
+        let (listed, unlisted): (Vec<IpAddr>, Vec<IpAddr>) =
+            egress.into_iter().partition(|one| admitted.contains(*one));
+        match (listed.first(), unlisted.is_empty()) {
+            (None, _) => PublicPath::NotListed { egress: unlisted },
+            (Some(first), true) => PublicPath::Listed { egress: *first, entry: self.entry(*first) },
+            (Some(_), false) => PublicPath::PartlyListed { listed, unlisted },
+        }
+    }
+
+    /// The entry that holds the address, as the provider prints it.
+    fn entry(&self, address: IpAddr) -> String {
+        let config = self.cluster.resources_vpc_config.as_ref();
+        let cidrs = config.and_then(|config| config.public_access_cidrs.as_ref());
+        let holds = |cidr: &&crate::facts::Cidr| cidr.net.contains(&address);
+        cidrs.into_iter().flatten().find(holds).map_or_else(String::new, |cidr| cidr.text.clone())
+    }
+}
+
+/// Where the standpoint is, and the point of the facts that a trace begins at.
+pub(super) fn locate(
+    facts: &Facts,
+    standpoint: &Standpoint,
+    classes: &AddressClasses,
+    missing: &mut Vec<Missing>,
+) -> (Place, Option<Point>) {
+    let vpc = cluster_vpc(facts);
+    let in_vpc = |id: Option<&str>| match id {
+        Some(id) if Some(id) == vpc => Place::ClusterVpc,
+        Some(id) => Place::OtherVpc { vpc: id.to_owned() },
+        None => Place::Unknown,
+    };
+    if let Some(id) = &standpoint.instance {
+        let instance = facts.network.instances.iter().flatten().find(|one| one.instance_id == *id);
+        let attached = |one: &&ec2::NetworkInterface| {
+            one.attachment.as_ref().is_some_and(|attachment| attachment.instance_id.as_deref() == Some(id))
+        };
+        let interface = facts.network.network_interfaces.iter().flatten().find(attached);
+        let vpc_id =
+            instance.and_then(|one| one.vpc_id.as_deref()).or_else(|| interface.and_then(|one| one.vpc_id.as_deref()));
+        if instance.is_none() && interface.is_none() {
+            missing.push(Missing {
+                what: format!("the instance {id}"),
+                decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
+            });
+            return (Place::Unknown, None);
+        }
+        return (in_vpc(vpc_id), Some(Point::Instance(id.clone())));
+    }
+    let own = &standpoint.own;
+    let interface = |address: &IpAddr| {
+        let mut holders = facts.network.network_interfaces.iter().flatten().filter(|one| has(one, *address));
+        let first = holders.next()?;
+        // Two VPCs may use the same range: then the address alone does not tell.
+        holders.next().is_none().then_some(first)
+    };
+    if let Some(found) = own.iter().find_map(interface) {
+        return (in_vpc(found.vpc_id.as_deref()), Some(Point::Interface(found.network_interface_id.clone())));
+    }
+    let private = own.iter().find(|address| classes.of(**address) == AddressClass::Private);
+    let public = own.iter().find(|address| classes.of(**address) == AddressClass::Public);
+    match (private, public) {
+        (Some(address), _) if standpoint.declared => {
+            let mut holders = facts.network.subnets.iter().flatten().filter(|one| covers(one, *address));
+            match (holders.next(), holders.next()) {
+                (Some(one), None) => (in_vpc(Some(&one.vpc_id)), Some(Point::Address(*address))),
+                (None, _) => (Place::OutsideAddress, Some(Point::Address(*address))),
+                _ => (Place::Unknown, None),
+            }
+        }
+        (_, Some(address)) => (Place::Internet, Some(Point::Address(*address))),
+        _ => (Place::Unknown, None),
+    }
+}
+
+impl PublicPath {
+    /// Whether it lets the standpoint in.
+    #[must_use]
+    pub const fn reachability(&self) -> Reachability {
+        match self {
+            Self::Open | Self::Listed { .. } => Reachability::Reachable,
+            Self::Off | Self::NotListed { .. } | Self::NoWayOut(_) => Reachability::Unreachable,
+            Self::NotKnown | Self::PartlyListed { .. } | Self::EgressNotKnown | Self::WayOutNotKnown(_) => {
+                Reachability::Unknown
+            }
+        }
+    }
+}
+
+impl Prediction {
+    /// One line on what is predicted, for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let public = || match &self.public {
+            PublicPath::Off => "public access is off".to_owned(),
+            PublicPath::NotKnown => "the facts do not say whom the public endpoint lets in".to_owned(),
+            PublicPath::Open => "the public endpoint lets everybody in".to_owned(),
+            PublicPath::Listed { egress, entry } => format!("the public endpoint lets {egress} in ({entry})"),
+            PublicPath::NotListed { egress } => {
+                format!("{} is in no entry of publicAccessCidrs", listed(egress))
+            }
+            PublicPath::PartlyListed { listed: inside, unlisted } => format!(
+                "{} of {} egress addresses are in publicAccessCidrs, {} not",
+                inside.len(),
+                inside.len() + unlisted.len(),
+                listed(unlisted)
+            ),
+            PublicPath::EgressNotKnown => "the address that the public endpoint sees is not known".to_owned(),
+            PublicPath::NoWayOut(way) => format!("no way to the internet: {}", first_rule(way)),
+            PublicPath::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", first_rule(way)),
+        };
+        let private = || {
+            let reachable = self.private.iter().filter(|path| path.trace.outcome == Outcome::Reachable).count();
+            let count = format!("{reachable} of {} control-plane interfaces can be reached", self.private.len());
+            match self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable) {
+                Some(path) => format!("{count}: {}", first_rule(&path.trace)),
+                None if self.private.is_empty() => "the private path is not known".to_owned(),
+                None => count,
+            }
+        };
+        let said = match self.via {
+            Some(Via::Public) => public(),
+            Some(Via::Private) => private(),
+            _ => match self.answer.obstacle {
+                Some(DnsObstacle::SupportDisabled) => self.answer.because.clone(),
+                _ => format!("{}; {}", public(), private()),
+            },
+        };
+        format!("predicted {}: {said}", self.configured.label())
+    }
+
+    /// The hops that stand for the path that is taken: those of the first blocked interface, else of the first; or
+    /// those of the way out to the public endpoint.
+    #[must_use]
+    pub fn hops(&self) -> Vec<Hop> {
+        let private = || {
+            let blocked = self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable);
+            blocked
+                .or(self.private.first())
+                .map(|path| path.trace.forward.iter().chain(&path.trace.back).cloned().collect())
+        };
+        let public = || match &self.public {
+            PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) => {
+                Some(way.forward.iter().chain(&way.back).cloned().collect())
+            }
+            _ => None,
+        };
+        let hops = match self.via {
+            Some(Via::Public) => public(),
+            Some(Via::Private) => private(),
+            _ => private().or_else(public),
+        };
+        hops.unwrap_or_default()
+    }
+}
+
+/// Reachable when one interface is; the others are told by a finding of their own.
+fn any(paths: &[PrivatePath]) -> Reachability {
+    let outcomes = || paths.iter().map(|path| path.trace.outcome);
+    if outcomes().any(|outcome| outcome == Outcome::Reachable) {
+        Reachability::Reachable
+    } else if paths.is_empty() || outcomes().any(|outcome| outcome == Outcome::Unknown) {
+        Reachability::Unknown
+    } else {
+        Reachability::Unreachable
+    }
+}
+
+/// The way from an interface to some place on the internet.
+pub(super) fn way_out(
+    network: &Network<'_>,
+    from: &Point,
+    known: &[IpAddr],
+    classes: &AddressClasses,
+) -> Result<Trace, TraceError> {
+    let known = known.iter().find(|one| classes.of(**one) == AddressClass::Public);
+    trace(network, from, &Point::Address(known.copied().unwrap_or(SOME_PUBLIC_ADDRESS)), PORT)
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    let shown: Vec<String> = addresses.iter().take(MOST_LISTED).map(ToString::to_string).collect();
+    let more = addresses.len().saturating_sub(MOST_LISTED);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// The rule that decides a path that is not open.
+fn first_rule(trace: &Trace) -> String {
+    let hop = trace.blockers().next().or_else(|| trace.unknowns().next());
+    hop.map_or_else(|| "open".to_owned(), |hop| format!("{}: {}", hop.component, hop.rule))
+}
+
+fn has(interface: &ec2::NetworkInterface, address: IpAddr) -> bool {
+    interface.private_ip_address == Some(address)
+        || interface.private_ip_addresses.iter().any(|one| {
+            one.private_ip_address == Some(address)
+                || one.association.as_ref().is_some_and(|public| public.public_ip == Some(address))
+        })
+        || interface.association.as_ref().is_some_and(|public| public.public_ip == Some(address))
+        || interface.ipv6_addresses.iter().any(|one| one.ipv6_address == Some(address))
+}
+
+fn covers(subnet: &ec2::Subnet, address: IpAddr) -> bool {
+    let ranges = subnet
+        .cidr_block
+        .iter()
+        .chain(subnet.ipv6_cidr_block_association_set.iter().filter_map(|one| one.ipv6_cidr_block.as_ref()));
+    ranges.into_iter().any(|range| range.net.contains(&address))
+}
+
+pub(super) const PORT: u16 = 443;
+/// Stands for the public endpoint where its addresses are not known: an address that no rule names by itself.
+const SOME_PUBLIC_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(52, 0, 0, 1));
+const MOST_LISTED: usize = 3;

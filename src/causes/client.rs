@@ -544,6 +544,9 @@ fn captures_surely(attempt: &Attempt) -> bool {
 }
 
 fn not_on_connected_network(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = super::eks::paths::not_connected(view) {
+        return Some(told);
+    }
     let dead = |attempt: &Attempt| matches!(attempt.tcp.outcome, TcpOutcome::Timeout | TcpOutcome::Unreachable);
     let by_default = |attempt: &Attempt| {
         attempt.route.as_ref().is_some_and(|route| route.by_default_route && !route.tunnel && !route.bridge)

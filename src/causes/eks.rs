@@ -1,5 +1,7 @@
 //! Causes of Amazon EKS and its VPC.
 
+mod commands;
+pub(super) mod paths;
 pub(super) mod public;
 mod sight;
 
@@ -248,6 +250,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_SECURITY_GROUPS,
         kubectl: SILENT,
         decided_by: "the ingress rules of all groups of the cluster's interfaces",
+        predicate: Some(paths::control_plane_groups),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -259,6 +262,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EC2_API,
         kubectl: SILENT,
         decided_by: "`aws ec2 get-managed-prefix-list-entries`",
+        predicate: Some(paths::prefix_list),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -270,6 +274,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: SILENT,
         decided_by: "the egress rules of the client's groups",
+        predicate: Some(paths::client_groups),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -281,6 +286,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: SILENT,
         decided_by: "the entries of both subnets' network ACLs, in order",
+        predicate: Some(paths::network_acl_request),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -292,6 +298,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_NACL,
         kubectl: SILENT,
         decided_by: "the entries for the ephemeral ports, in both subnets",
+        predicate: Some(paths::network_acl_return),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -307,6 +314,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EC2_API,
         kubectl: SILENT,
         decided_by: "the route table of the client's subnet",
+        predicate: Some(paths::no_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -322,6 +330,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_HYBRID,
         kubectl: SILENT,
         decided_by: "the route table of every cluster subnet",
+        predicate: Some(paths::no_return_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -334,6 +343,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-vpc-peering-connections`",
         configuration: Some(configuration::network::peering_unusable),
+        predicate: Some(paths::peering),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -346,6 +356,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-transit-gateway-vpc-attachments`",
         configuration: Some(configuration::network::attachment_unusable),
+        predicate: Some(paths::attachment),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -357,6 +368,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_HYBRID,
         kubectl: SILENT,
         decided_by: "`aws ec2 search-transit-gateway-routes` for both directions",
+        predicate: Some(paths::transit_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -372,6 +384,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EC2_API,
         kubectl: SILENT,
         decided_by: "a control target on the internet, then the subnet's default route",
+        predicate: Some(paths::no_internet),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -384,6 +397,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "the client's range against all CIDRs of the VPC",
         configuration: Some(configuration::network::overlaps),
+        predicate: Some(paths::overlap),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -452,6 +466,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: security_group_add!("<endpoint sg>", "<client cidr>"),
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         decided_by: "the ingress rules of the interface endpoint's groups",
+        predicate: Some(paths::endpoint_groups),
         ..BY_CONFIGURATION
     },
     Cause {

@@ -7,6 +7,7 @@ use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOu
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, by_code, configuration,
     dns::{answer_still_running_out, is_private_name},
+    eks::paths,
     lookups::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
         lookup_words, moment_words, system,
@@ -141,6 +142,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: &[],
         decided_by: "a probe from that vantage",
+        predicate: Some(paths::not_evaluable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -376,6 +378,9 @@ fn run_interrupted(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
+    if view.observed == Reachability::Unknown && deciding(view).next().is_none() {
+        return predicted_partial_failure(view);
+    }
     if !lookups::is_partial(view) || view.intended == Intended::Unreachable {
         return None;
     }
@@ -389,11 +394,45 @@ fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
     if bad > ATTEMPTS_SHOWN {
         told = told.and(format!("{} more failed.", bad - ATTEMPTS_SHOWN));
     }
+    for address in addresses(failed(view)).into_iter().take(ATTEMPTS_SHOWN) {
+        told = match paths::whose(view, address) {
+            Some(words) => told.and(format!("{words}.")),
+            None => told,
+        };
+    }
     if view.intended == Intended::Unspecified {
         told = told.severity(Severity::Warning);
     }
     let bad = addresses(failed(view));
     Some(told.setting(format!("the subnet or target of {}", addresses_words(&bad))).fix(meanwhile(view, &bad)))
+}
+
+/// The same, of a cell that is only predicted: no outage yet, for clients that pick a good address.
+fn predicted_partial_failure(view: &CellView<'_>) -> Option<Told> {
+    let (closed, of) = paths::closed_in_part(view)?;
+    if view.intended == Intended::Unreachable {
+        return None;
+    }
+    let bad: Vec<IpAddr> = closed.iter().map(|path| path.address).collect();
+    let mut told = Told::new(
+        Confidence::Likely,
+        format!("The configuration lets {} of {of} addresses be reached and {} not.", of - bad.len(), bad.len()),
+    )
+    .severity(Severity::Warning);
+    for address in bad.iter().take(ATTEMPTS_SHOWN) {
+        told = match paths::whose(view, *address) {
+            Some(words) => told.and(format!("{words}.")),
+            None => told,
+        };
+    }
+    Some(
+        told.and("The findings beside this one name what closes them.")
+            .setting(format!("the subnet or target of {}", addresses_words(&bad)))
+            .fix(format!(
+                "# What closes {} is named, with its command, by the findings beside this one.",
+                addresses_words(&bad)
+            )),
+    )
 }
 
 /// What helps while some addresses fail: kubectl by one that answers, and what the failing ones belong to.

@@ -62,8 +62,17 @@ pub fn answer(cell: &Cell) -> String {
     if summary.is_empty() {
         return summarise(cell);
     }
-    let begins =
-        [word, "reachable", "not reachable", "unreachable", "not known", "offline", "predicted", "not decided"];
+    let begins = [
+        word,
+        "reachable",
+        "not reachable",
+        "unreachable",
+        "not known",
+        "offline",
+        "predicted",
+        "not predicted",
+        "not decided",
+    ];
     if begins.iter().any(|begin| summary.starts_with(begin)) {
         summary.to_owned()
     } else {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use kubereach::demo::servers::{AuthoritySpec, ServerSpec};
@@ -340,14 +341,23 @@ pub(crate) fn load(file: &Path) -> Result<Case, String> {
 
 /// The values of a file, laid over those of the file that its `base` names, and so on.
 fn laid_over_base(file: &Path, chain: usize) -> Result<Value, String> {
+    // Many cases have few bases.
+    static BASES: Mutex<BTreeMap<PathBuf, Value>> = Mutex::new(BTreeMap::new());
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
     let mut own: Value = serde_saphyr::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
     let base = own.as_object_mut().and_then(|fields| fields.remove("base"));
     let Some(base) = base.as_ref().and_then(Value::as_str) else { return Ok(own) };
     let left = chain.checked_sub(1).ok_or_else(|| format!("{name}: too many bases, one over another"))?;
-    let bases = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/lab/bases");
-    let mut value = laid_over_base(&bases.join(format!("{base}.yaml")), left)?;
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/lab/bases/{base}.yaml"));
+    let known = BASES.lock().ok().and_then(|bases| bases.get(&base).cloned());
+    let mut value = match known {
+        Some(value) => value,
+        None => laid_over_base(&base, left)?,
+    };
+    if let Ok(mut bases) = BASES.lock() {
+        bases.entry(base).or_insert_with(|| value.clone());
+    }
     lay_over(&mut value, own);
     Ok(value)
 }

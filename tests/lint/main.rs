@@ -203,8 +203,7 @@ fn every_healthy_base_gives_no_error() -> Result<(), Failed> {
 /// Reads a case; its facts are those of its base with its own changes.
 fn load(file: &Path) -> Result<Case, Failed> {
     let text = fs::read_to_string(file)?;
-    let mut case: Case =
-        serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut case: Case = serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     if let Some(base) = &case.base {
         let base = load(&folder().join("base").join(base).with_extension("yaml"))?;
         let changed = patch(Value::Object(base.facts), Value::Object(std::mem::take(&mut case.facts)))

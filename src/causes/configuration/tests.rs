@@ -53,7 +53,8 @@ fn what_the_provider_refuses_is_an_error_in_a_plan_only() {
     let facts = facts_of(config, &[("subnets.json", subnets)]);
     let stored = lint(&view(&facts));
     let planned = lint(&ConfigurationView { planned: true, ..view(&facts) });
-    for code in ["eks-public-cidr-not-accepted", "eks-network-config-invalid", "eks-cluster-subnet-short-of-addresses"] {
+    for code in ["eks-public-cidr-not-accepted", "eks-network-config-invalid", "eks-cluster-subnet-short-of-addresses"]
+    {
         assert_eq!(severity_of(&stored, code), Some(Severity::Warning), "{code}");
         assert_eq!(severity_of(&planned, code), Some(Severity::Error), "{code}");
     }
@@ -69,10 +70,8 @@ fn more_than_intended_is_an_error_where_the_cluster_is_verified() {
     });
     let facts = facts_of(config, &[]);
     let allow = vec!["52.95.4.0/25".parse().unwrap()];
-    let intent = Intent {
-        public_access: Some(Access { enabled: true, allow: Some(allow), line: 7 }),
-        private_access: None,
-    };
+    let intent =
+        Intent { public_access: Some(Access { enabled: true, allow: Some(allow), line: 7 }), private_access: None };
     let lenient = ConfigurationView { intent: Some(&intent), ..view(&facts) };
     let strict = ConfigurationView { strictness: Strictness::Verify, ..lenient };
     let code = "net-allow-list-exceeds-intent";

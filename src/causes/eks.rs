@@ -1,9 +1,14 @@
 //! Causes of Amazon EKS and its VPC.
 
+pub(super) mod changes;
 mod commands;
+mod management;
+pub(super) mod names;
 pub(super) mod paths;
 pub(super) mod public;
 mod sight;
+
+pub(super) use sight::configuration;
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, configuration,
@@ -181,6 +186,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["server misbehaving", "i/o timeout"],
         decided_by: "`aws ec2 describe-vpc-attribute --attribute enableDnsSupport`",
         configuration: Some(configuration::network::dns_support_disabled),
+        predicate: Some(names::support_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -193,6 +199,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-vpc-attribute --attribute enableDnsHostnames`",
         configuration: Some(configuration::network::dns_hostnames_disabled),
+        predicate: Some(names::hostnames_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -205,6 +212,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: NO_NAME,
         decided_by: "the same name asked of 169.254.169.253 from the same host",
         configuration: Some(configuration::network::dhcp_lacks_amazon_dns),
+        predicate: Some(names::dhcp_options),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -216,6 +224,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: SILENT,
         decided_by: "the answer of 169.254.169.253",
+        predicate: Some(names::zone_not_in_effect),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -227,6 +236,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_DNS_FROM_NETWORKS,
         kubectl: SILENT,
         decided_by: "whether the source lies in the cluster's own VPC",
+        predicate: Some(names::connected_network),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -239,6 +249,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: NO_NAME,
         decided_by: "`aws route53resolver list-resolver-rule-associations` and `aws route53 list-hosted-zones-by-vpc`",
         configuration: Some(configuration::network::resolver_shadows),
+        predicate: Some(names::resolver_shadows),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -445,6 +456,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["could not connect to the endpoint url"],
         decided_by: "`aws ec2 describe-vpc-endpoints`",
         configuration: Some(configuration::management::unavailable),
+        predicate: Some(management::unavailable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -456,6 +468,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         decided_by: "PrivateDnsEnabled of the endpoint, and both DNS attributes of the VPC",
         configuration: Some(configuration::management::private_dns_off),
+        predicate: Some(management::private_dns_off),
         ..BY_CONFIGURATION
     },
     Cause {

@@ -7,7 +7,7 @@ use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOu
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, by_code, configuration,
     dns::{answer_still_running_out, is_private_name},
-    eks::paths,
+    eks::{changes, paths, public},
     lookups::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
         lookup_words, moment_words, system,
@@ -40,6 +40,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["i/o timeout", "tls handshake timeout"],
         decided_by: "`aws eks describe-update`",
         configuration: Some(configuration::endpoint::update_in_progress),
+        predicate: Some(changes::update_in_progress),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -64,6 +65,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_NETWORK,
         kubectl: &["i/o timeout"],
         decided_by: "the same probe from an older range of the VPC",
+        predicate: Some(changes::new_vpc_range),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -111,7 +113,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Facts],
         signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
         setting: "the facts folder; the permission that is named",
-        fix: "# This version reads no provider configuration.\n# Give the cluster `endpoint` and `ca`, and probe from a vantage that can be used.",
+        fix: "kubereach facts pull eks --name <cluster> --region <region>   # with the permission that the evidence names",
         docs: HOME,
         kubectl: &[],
         decided_by: "the file or permission that the evidence names",
@@ -129,7 +131,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: &[],
         decided_by: "the source address as the far side of this very path sees it",
-        predicate: Some(super::eks::public::egress_not_known),
+        predicate: Some(public::egress_not_known),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -347,7 +349,14 @@ fn prober_offline(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn facts_missing(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = changes::not_in_the_facts(view) {
+        return Some(told);
+    }
     let what = view.circumstances.facts_missing?;
+    let explained = || paths::not_evaluable(view).or_else(|| public::egress_not_known(view)).is_some();
+    if view.configuration.is_some() && !view.host.is_empty() && explained() {
+        return None;
+    }
     Some(Told::new(Confidence::Certain, what))
 }
 
@@ -460,7 +469,7 @@ fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
     if view.intended != Intended::Unreachable {
         return None;
     }
-    let lets_in = super::eks::public::what_lets_in(view);
+    let lets_in = public::what_lets_in(view);
     if view.observed != Reachability::Reachable {
         // Nothing answered, and yet the door is open.
         let open = (view.configured == Reachability::Reachable).then(|| view.configuration_says()).flatten()?;

@@ -372,10 +372,12 @@ impl Signed {
     /// Smaller is more probable. What is only good to know never stands before what explains; a change that may still
     /// be on its way outranks what it may excuse; then the surer, the worse, the one that rests on fewer unknowns, and
     /// the one nearer to the client.
-    fn rank(&self, window_open: bool) -> (bool, bool, Confidence, Severity, bool, usize) {
+    fn rank(&self, window_open: bool) -> (bool, bool, Confidence, Severity, bool, bool, usize) {
         let excuses = window_open && self.cause.code.starts_with("propagation-");
-        let unknowns = self.cause.needs.contains(&Need::Facts);
-        (self.severity == Severity::Info, !excuses, self.confidence(), self.severity, unknowns, self.place)
+        let unknowns = self.cause.needs.contains(&Need::Facts) && self.confidence() != Confidence::Certain;
+        // It says that there is something to explain; what explains it stands before it.
+        let symptom = self.cause.code == OTHER_PATH;
+        (self.severity == Severity::Info, !excuses, self.confidence(), self.severity, symptom, unknowns, self.place)
     }
 
     fn finding(self, view: &CellView<'_>) -> Finding {
@@ -546,6 +548,13 @@ fn sentence(clause: &str, view: &CellView<'_>) -> String {
 /// Fills in the placeholders whose values every cell knows.
 fn filled_in(text: &str, view: &CellView<'_>) -> String {
     let text = text.replace("<port>", &view.port.to_string());
+    let text = match &view.configuration {
+        Some(configured) => {
+            let configuration = eks::configuration(view, configured);
+            configuration::words::filled_in(&configuration, &text)
+        }
+        None => text,
+    };
     if view.host.is_empty() { text } else { text.replace("<host>", &lookups::shell_word(view.host)) }
 }
 
@@ -569,6 +578,7 @@ const UNEXPLAINED: &str = "unexplained";
 /// Who intends, where doctor does: see `cli::doctor`.
 const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";
+const OTHER_PATH: &str = "net-path-not-as-intended";
 const INTERMITTENT: &str = "net-intermittent-timeout";
 const SOURCES_NAMED: usize = 16;
 
@@ -617,7 +627,7 @@ const OF_THE_CLUSTER: &[&str] = &[
 
 /// What explains that a cluster is reached, but by the other path than intended.
 const EXPLAINS_PATH: &[&str] = &[
-    "net-path-not-as-intended",
+    OTHER_PATH,
     "eks-public-access-disabled",
     "eks-private-access-disabled",
     "eks-private-zone-not-in-effect",

@@ -183,7 +183,7 @@ impl Source {
     async fn pull(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
         match *self {
             #[cfg(feature = "aws")]
-            Self::Eks(request) => read_pulled(facts::aws::pull(request, told(cluster, tell)).await),
+            Self::Eks(ref request) => read_pulled(facts::aws::pull(request, told(cluster, tell)).await),
         }
     }
 
@@ -191,7 +191,7 @@ impl Source {
     async fn pull_cluster(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
         match *self {
             #[cfg(feature = "aws")]
-            Self::Eks(request) => read_pulled(facts::aws::pull_cluster(request, told(cluster, tell)).await),
+            Self::Eks(ref request) => read_pulled(facts::aws::pull_cluster(request, told(cluster, tell)).await),
         }
     }
 }

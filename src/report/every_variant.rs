@@ -302,6 +302,8 @@ fn offline_cell() -> Cell {
 
 fn converged_cell() -> Cell {
     let mut cell = cell("lab", "bastion", Verdict::Match);
+    cell.target = super::CellTarget::EksApi;
+    cell.configured_now = Some(Reachability::Unreachable);
     cell.provider = Provider::Generic;
     cell.configured = Reachability::Reachable;
     cell.observed = Reachability::Reachable;

@@ -20,7 +20,7 @@ pub(in crate::causes) fn region_and_name(view: &ConfigurationView<'_>) -> (Strin
 }
 
 /// Fills in the placeholders whose values every cluster knows.
-pub(super) fn filled_in(view: &ConfigurationView<'_>, text: &str) -> String {
+pub(in crate::causes) fn filled_in(view: &ConfigurationView<'_>, text: &str) -> String {
     let (region, name) = region_and_name(view);
     let text = text.replace("<region>", &region).replace("<cluster>", &name);
     match view.vpc_id() {

@@ -171,7 +171,10 @@ fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
             Lost::Dropped
         };
     let attempts = attempts_of(view, &own);
-    let shown = shown(view, &attempts, lost);
+    let mut shown = shown(view, &attempts, lost);
+    if let Shown::Silence(seen) = &mut shown {
+        seen.of = evidence::direct(view).len();
+    }
     if matches!(shown, Shown::Answer) {
         return None;
     }
@@ -190,6 +193,11 @@ fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
         if said.len() < MOST_SAID && said.insert(words.clone()) {
             told = told.and(words);
         }
+    }
+    if let Reason::AttachmentZone { subnet, .. } = first.reason
+        && let Some(zone) = configured.network.subnet(subnet).and_then(|subnet| subnet.availability_zone.as_deref())
+    {
+        told = told.and(format!("{} is in {}", clean(subnet), clean(zone)));
     }
     if let Some(note) = note(first.reason) {
         told = told.and(note);
@@ -326,6 +334,14 @@ pub(super) fn blockers<'a>(view: &CellView<'a>) -> Option<Vec<Blocker<'a>>> {
         if answers {
             continue;
         }
+        // From the internet nothing else matters: no rule or route would let it in.
+        let outside = trace.hops().find(|hop| matches!(hop.reason, Some(Reason::PrivateFromInternet { .. })));
+        if let Some(Hop { reason: Some(reason), .. }) = outside
+            && let Some(hop) = outside
+        {
+            found.push(Blocker { way: to.way, hop, reason, table: None, to: to.interface, back: false });
+            continue;
+        }
         for (back, hops) in [(false, &trace.forward), (true, &trace.back)] {
             let mut table = None;
             for hop in hops {
@@ -388,6 +404,10 @@ fn words(blocker: &Blocker<'_>) -> String {
             let destination = short(*destination);
             if rule.contains(&destination) { String::new() } else { format!("; it should lead to {destination}") }
         }
+        Reason::PrefixListLacks { prefix_list, version, .. } => {
+            let version = version.map(|version| format!(" (version {version})")).unwrap_or_default();
+            format!("; the rule for the port names {}{version}, which does not hold it", clean(prefix_list))
+        }
         Reason::AttachmentZone { zone, .. } if !rule.contains(zone.as_str()) => format!("; zone {}", clean(zone)),
         _ => String::new(),
     };
@@ -432,6 +452,47 @@ fn network_acl_part(view: &CellView<'_>) -> Option<Told> {
     let told = if silent { told } else { told.severity(Severity::Warning) };
     let network = Network::of(view, &configured);
     Some(told.fix(commands::fix(&network, &[blocker], &[blocker])))
+}
+
+/// Something that the facts do not hold.
+pub(in crate::causes) struct MissingFact {
+    /// What is not known.
+    pub(in crate::causes) what: String,
+    /// The file of the facts folder that would say.
+    pub(in crate::causes) file: String,
+    /// The permission that brings it.
+    pub(in crate::causes) action: Option<String>,
+}
+
+/// Everything that keeps this cell's prediction unknown because it is not in the facts.
+pub(in crate::causes) fn missing(view: &CellView<'_>) -> Vec<MissingFact> {
+    let Some(configured) = view.configuration else { return Vec::new() };
+    let own = configured.prediction.map(|prediction| &prediction.missing);
+    let own = own.or(configured.management.map(|prediction| &prediction.missing));
+    let mut found: Vec<MissingFact> = own
+        .into_iter()
+        .flatten()
+        .map(|one| {
+            let (file, action) = match one.decided_by.split_once(" (") {
+                Some((file, action)) => (file, Some(action.trim_end_matches(')').to_owned())),
+                None => (one.decided_by.as_str(), None),
+            };
+            MissingFact { what: one.what.clone(), file: file.to_owned(), action }
+        })
+        .collect();
+    for (_, trace) in traces(view).unwrap_or_default() {
+        for hop in trace.unknowns() {
+            let Some(Reason::Missing { what, file, action }) = &hop.reason else { continue };
+            if !found.iter().any(|known| known.what == *what) {
+                found.push(MissingFact {
+                    what: what.clone(),
+                    file: file.clone(),
+                    action: Some((*action).to_owned()),
+                });
+            }
+        }
+    }
+    found
 }
 
 /// How many of the control plane's interfaces the configuration closes and opens: `(closed, all)`, where both are some.

@@ -246,8 +246,10 @@ pub(in crate::causes) fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
         return None;
     }
     let entries = sight.entries();
+    // Of what was seen it is one reading of several.
+    let confidence = if view.observed == Reachability::Unknown { Confidence::Certain } else { Confidence::Possible };
     let mut told = Told::new(
-        Confidence::Certain,
+        confidence,
         format!(
             "publicAccessCidrs = {} ({}) decides, and the address that EKS sees of {} is not known",
             words::listed(&entries),
@@ -421,7 +423,7 @@ mod tests {
         let finding = Case::new(json!({})).from("192.0.2.7").finding(&unprobed(), NOT_LISTED).unwrap();
         assert_eq!((finding.severity, finding.confidence), (Severity::Error, Confidence::Likely));
         let said = finding.evidence.join("\n");
-        assert!(said.contains("The configuration says: publicAccessCidrs"), "{said}");
+        assert!(said.contains("the configuration says: publicAccessCidrs"), "{said}");
         assert!(!said.contains("did not answer") && !said.contains("Seen from"), "{said}");
         // Met as intended: what blocks it is good to know.
         let met = unprobed().with(|scene| {

@@ -196,22 +196,16 @@ pub(super) fn told(view: &CellView<'_>, confidence: Confidence, shown: &Shown<'_
             let told = evidence::told(view, confidence, words).and(format!("the configuration says: {says}"));
             if confidence == Confidence::Certain { told.and("configuration and probe agree") } else { told }
         }
-        Shown::Nothing | Shown::Answer => {
-            let told = evidence::told(view, confidence, format!("the configuration says: {says}"));
-            if view.observation.attempts.is_empty() {
-                told.and(format!(
-                    "nothing was dialled from {}; a probe from there would make it certain",
-                    clean(view.vantage)
-                ))
-            } else {
-                told
-            }
+        Shown::Nothing | Shown::Answer if view.observation.attempts.is_empty() => {
+            let words = format!("nothing was dialled from {}; the configuration says: {says}", clean(view.vantage));
+            evidence::told(view, confidence, words).and("a probe from there would make it certain")
         }
+        Shown::Nothing | Shown::Answer => evidence::told(view, confidence, format!("the configuration says: {says}")),
     }
 }
 
 /// The configuration of a cell as the causes of configurations see it.
-pub(super) fn configuration<'a>(view: &CellView<'a>, configured: &Configured<'a>) -> ConfigurationView<'a> {
+pub(in crate::causes) fn configuration<'a>(view: &CellView<'a>, configured: &Configured<'a>) -> ConfigurationView<'a> {
     ConfigurationView {
         cluster: view.cluster,
         facts: configured.facts,

@@ -78,13 +78,21 @@ pub(in crate::causes) fn new_vpc_range(view: &CellView<'_>) -> Option<Told> {
     Some(
         Told::new(
             Confidence::Possible,
-            format!("{} of {} is still being associated, and {} is in it", clean(&range.text), clean(&vpc.vpc_id), clean(view.vantage)),
+            format!(
+                "{} of {} is still being associated, and {} is in it",
+                clean(&range.text),
+                clean(&vpc.vpc_id),
+                clean(view.vantage)
+            ),
         )
         .and("EKS takes up to 5 hours to take a new range of the VPC into account")
         .and("rivals: every other cause of silence; what decides: the same probe from an older range of the VPC")
         .fix(words::ec2(
             &sight.configuration(),
-            &format!("describe-vpcs --vpc-ids {} --query 'Vpcs[].CidrBlockAssociationSet'   # then wait, at most 5 hours", shell(&vpc.vpc_id)),
+            &format!(
+                "describe-vpcs --vpc-ids {} --query 'Vpcs[].CidrBlockAssociationSet'   # then wait, at most 5 hours",
+                shell(&vpc.vpc_id)
+            ),
         )),
     )
 }
@@ -111,12 +119,15 @@ pub(in crate::causes) fn server_not_this_cluster(view: &CellView<'_>) -> Option<
         (true, false) => Confidence::Likely,
         (false, _) => Confidence::Possible,
     };
-    let told = Told::new(confidence, format!("{} is asked for, and the endpoint of {} is {}", clean(own), clean(&sight.cluster.name), clean(host)))
-        .and(if foreign {
-            "that name belongs to another cluster, or to one that was deleted"
-        } else {
-            "rival: an alias or a proxy of one's own in front of the endpoint"
-        });
+    let told = Told::new(
+        confidence,
+        format!("{} is asked for, and the endpoint of {} is {}", clean(own), clean(&sight.cluster.name), clean(host)),
+    )
+    .and(if foreign {
+        "that name belongs to another cluster, or to one that was deleted"
+    } else {
+        "rival: an alias or a proxy of one's own in front of the endpoint"
+    });
     let (region, name) = words::region_and_name(&sight.configuration());
     Some(
         told.setting(format!("server = https://{}:{}", clean(own), view.port))
@@ -132,7 +143,10 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
     let configured = view.configuration?;
     let missing = paths::missing(view);
     let first = missing.first()?;
-    let mut told = Told::new(Confidence::Certain, format!("not known: {} (it stands in {})", clean(&first.what), clean(&first.file)));
+    let mut told = Told::new(
+        Confidence::Certain,
+        format!("not known: {} (it stands in {})", clean(&first.what), clean(&first.file)),
+    );
     for other in missing.iter().skip(1).take(MOST_MISSING - 1) {
         told = told.and(format!("not known: {} (it stands in {})", clean(&other.what), clean(&other.file)));
     }

@@ -54,7 +54,13 @@ pub(super) fn unavailable(view: &CellView<'_>) -> Option<Told> {
     }
     let configuration = sight::configuration(view, &configured);
     let fix = match &prediction.endpoint {
-        Some(endpoint) => words::ec2(&configuration, &format!("describe-vpc-endpoints --vpc-endpoint-ids {}   # bring it to `available`, or make another", shell(&endpoint.id))),
+        Some(endpoint) => words::ec2(
+            &configuration,
+            &format!(
+                "describe-vpc-endpoints --vpc-endpoint-ids {}   # bring it to `available`, or make another",
+                shell(&endpoint.id)
+            ),
+        ),
         None => {
             let (region, _) = words::region_and_name(&configuration);
             words::ec2(

@@ -114,7 +114,8 @@ pub(super) fn resolver_shadows(view: &CellView<'_>) -> Option<Told> {
 pub(super) fn zone_not_in_effect(view: &CellView<'_>) -> Option<Told> {
     let sight = in_the_vpc(view)?;
     let active = sight.cluster.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("ACTIVE"));
-    let right = sight.prediction.answer.obstacle.is_none() && sight.prediction.answer.class == Some(AddressClass::Private);
+    let right =
+        sight.prediction.answer.obstacle.is_none() && sight.prediction.answer.class == Some(AddressClass::Private);
     if !active || !right || !private_is_on(&sight) {
         return None;
     }
@@ -137,7 +138,9 @@ pub(super) fn zone_not_in_effect(view: &CellView<'_>) -> Option<Told> {
         Some(vpc) => told
             .and(lookup_words(vpc))
             .and("so the VPC's own resolver does not know the zone either; only AWS sees whether it is associated"),
-        None => told.and("what 169.254.169.253 says was not asked; if it gives private addresses, this host asks another resolver"),
+        None => told.and(
+            "what 169.254.169.253 says was not asked; if it gives private addresses, this host asks another resolver",
+        ),
     })
 }
 
@@ -174,7 +177,8 @@ pub(super) fn connected_network(view: &CellView<'_>) -> Option<Told> {
     .and(format!("{network} is connected to that VPC, and gets what everybody gets, by design"));
     let told = if meant { told } else { told.severity(Severity::Info) };
     let region = sight.region();
-    let subnets: Vec<String> = config.subnet_ids.iter().take(2).map(|subnet| format!("SubnetId={}", shell(subnet))).collect();
+    let subnets: Vec<String> =
+        config.subnet_ids.iter().take(2).map(|subnet| format!("SubnetId={}", shell(subnet))).collect();
     let groups = config.cluster_security_group_id.as_deref().map_or_else(|| "<sg>".to_owned(), shell);
     let domain = view.host.split_once('.').map_or(view.host, |(_, domain)| domain);
     Some(told.setting("endpointPublicAccess = true, endpointPrivateAccess = true").fix(format!(
@@ -190,7 +194,8 @@ pub(super) fn connected_network(view: &CellView<'_>) -> Option<Told> {
 /// `dns-stale-answer`, where the facts know the addresses that there are.
 pub(in crate::causes) fn outdated_private_answer(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
-    let lookup = system(view).filter(|lookup| !from_hosts_file(lookup) && lookup.address_class == AddressClass::Private)?;
+    let lookup =
+        system(view).filter(|lookup| !from_hosts_file(lookup) && lookup.address_class == AddressClass::Private)?;
     let now: Vec<IpAddr> =
         control_plane_interfaces(sight.configured.facts).iter().filter_map(|one| one.private_ip_address).collect();
     let old: Vec<IpAddr> = lookup.addresses.iter().copied().filter(|address| !now.contains(address)).collect();
@@ -213,7 +218,11 @@ pub(in crate::causes) fn outdated_private_answer(view: &CellView<'_>) -> Option<
     }
     let confidence = if refuted { Confidence::Certain } else { Confidence::Likely };
     let told = Told::new(confidence, lookup_words(lookup))
-        .and(format!("{} answered nowhere: no API server is at {}", if old.len() == 1 { "it" } else { "they" }, listed(&old)))
+        .and(format!(
+            "{} answered nowhere: no API server is at {}",
+            if old.len() == 1 { "it" } else { "they" },
+            listed(&old)
+        ))
         .and(format!("the configuration says: the control plane's interfaces have {}", listed(&now)));
     let told = match elsewhere().next() {
         Some(other) if refuted => told.and(lookup_words(other)),

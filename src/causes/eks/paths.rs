@@ -484,11 +484,7 @@ pub(in crate::causes) fn missing(view: &CellView<'_>) -> Vec<MissingFact> {
         for hop in trace.unknowns() {
             let Some(Reason::Missing { what, file, action }) = &hop.reason else { continue };
             if !found.iter().any(|known| known.what == *what) {
-                found.push(MissingFact {
-                    what: what.clone(),
-                    file: file.clone(),
-                    action: Some((*action).to_owned()),
-                });
+                found.push(MissingFact { what: what.clone(), file: file.clone(), action: Some((*action).to_owned()) });
             }
         }
     }

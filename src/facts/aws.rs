@@ -197,7 +197,7 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
             let action = call.action;
             match result {
                 Ok(document) => self.keep(&call, document),
-                Err(error) => self.refuse(action, error)?,
+                Err(error) => self.refuse(action, &error)?,
             }
             let left = self.waiting.entry(action).or_default();
             *left = left.saturating_sub(1);
@@ -279,11 +279,11 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
     }
 
     /// Notes a refusal; some leave nothing to go on with.
-    fn refuse(&mut self, action: Action, error: CallError) -> Result<(), PullError> {
+    fn refuse(&mut self, action: Action, error: &CallError) -> Result<(), PullError> {
         let region = || self.clients.region.to_string();
         let message = error.message().to_owned();
         if action == Action::DescribeCluster {
-            match &error {
+            match error {
                 CallError::Missing(_) => {
                     return Err(PullError::NotFound { name: self.name.to_owned(), region: region(), message });
                 }

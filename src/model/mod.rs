@@ -4,5 +4,7 @@
 pub mod eks;
 pub mod eks_api;
 pub mod network;
+#[cfg(test)]
+mod oracle;
 pub mod set;
 pub mod trace;

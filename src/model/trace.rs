@@ -186,6 +186,7 @@ pub fn trace(network: &Network<'_>, from: &Point, to: &Point, port: u16) -> Resu
     let private = ends.to.inside().is_some_and(|target| target.nets.contains(&IpNet::from(ends.dialled)));
     let source_seen = match arrival.arrival {
         Arrival::Lost if !private || !forward.translations.is_empty() => Vec::new(),
+        _ if arrival.translated_outside || (private && arrival.unknown_source) => Vec::new(),
         _ => single_addresses(&forward.source),
     };
     notes.extend(forward.notes);
@@ -210,6 +211,10 @@ struct Ended<'f> {
     arrival: Arrival<'f>,
     /// It came from the internet, or went over it.
     over_internet: bool,
+    /// It leaves for the internet by a network of which nothing is known: so are the addresses that it is seen as.
+    translated_outside: bool,
+    /// It is not known as whom the destination would see it.
+    unknown_source: bool,
 }
 
 fn request_from_inside<'n, 'f>(
@@ -232,6 +237,7 @@ fn request_from_inside<'n, 'f>(
         None => walk.from_subnet(source.vpc, source.subnet, Some(source), Goal::Outside),
     };
     let mut over_internet = false;
+    let mut translated_outside = false;
     match (&arrival, target) {
         (Arrival::Internet, Some(target)) => {
             over_internet = true;
@@ -241,11 +247,17 @@ fn request_from_inside<'n, 'f>(
             over_internet = true;
             walk.push(HopKind::Internet, ends.dialled.to_string(), Decision::Forward, "on the internet", None);
         }
-        (Arrival::OnPremises(_), None) => {
+        (Arrival::OnPremises(_), None) if !walk.by_default || is_private(ends.dialled) => {
             let rule = "beyond the gateway; what happens there is not in the facts";
             walk.push(HopKind::OnPremises, ends.dialled.to_string(), Decision::Forward, rule, None);
         }
-        (Arrival::Lost | Arrival::Elsewhere, Some(target)) if direct.is_some() && walk.translations.is_empty() => {
+        (Arrival::OnPremises(_), _) => {
+            let what = format!("how the network beyond the gateway leads on to {} is not in the facts", ends.dialled);
+            let reason = Reason::NotEvaluable { what: what.clone() };
+            walk.push(HopKind::OnPremises, ends.dialled.to_string(), Decision::Unknown, what, Some(reason));
+            translated_outside = true;
+        }
+        (Arrival::Lost | Arrival::Elsewhere, Some(target)) if goes_on(&walk, &arrival, direct) => {
             // The way is lost, but what guards the destination is known all the same.
             if target.subnet != source.subnet {
                 walk.network_acl(target.vpc, target.subnet, false);
@@ -253,14 +265,37 @@ fn request_from_inside<'n, 'f>(
         }
         _ => {}
     }
+    let unknown_source = !matches!(arrival, Arrival::There) && !goes_on(&walk, &arrival, direct);
     let mut rest = walk.hops.split_off(after_source);
     walk.security_groups(true, source, direct, &[dialled]);
     walk.hops.append(&mut rest);
-    let seen = !matches!(arrival, Arrival::Lost) || direct.is_some();
-    if let Some(target) = target.filter(|_| seen) {
+    if let Some(target) = target.filter(|_| !unknown_source) {
         arrive(&mut walk, target, Some(source).filter(|_| walk_is_plain(&arrival, direct)));
     }
-    (walk, Ended { arrival, over_internet })
+    (walk, Ended { arrival, over_internet, translated_outside, unknown_source })
+}
+
+/// Whether the network ACL of the far end can be judged although the way there is not whole. Where it is not known which
+/// way the packet takes, it may come by a transit gateway's interface in that very subnet, which no ACL guards.
+fn guarded(walk: &Walk<'_, '_>, arrival: &Arrival<'_>) -> bool {
+    match arrival {
+        Arrival::Elsewhere => true,
+        Arrival::Lost => walk.hops.iter().any(|hop| hop.decision.blocks()),
+        _ => false,
+    }
+}
+
+/// Whether it is known as whom the destination would see the source although the way there is not whole: it was stopped
+/// for certain before anything translated it, or it is in the hands of a peering connection, which translates nothing.
+fn goes_on(walk: &Walk<'_, '_>, arrival: &Arrival<'_>, direct: Option<&Inside<'_>>) -> bool {
+    let stopped = || walk.hops.iter().any(|hop| hop.decision.blocks() && hop.kind != HopKind::SecurityGroup);
+    direct.is_some()
+        && walk.translations.is_empty()
+        && match arrival {
+            Arrival::Elsewhere => true,
+            Arrival::Lost => stopped(),
+            _ => false,
+        }
 }
 
 /// Whether the destination sees the source itself: a group that names it can match.
@@ -278,7 +313,10 @@ fn request_from_outside<'n, 'f>(
     walk.source = vec![IpNet::from(source)];
     walk.destination = vec![IpNet::from(ends.dialled)];
     let End::Inside(target) = &ends.to else {
-        return (walk, Ended { arrival: Arrival::Lost, over_internet: false });
+        return (
+            walk,
+            Ended { arrival: Arrival::Lost, over_internet: false, translated_outside: false, unknown_source: false },
+        );
     };
     let mut over_internet = false;
     let arrival = match way_in(network, target, source) {
@@ -294,7 +332,9 @@ fn request_from_outside<'n, 'f>(
             match walk.enter(gateway, target) {
                 Arrival::There => Arrival::There,
                 other => {
-                    walk.network_acl(target.vpc, target.subnet, false);
+                    if guarded(&walk, &other) {
+                        walk.network_acl(target.vpc, target.subnet, false);
+                    }
                     other
                 }
             }
@@ -317,7 +357,7 @@ fn request_from_outside<'n, 'f>(
     };
     walk.medium = Medium::Other;
     arrive(&mut walk, target, None);
-    (walk, Ended { arrival, over_internet })
+    (walk, Ended { arrival, over_internet, translated_outside: false, unknown_source: false })
 }
 
 /// The groups of the destination and the destination itself.
@@ -386,7 +426,7 @@ fn replies<'n, 'f>(
         }
         (End::Inside(target), Some(holder)) => {
             // A packet that was lost on the way to the internet has no address that replies could go to.
-            if !target.nets.contains(&IpNet::from(ends.dialled)) {
+            if !target.nets.contains(&IpNet::from(ends.dialled)) || ended.unknown_source {
                 return walk;
             }
             walk.source.clone_from(&target.nets);
@@ -394,7 +434,7 @@ fn replies<'n, 'f>(
             match arrival {
                 Arrival::There => Arrival::There,
                 other => {
-                    if holder.subnet != target.subnet {
+                    if holder.subnet != target.subnet && guarded(&walk, &other) {
                         walk.network_acl(holder.vpc, holder.subnet, false);
                     }
                     other
@@ -467,7 +507,7 @@ fn unwind<'f>(walk: &mut Walk<'_, 'f>, ends: &Ends<'f>, forward: &Walk<'_, 'f>) 
         walk.open = ephemeral();
         walk.closed = AddressSet::empty();
         let arrival = walk.from_subnet(gateway.vpc, gateway.subnet, None, Goal::Inside(inner));
-        if !matches!(arrival, Arrival::There) && inner.subnet != gateway.subnet {
+        if inner.subnet != gateway.subnet && guarded(walk, &arrival) {
             walk.network_acl(inner.vpc, inner.subnet, false);
         }
     }
@@ -506,6 +546,10 @@ fn way_in<'f>(network: &Network<'f>, target: &Inside<'f>, source: IpAddr) -> Way
     if let Some(taken) = taken.filter(|taken| !taken.blackhole) {
         match taken.target {
             Target::InternetGateway(_) | Target::EgressOnly(_) | Target::Nat(_) if !is_private(source) => {
+                return WayIn::Internet;
+            }
+            // Everything that is not known better goes that way; it does not mean that the internet is there.
+            Target::Vpn(_) | Target::Transit(_) if taken.net.prefix_len() == 0 && !is_private(source) => {
                 return WayIn::Internet;
             }
             Target::Vpn(gateway) => return WayIn::Gateway(Gateway::Vpn { gateway, vpc: target.vpc }),

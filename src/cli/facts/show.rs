@@ -201,7 +201,7 @@ fn section(page: &mut Page, title: &str, rows: &[Vec<String>]) {
         let Some((last, before)) = row.split_last() else { continue };
         let before: Vec<(String, Ink)> =
             before.iter().zip(&widths).map(|(cell, width)| (format!("{cell:<width$}  "), Ink::Plain)).collect();
-        put(page, &before, span(Ink::Plain, last));
+        put(page, &before, false, span(Ink::Plain, last));
     }
     more(page, rows.len());
 }
@@ -220,15 +220,17 @@ fn heading(page: &mut Page, title: &str) {
 /// `  status           ACTIVE`; a value that does not fit stands below its name.
 fn field(page: &mut Page, name: &str, value: Option<String>) {
     let label = format!("{name:<NAME_WIDTH$} ");
+    let whole = value.as_ref().is_some_and(|value| !value.contains(' '));
     let value = value.map_or_else(|| span(Ink::Dim, "not known"), |value| span(Ink::Plain, value));
-    put(page, &[(label, Ink::Dim)], value);
+    put(page, &[(label, Ink::Dim)], whole, value);
 }
 
 /// One line where it fits; else the heading parts on a line of their own, and the value wrapped below.
-fn put(page: &mut Page, before: &[(String, Ink)], value: Span) {
+fn put(page: &mut Page, before: &[(String, Ink)], whole: bool, value: Span) {
     let used: usize = before.iter().map(|(text, _)| text.chars().count()).sum();
     let mut spans: Vec<Span> = before.iter().map(|(text, ink)| span(*ink, text)).collect();
-    if 2 + used + value.width() <= page.width() {
+    // What has no place to break stays whole, so that it can be copied.
+    if 2 + used + value.width() <= page.width() || whole {
         spans.push(value);
         page.line(2, &spans);
     } else {
@@ -253,6 +255,4 @@ fn few(items: &[String], most: usize) -> String {
 }
 
 const MOST_ROWS: usize = 8;
-/// A value that fits beside its name on any terminal.
-const SHORT: usize = 50;
 const NAME_WIDTH: usize = 24;

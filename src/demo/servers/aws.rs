@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    fmt::Write,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -170,10 +171,10 @@ impl State {
         let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
         let name = format!("{}Response", asked.operation);
         // What a model does not know must not disturb a client.
-        xml.push_str(&format!("<{name} xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r-1</requestId>"));
+        let _ = write!(xml, "<{name} xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r-1</requestId>");
         xml.push_str("<fieldOfTomorrow><item><deep>1</deep></item></fieldOfTomorrow>");
         push_xml(&mut xml, &document, shape, shapes);
-        xml.push_str(&format!("</{name}>"));
+        let _ = write!(xml, "</{name}>");
         respond(StatusCode::OK, "text/xml;charset=UTF-8", xml)
     }
 
@@ -200,9 +201,9 @@ impl State {
     /// be there to be asked about.
     fn document(&self, asked: &Asked) -> Option<Value> {
         let stem = asked.stem();
-        let attribute = asked.attribute.iter().map(|attribute| format!("-{attribute}")).collect::<String>();
-        let id = asked.id.iter().filter(|_| asked.operation != "DescribeCluster").map(|id| format!("-{id}"));
-        let id = id.collect::<String>();
+        let attribute = asked.attribute.as_ref().map_or_else(String::new, |attribute| format!("-{attribute}"));
+        let id = asked.id.as_ref().filter(|_| asked.operation != "DescribeCluster");
+        let id = id.map_or_else(String::new, |id| format!("-{id}"));
         let found = self.read(&format!("{stem}{attribute}{id}.json"));
         let found = found.or_else(|| self.read(&format!("{stem}{attribute}.json")));
         match asked.operation.as_str() {
@@ -238,7 +239,7 @@ impl State {
         let Some(list) = fields.values_mut().find_map(Value::as_array_mut) else { return };
         let Some(size) = self.api.page_size else {
             // The order of these says something.
-            if self.api.unordered && times % 2 == 0 && asked.operation != "ListUpdates" {
+            if self.api.unordered && times.is_multiple_of(2) && asked.operation != "ListUpdates" {
                 list.reverse();
             }
             return;
@@ -369,9 +370,9 @@ fn push_xml(xml: &mut String, value: &Value, shape: &str, shapes: &Value) {
 }
 
 fn element(xml: &mut String, name: &str, value: &Value, shape: &str, shapes: &Value) {
-    xml.push_str(&format!("<{name}>"));
+    let _ = write!(xml, "<{name}>");
     push_xml(xml, value, shape, shapes);
-    xml.push_str(&format!("</{name}>"));
+    let _ = write!(xml, "</{name}>");
 }
 
 fn with_small_initial(name: &str) -> String {

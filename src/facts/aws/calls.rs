@@ -350,7 +350,7 @@ fn one_line(message: &str) -> String {
 const CONNECT_LIMIT: Duration = Duration::from_millis(3_100);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 const CALL_LIMIT: Duration = Duration::from_mins(2);
-const CREDENTIALS_LIMIT: Duration = Duration::from_secs(60);
+const CREDENTIALS_LIMIT: Duration = Duration::from_mins(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// The first try included.
 const ATTEMPTS: u32 = 5;

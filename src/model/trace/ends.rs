@@ -333,6 +333,7 @@ fn address_candidates<'f>(network: &Network<'f>, address: IpAddr) -> Vec<Candida
         }
     }
     let held: Vec<&str> = held.into_iter().chain(found.iter().filter_map(|one| one.vpc(network))).collect();
+    let mut nowhere = None;
     for vpc in network.facts.vpcs.iter().flatten().map(|vpc| vpc.vpc_id.as_str()) {
         if held.contains(&vpc) || !network.vpc_ranges(vpc).any(|range| range.contains(&address)) {
             continue;
@@ -341,7 +342,9 @@ fn address_candidates<'f>(network: &Network<'f>, address: IpAddr) -> Vec<Candida
             network.facts.subnets.iter().flatten().find(|subnet| {
                 subnet.vpc_id == vpc && subnet_ranges(subnet).iter().any(|range| range.contains(&address))
             });
-        found.push(Candidate::Host { address, vpc, subnet });
+        let host = Candidate::Host { address, vpc, subnet };
+        // A range that no subnet uses holds nobody, unless the subnets are not known.
+        if subnet.is_some() { found.push(host) } else { nowhere = nowhere.or(Some(host)) }
     }
     // Without a description of the VPCs, their subnets still say where an address is.
     if network.facts.vpcs.is_none() {
@@ -354,7 +357,7 @@ fn address_candidates<'f>(network: &Network<'f>, address: IpAddr) -> Vec<Candida
         }
     }
     if found.is_empty() {
-        found.push(Candidate::Outside(address));
+        found.push(nowhere.unwrap_or(Candidate::Outside(address)));
     }
     found
 }

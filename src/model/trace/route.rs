@@ -112,6 +112,7 @@ pub(super) fn look_up<'f>(network: &Network<'f>, table: &'f ec2::RouteTable, des
     let mut lookup = Lookup::default();
     let mut best = (0_u8, 0_u8);
     let mut parts: Vec<Taken<'f>> = Vec::new();
+    let mut unread: Vec<(&'f str, Target<'f>, bool)> = Vec::new();
     for route in &table.routes {
         let target = Target::of(route);
         let blackhole = is(route.state.as_deref(), "blackhole");
@@ -138,14 +139,17 @@ pub(super) fn look_up<'f>(network: &Network<'f>, table: &'f ec2::RouteTable, des
                 // Such a list holds addresses of the provider's own public services.
                 (None, Target::Endpoint(_)) if super::ends::is_private(destination.addr()) => {}
                 (None, Target::Endpoint(_)) => lookup.unknown_services.push(list),
-                (None, _) => lookup.unknown_list = Some(list),
+                (None, target) => unread.push((list, target, blackhole)),
             }
         }
     }
-    // Nothing is longer than a route for the very address.
-    if lookup.taken.is_some_and(|taken| taken.net.prefix_len() == taken.net.max_prefix_len()) {
-        lookup.unknown_list = None;
-    }
+    // Nothing is longer than a route for the very address, and a list that leads the same way changes nothing.
+    let whole = lookup.taken.is_some_and(|taken| taken.net.prefix_len() == taken.net.max_prefix_len());
+    let same = |target: Target<'f>, blackhole: bool| {
+        lookup.taken.is_some_and(|taken| taken.target == target && taken.blackhole == blackhole)
+    };
+    lookup.unknown_list =
+        unread.iter().find(|(_, target, blackhole)| !whole && !same(*target, *blackhole)).map(|(list, ..)| *list);
     lookup.part = parts
         .into_iter()
         .find(|part| part.blackhole || lookup.taken.is_none_or(|taken| taken.blackhole || taken.target != part.target));

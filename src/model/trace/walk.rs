@@ -8,7 +8,7 @@ use super::{
     Decision, Hop, HopKind, Reason,
     ends::{Groups, Inside, Public, is_private},
     filter::{ephemeral, family},
-    route::{Lookup, Target, look_up, look_up_transit},
+    route::{Target, look_up, look_up_transit},
 };
 use crate::{
     facts::ec2,
@@ -36,6 +36,8 @@ pub(super) struct Walk<'n, 'f> {
     pub(super) medium: Medium,
     /// Translations of the source so far.
     pub(super) translations: Vec<Translation<'f>>,
+    /// The last route that it took was a default route.
+    pub(super) by_default: bool,
     steps: u32,
 }
 
@@ -121,6 +123,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             closed: AddressSet::empty(),
             medium: Medium::Unset,
             translations: Vec::new(),
+            by_default: false,
             steps: 0,
         }
     }
@@ -232,8 +235,14 @@ impl<'n, 'f> Walk<'n, 'f> {
             let what = format!("whether {list} in {id} holds {}", nets_words(&[destination]));
             let file = format!("ec2/get-managed-prefix-list-entries-{list}.json");
             self.unknown(HopKind::RouteTable, id, missing(what, file, "ec2:GetManagedPrefixListEntries"));
+            return None;
         }
-        self.part_hop(id, &lookup);
+        if let Some(part) = lookup.part {
+            let rule = format!("{} takes another route: {}", part.net, part.words());
+            let reason = Reason::RoutePart { table: id.to_owned(), part: part.net };
+            self.push(HopKind::RouteTable, id, Decision::Unknown, rule, Some(reason));
+            return None;
+        }
         // Several addresses of one NAT gateway are rarely told apart by a table; when they are, it is said.
         for other in self.destination.clone().iter().skip(1) {
             let elsewhere = look_up(network, table, other);
@@ -243,6 +252,7 @@ impl<'n, 'f> Walk<'n, 'f> {
                 let reason = Reason::RoutePart { table: id.to_owned(), part: *other };
                 let rule = format!("{} takes another route", nets_words(&[*other]));
                 self.push(HopKind::RouteTable, id, Decision::Unknown, rule, Some(reason));
+                return None;
             }
         }
         let Some(taken) = lookup.taken else {
@@ -264,16 +274,9 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.push(HopKind::RouteTable, id, Decision::Drop, rule, Some(reason));
             return None;
         }
+        self.by_default = taken.net.prefix_len() == 0;
         self.push(HopKind::RouteTable, id, Decision::Forward, taken.words(), None);
         Some(taken.target)
-    }
-
-    fn part_hop(&mut self, table: &str, lookup: &Lookup<'f>) {
-        if let Some(part) = lookup.part {
-            let rule = format!("{} takes another route: {}", part.net, part.words());
-            let reason = Reason::RoutePart { table: table.to_owned(), part: part.net };
-            self.push(HopKind::RouteTable, table, Decision::Unknown, rule, Some(reason));
-        }
     }
 
     fn follow(
@@ -527,18 +530,27 @@ impl<'n, 'f> Walk<'n, 'f> {
             let rule = format!("{} takes another route", part.net);
             let reason = Reason::RoutePart { table: table.to_owned(), part: part.net };
             self.push(HopKind::TransitGatewayRouteTable, table, Decision::Unknown, rule, Some(reason));
+            return lost;
+        }
+        let unread = routes.routes.iter().filter(|route| route.destination_cidr_block.is_none()).find_map(|route| {
+            route.prefix_list_id.as_deref().filter(|list| network.prefix_list_entries(list).is_none())
+        });
+        if let Some(list) = unread {
+            let what = format!("whether {list} in {table} holds {}", nets_words(&[destination]));
+            let file = format!("ec2/get-managed-prefix-list-entries-{list}.json");
+            let action = "ec2:GetManagedPrefixListEntries";
+            self.unknown(HopKind::TransitGatewayRouteTable, table, missing(what, file, action));
+            return lost;
         }
         if routes.more {
-            let what = format!("whether {table} has a better route: the list of its routes is cut off;");
+            let what = format!("whether {table} has a better route (the list of its routes is cut off)");
             let file = format!("ec2/search-transit-gateway-routes-{table}.json");
             self.unknown(
                 HopKind::TransitGatewayRouteTable,
                 table,
                 missing(what, file, "ec2:SearchTransitGatewayRoutes"),
             );
-            if taken.is_none() {
-                return lost;
-            }
+            return lost;
         }
         let blackhole = taken.as_ref().is_some_and(|taken| is(taken.route.state.as_deref(), "blackhole"));
         let next = taken
@@ -562,6 +574,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.push(HopKind::TransitGatewayRouteTable, table, Decision::Drop, rule, Some(reason));
             return lost;
         };
+        self.by_default = taken.net.prefix_len() == 0;
         let kind = taken.route.kind.as_deref().unwrap_or("static");
         let ids: Vec<&str> = taken
             .route
@@ -603,7 +616,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             let file = "ec2/describe-transit-gateway-vpc-attachments.json";
             let action = "ec2:DescribeTransitGatewayVpcAttachments";
             self.unknown(HopKind::TransitGatewayAttachment, id, missing(what, file, action));
-            return Next::End(Arrival::Elsewhere);
+            return Next::End(Arrival::Lost);
         };
         let vpc = attachment.vpc_id.as_deref().unwrap_or_default();
         if !self.attachment_state(id, attachment.state.as_deref()) {
@@ -624,7 +637,7 @@ impl<'n, 'f> Walk<'n, 'f> {
         if network.vpc(vpc).is_none() && network.facts.subnets.iter().flatten().all(|subnet| subnet.vpc_id != vpc) {
             let what = format!("what {vpc} does with the packet");
             self.unknown(HopKind::Vpc, vpc, missing(what, "ec2/describe-vpcs.json", "ec2:DescribeVpcs"));
-            return Next::End(Arrival::Elsewhere);
+            return Next::End(Arrival::Lost);
         }
         let same = attachment
             .subnet_ids
@@ -651,6 +664,7 @@ impl<'n, 'f> Walk<'n, 'f> {
                 attachment.subnet_ids.join(", ")
             );
             self.unknown(HopKind::TransitGatewayAttachment, id, Reason::NotEvaluable { what });
+            return Next::End(Arrival::Lost);
         }
         Next::Subnet { vpc, subnet: first }
     }
@@ -734,7 +748,7 @@ impl<'n, 'f> Walk<'n, 'f> {
                 let name = peer.unwrap_or("the peer");
                 let what = format!("what {name} does with the packet: it is another Region's or account's");
                 self.unknown(HopKind::TransitGateway, name, Reason::NotEvaluable { what });
-                Next::End(Arrival::Elsewhere)
+                Next::End(Arrival::Lost)
             }
         }
     }
@@ -956,7 +970,13 @@ impl<'n, 'f> Walk<'n, 'f> {
         let seen: Option<Vec<IpNet>> = if family(&self.source) == Family::V6 {
             Some(self.source.clone())
         } else if let Some(translation) = self.translations.last() {
-            if translation.is_private || translation.public.is_empty() {
+            if translation.gateway.vpc != vpc {
+                // A public address stands for a private one at the gateway of its own VPC only.
+                let rule = format!("{} has no public address at this gateway", nets_words(&self.source));
+                let reason = Reason::NoPublicAddress { of: translation.gateway.label.clone() };
+                self.push(HopKind::InternetGateway, id, Decision::Drop, rule, Some(reason));
+                None
+            } else if translation.is_private || translation.public.is_empty() {
                 let gateway = translation.gateway.label.clone();
                 let rule = format!("{gateway} has no public address: it does not lead to the internet");
                 let reason = Reason::NatPrivate { gateway: gateway.clone() };

@@ -231,6 +231,38 @@ pub(in crate::causes) fn outdated_private_answer(view: &CellView<'_>) -> Option<
     Some(told.and("caches inside client processes are invisible to a probe"))
 }
 
+/// `net-endpoint-addresses-changed`, where the facts know the addresses that there were: every resolver gives new ones,
+/// and they are silent where the configuration is open.
+pub(in crate::causes) fn replaced_addresses(view: &CellView<'_>) -> Option<Told> {
+    let sight = Sight::of(view)?;
+    let lookup =
+        system(view).filter(|lookup| !from_hosts_file(lookup) && lookup.address_class == AddressClass::Private)?;
+    let before: Vec<IpAddr> =
+        control_plane_interfaces(sight.configured.facts).iter().filter_map(|one| one.private_ip_address).collect();
+    let confirmed = lookups::others(view)
+        .any(|other| answered(other) && lookup.addresses.iter().all(|address| other.addresses.contains(address)));
+    let known = |address: &IpAddr| before.contains(address);
+    if before.is_empty() || !confirmed || lookup.addresses.iter().any(known) {
+        return None;
+    }
+    if !evidence::silence_counts(view) || !lookups::all_silent(view) || view.observation.proxy.is_some() {
+        return None;
+    }
+    Some(
+        Told::new(Confidence::Possible, lookup_words(lookup))
+            .and(format!("the facts hold other interfaces of the control plane: {}", listed(&before)))
+            .and("they were replaced since then; a firewall in between that allows only the old addresses fits")
+            .and("rival: a group, route or ACL that the facts do not show yet; facts pulled again decide")
+            .fix(words::ec2(
+                &sight.configuration(),
+                &format!(
+                    "describe-network-interfaces --filters {} --query 'NetworkInterfaces[].PrivateIpAddress'",
+                    shell(&format!("Name=description,Values={}", sight.cluster.interface_description()))
+                ),
+            )),
+    )
+}
+
 /// A client in the cluster's own VPC.
 fn in_the_vpc<'a>(view: &'a CellView<'a>) -> Option<Sight<'a>> {
     Sight::of(view).filter(|sight| sight.prediction.place == Place::ClusterVpc)
@@ -388,5 +420,7 @@ mod tests {
         // Another resolver gives it as well: the facts are old.
         let both = old(3600).with(|scene| scene.observation.dns.push(answer("vpc", &["10.20.1.99"])));
         assert!(case.finding(&both, "dns-stale-answer").is_none());
+        assert!(case.finding(&both, "net-endpoint-addresses-changed").is_some());
+        assert!(case.finding(&private_inside(), "net-endpoint-addresses-changed").is_none());
     }
 }

@@ -46,6 +46,8 @@ impl Random {
 }
 
 type Range = (u32, u8);
+/// Destination or prefix list, target, propagated.
+type RouteEntry = (Result<Range, usize>, To, bool);
 /// Number, egress, allow, far side, ports (none: all protocols).
 type AclEntry = (u32, bool, bool, Range, Option<(u16, u16)>);
 
@@ -91,7 +93,7 @@ struct Table {
     vpc: usize,
     main: bool,
     /// Destination or prefix list, target, propagated.
-    routes: Vec<(Result<Range, usize>, To, bool)>,
+    routes: Vec<RouteEntry>,
 }
 
 #[derive(Clone, Debug)]
@@ -882,7 +884,7 @@ fn reference(group: usize) -> ec2::GroupReference {
     ec2::GroupReference { group_id: Some(format!("sg-{group}")), ..ec2::GroupReference::default() }
 }
 
-fn route((destination, target, propagated): &(Result<Range, usize>, To, bool)) -> ec2::Route {
+fn route((destination, target, propagated): &RouteEntry) -> ec2::Route {
     let mut route = ec2::Route {
         destination_cidr_block: destination.ok().map(cidr),
         destination_prefix_list_id: destination.err().map(|list| format!("pl-{list}")),

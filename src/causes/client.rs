@@ -9,6 +9,7 @@ use kubereach_probes::{
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told,
+    eks::{changes, paths},
     lookups::{
         self, address_reaches, addresses, addresses_words, answered, attempt_words, deciding, failed, from_hosts_file,
         lookup_words, milliseconds_words, others, reaches, shell_word, system,
@@ -16,7 +17,10 @@ use super::{
     recipes::kubeconfig_renew,
     sources,
 };
-use crate::report::{Confidence, Severity};
+use crate::{
+    model::eks::Place,
+    report::{Confidence, Severity},
+};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause {
@@ -41,6 +45,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_TROUBLESHOOTING,
         kubectl: &["no such host", "certificate signed by unknown authority", "unauthorized"],
         decided_by: "the endpoint in `aws eks describe-cluster` or `az aks show`, against the kubeconfig's server",
+        predicate: Some(changes::server_not_this_cluster),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -544,6 +549,14 @@ fn captures_surely(attempt: &Attempt) -> bool {
 }
 
 fn not_on_connected_network(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = paths::not_connected(view) {
+        return Some(told);
+    }
+    let place = view.configuration.and_then(|configured| configured.prediction).map(|prediction| &prediction.place);
+    if matches!(place, Some(Place::ClusterVpc | Place::OtherVpc { .. })) || view.configured == Reachability::Reachable {
+        // The facts know where it is, and what leads from there.
+        return None;
+    }
     let dead = |attempt: &Attempt| matches!(attempt.tcp.outcome, TcpOutcome::Timeout | TcpOutcome::Unreachable);
     let by_default = |attempt: &Attempt| {
         attempt.route.as_ref().is_some_and(|route| route.by_default_route && !route.tunnel && !route.bridge)

@@ -10,7 +10,10 @@ pub(super) mod limits;
 pub(super) mod management;
 pub(super) mod network;
 mod nodes;
-mod words;
+pub mod summary;
+#[cfg(test)]
+mod tests;
+pub(super) mod words;
 
 use std::net::IpAddr;
 

@@ -6,6 +6,7 @@ use kubereach_probes::{AddressClass, Attempt, DnsObservation, DnsOutcome, Reacha
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told,
+    eks::names,
     lookups::{
         self, PUBLIC, SYSTEM, SYSTEM_DNS, address_reaches, addresses_words, answered, authoritative, canary, deciding,
         failed, from_hosts_file, labelled, lookup_words, others, shell_word, system,
@@ -212,7 +213,12 @@ fn wrong_view(view: &CellView<'_>) -> Option<Told> {
             && other.address_class == AddressClass::Private
     })?;
     let public_is_private = labelled(view, PUBLIC).is_some_and(|public| public.address_class == AddressClass::Private);
-    let private_expected = view.intended_via == Some(Via::Private);
+    let predicted = view.configuration.and_then(|configured| configured.prediction?.answer.class);
+    let private_expected = view.intended_via == Some(Via::Private) || predicted == Some(AddressClass::Private);
+    if predicted == Some(AddressClass::Public) && view.intended_via != Some(Via::Private) {
+        // From where it is, the public answer is the right one.
+        return None;
+    }
     let inside_works = inside.addresses.iter().any(|address| address_reaches(view, *address));
     let fits = if denies(lookup) {
         !public_is_private
@@ -237,6 +243,10 @@ fn wrong_view(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn stale_answer(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = names::outdated_private_answer(view) {
+        let lookup = system(view)?;
+        return (!within_window(view, lookup) || lookup.ttl == Some(0)).then_some(told);
+    }
     let difference = disagreement(view)?;
     if let Some(seconds) = difference.lookup.ttl.filter(|_| within_window(view, difference.lookup))
         && seconds > 0

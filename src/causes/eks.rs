@@ -1,4 +1,15 @@
-//! Causes of Amazon EKS and its VPC. All but one need the provider's configuration.
+//! Causes of Amazon EKS and its VPC.
+
+pub(super) mod authorities;
+pub(super) mod changes;
+mod commands;
+mod management;
+pub(super) mod names;
+pub(super) mod paths;
+pub(super) mod public;
+mod sight;
+
+pub(super) use sight::configuration;
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, configuration,
@@ -20,6 +31,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: SILENT,
         decided_by: "the egress address of this path against `publicAccessCidrs`",
+        predicate: Some(public::client_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -51,6 +63,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`endpointPublicAccess` in `aws eks describe-cluster`",
         configuration: Some(configuration::endpoint::public_access_disabled),
+        predicate: Some(public::public_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -63,6 +76,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`endpointPrivateAccess` in `aws eks describe-cluster`",
         configuration: Some(configuration::endpoint::private_access_disabled),
+        predicate: Some(public::private_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -81,6 +95,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ROADMAP_OLD_DNS,
         kubectl: NO_NAME,
         decided_by: "the same name asked of the VPC's resolver and of a public one",
+        predicate: Some(public::public_dns_not_switched),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -93,6 +108,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "status and health in `aws eks describe-cluster`",
         configuration: Some(configuration::endpoint::not_healthy),
+        predicate: Some(public::cluster_not_healthy),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -171,6 +187,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["server misbehaving", "i/o timeout"],
         decided_by: "`aws ec2 describe-vpc-attribute --attribute enableDnsSupport`",
         configuration: Some(configuration::network::dns_support_disabled),
+        predicate: Some(names::support_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -183,6 +200,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-vpc-attribute --attribute enableDnsHostnames`",
         configuration: Some(configuration::network::dns_hostnames_disabled),
+        predicate: Some(names::hostnames_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -195,6 +213,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: NO_NAME,
         decided_by: "the same name asked of 169.254.169.253 from the same host",
         configuration: Some(configuration::network::dhcp_lacks_amazon_dns),
+        predicate: Some(names::dhcp_options),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -206,6 +225,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: SILENT,
         decided_by: "the answer of 169.254.169.253",
+        predicate: Some(names::zone_not_in_effect),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -217,6 +237,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_DNS_FROM_NETWORKS,
         kubectl: SILENT,
         decided_by: "whether the source lies in the cluster's own VPC",
+        predicate: Some(names::connected_network),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -229,6 +250,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: NO_NAME,
         decided_by: "`aws route53resolver list-resolver-rule-associations` and `aws route53 list-hosted-zones-by-vpc`",
         configuration: Some(configuration::network::resolver_shadows),
+        predicate: Some(names::resolver_shadows),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -240,6 +262,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_SECURITY_GROUPS,
         kubectl: SILENT,
         decided_by: "the ingress rules of all groups of the cluster's interfaces",
+        predicate: Some(paths::control_plane_groups),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -251,6 +274,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EC2_API,
         kubectl: SILENT,
         decided_by: "`aws ec2 get-managed-prefix-list-entries`",
+        predicate: Some(paths::prefix_list),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -262,6 +286,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: SILENT,
         decided_by: "the egress rules of the client's groups",
+        predicate: Some(paths::client_groups),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -273,6 +298,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: SILENT,
         decided_by: "the entries of both subnets' network ACLs, in order",
+        predicate: Some(paths::network_acl_request),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -284,6 +310,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_NACL,
         kubectl: SILENT,
         decided_by: "the entries for the ephemeral ports, in both subnets",
+        predicate: Some(paths::network_acl_return),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -299,6 +326,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EC2_API,
         kubectl: SILENT,
         decided_by: "the route table of the client's subnet",
+        predicate: Some(paths::no_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -314,6 +342,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_HYBRID,
         kubectl: SILENT,
         decided_by: "the route table of every cluster subnet",
+        predicate: Some(paths::no_return_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -326,6 +355,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-vpc-peering-connections`",
         configuration: Some(configuration::network::peering_unusable),
+        predicate: Some(paths::peering),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -338,6 +368,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "`aws ec2 describe-transit-gateway-vpc-attachments`",
         configuration: Some(configuration::network::attachment_unusable),
+        predicate: Some(paths::attachment),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -349,6 +380,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_HYBRID,
         kubectl: SILENT,
         decided_by: "`aws ec2 search-transit-gateway-routes` for both directions",
+        predicate: Some(paths::transit_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -364,6 +396,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EC2_API,
         kubectl: SILENT,
         decided_by: "a control target on the internet, then the subnet's default route",
+        predicate: Some(paths::no_internet),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -376,6 +409,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: SILENT,
         decided_by: "the client's range against all CIDRs of the VPC",
         configuration: Some(configuration::network::overlaps),
+        predicate: Some(paths::overlap),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -423,6 +457,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["could not connect to the endpoint url"],
         decided_by: "`aws ec2 describe-vpc-endpoints`",
         configuration: Some(configuration::management::unavailable),
+        predicate: Some(management::unavailable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -434,6 +469,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         decided_by: "PrivateDnsEnabled of the endpoint, and both DNS attributes of the VPC",
         configuration: Some(configuration::management::private_dns_off),
+        predicate: Some(management::private_dns_off),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -444,6 +480,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: security_group_add!("<endpoint sg>", "<client cidr>"),
         docs: sources::EKS_INTERFACE_ENDPOINTS,
         decided_by: "the ingress rules of the interface endpoint's groups",
+        predicate: Some(paths::endpoint_groups),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -533,6 +570,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ACTIVATE_CA,
         kubectl: &["certificate signed by unknown authority"],
         decided_by: "the chain verified with every authority that EKS lists",
+        predicate: Some(authorities::rotation_not_trusted),
         ..BY_CONFIGURATION
     },
     Cause {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use kubereach_probes::{Attempt, Endpoint, Observation, TcpOutcome};
 
-use super::{CellView, Told};
+use super::{CellView, Told, configuration::words, eks};
 use crate::report::{Confidence, Intended, Provider, Via};
 
 /// Whether the probes of this cell say anything about the cluster: the vantage was usable and online.
@@ -224,6 +224,9 @@ pub(super) fn kubeconfig_cluster(view: &CellView<'_>) -> String {
 /// The AWS region and the EKS cluster name as shell words, taken from the endpoint's name and from a cluster name that
 /// is an ARN; `<region>` and `<cluster>` where they are not known.
 pub(super) fn eks_region_and_name(view: &CellView<'_>) -> (String, String) {
+    if let Some(configured) = &view.configuration {
+        return words::region_and_name(&eks::configuration(view, configured));
+    }
     let named = view.client.and_then(|client| client.cluster.as_deref()).unwrap_or(view.cluster);
     let arn: Vec<&str> = if named.starts_with("arn:") { named.splitn(6, ':').collect() } else { Vec::new() };
     let region = view.host.split('.').find(|label| is_region(label)).or_else(|| arn.get(3).copied());

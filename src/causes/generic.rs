@@ -7,6 +7,7 @@ use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOu
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, by_code, configuration,
     dns::{answer_still_running_out, is_private_name},
+    eks::{changes, paths, public},
     lookups::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
         lookup_words, moment_words, system,
@@ -39,6 +40,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["i/o timeout", "tls handshake timeout"],
         decided_by: "`aws eks describe-update`",
         configuration: Some(configuration::endpoint::update_in_progress),
+        predicate: Some(changes::update_in_progress),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -63,6 +65,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_NETWORK,
         kubectl: &["i/o timeout"],
         decided_by: "the same probe from an older range of the VPC",
+        predicate: Some(changes::new_vpc_range),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -110,7 +113,7 @@ pub(super) const CAUSES: &[Cause] = &[
         needs: &[Need::Facts],
         signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
         setting: "the facts folder; the permission that is named",
-        fix: "# This version reads no provider configuration.\n# Give the cluster `endpoint` and `ca`, and probe from a vantage that can be used.",
+        fix: "kubereach facts pull eks --name <cluster> --region <region>   # with the permission that the evidence names",
         docs: HOME,
         kubectl: &[],
         decided_by: "the file or permission that the evidence names",
@@ -128,6 +131,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: &[],
         decided_by: "the source address as the far side of this very path sees it",
+        predicate: Some(public::egress_not_known),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -140,6 +144,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: &[],
         decided_by: "a probe from that vantage",
+        predicate: Some(paths::not_evaluable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -344,7 +349,20 @@ fn prober_offline(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn facts_missing(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = changes::not_in_the_facts(view) {
+        return Some(told);
+    }
+    if let (Some(missing), None) = (view.configuration_missing, view.circumstances.facts_missing) {
+        let told = Told::new(Confidence::Certain, format!("The provider's configuration was not read: {missing}."))
+            .and("What was seen is not compared with it.");
+        // The probes alone may decide; that one truth is not known is then a warning.
+        return Some(if view.verdict == Verdict::Inconclusive { told } else { told.severity(Severity::Warning) });
+    }
     let what = view.circumstances.facts_missing?;
+    let explained = || paths::not_evaluable(view).or_else(|| public::egress_not_known(view)).is_some();
+    if view.configuration.is_some() && !view.host.is_empty() && explained() {
+        return None;
+    }
     Some(Told::new(Confidence::Certain, what))
 }
 
@@ -375,6 +393,9 @@ fn run_interrupted(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
+    if view.observed == Reachability::Unknown && deciding(view).next().is_none() {
+        return predicted_partial_failure(view);
+    }
     if !lookups::is_partial(view) || view.intended == Intended::Unreachable {
         return None;
     }
@@ -388,11 +409,45 @@ fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
     if bad > ATTEMPTS_SHOWN {
         told = told.and(format!("{} more failed.", bad - ATTEMPTS_SHOWN));
     }
+    for address in addresses(failed(view)).into_iter().take(ATTEMPTS_SHOWN) {
+        told = match paths::whose(view, address) {
+            Some(words) => told.and(format!("{words}.")),
+            None => told,
+        };
+    }
     if view.intended == Intended::Unspecified {
         told = told.severity(Severity::Warning);
     }
     let bad = addresses(failed(view));
     Some(told.setting(format!("the subnet or target of {}", addresses_words(&bad))).fix(meanwhile(view, &bad)))
+}
+
+/// The same, of a cell that is only predicted: no outage yet, for clients that pick a good address.
+fn predicted_partial_failure(view: &CellView<'_>) -> Option<Told> {
+    let (closed, of) = paths::closed_in_part(view)?;
+    if view.intended == Intended::Unreachable {
+        return None;
+    }
+    let bad: Vec<IpAddr> = closed.iter().map(|path| path.address).collect();
+    let mut told = Told::new(
+        Confidence::Likely,
+        format!("The configuration lets {} of {of} addresses be reached and {} not.", of - bad.len(), bad.len()),
+    )
+    .severity(Severity::Warning);
+    for address in bad.iter().take(ATTEMPTS_SHOWN) {
+        told = match paths::whose(view, *address) {
+            Some(words) => told.and(format!("{words}.")),
+            None => told,
+        };
+    }
+    Some(
+        told.and("The findings beside this one name what closes them.")
+            .setting(format!("the subnet or target of {}", addresses_words(&bad)))
+            .fix(format!(
+                "# What closes {} is named, with its command, by the findings beside this one.",
+                addresses_words(&bad)
+            )),
+    )
 }
 
 /// What helps while some addresses fail: kubectl by one that answers, and what the failing ones belong to.
@@ -417,8 +472,23 @@ fn meanwhile(view: &CellView<'_>, bad: &[IpAddr]) -> String {
 }
 
 fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
-    if view.intended != Intended::Unreachable || view.observed != Reachability::Reachable {
+    if view.intended != Intended::Unreachable {
         return None;
+    }
+    let lets_in = public::what_lets_in(view);
+    if view.observed != Reachability::Reachable {
+        // Nothing answered, and yet the door is open.
+        let open = (view.configured == Reachability::Reachable).then(|| view.configuration_says()).flatten()?;
+        let told = Told::new(Confidence::Likely, format!("The configuration lets it in: {open}."));
+        let told = if view.observed == Reachability::Unreachable {
+            told.and("Nothing let it in when it was probed, so something that the configuration does not show is in the way today.")
+        } else {
+            told.and("Nothing was probed.")
+        };
+        return Some(match lets_in {
+            Some(lets_in) => told.and(format!("{}.", lets_in.rule)).setting(lets_in.setting).fix(lets_in.fix),
+            None => told,
+        });
     }
     let answering = || deciding(view).filter(|attempt| attempt.observed == Reachability::Reachable);
     let class = view.via.map_or("an unknown", |via| via.label());
@@ -432,7 +502,15 @@ fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
     if let Some(status) = answering().find_map(|attempt| attempt.http.status) {
         told = told.and(format!("It answered with HTTP status {status} over a verified connection."));
     }
-    Some(told.and("Not known: which rule or entry lets it in. The provider's configuration would name it."))
+    if view.configured == Reachability::Unreachable
+        && let Some(says) = view.configuration_says()
+    {
+        return Some(told.and(format!("The configuration does not explain it; it says {says}.")).and(facts_age(view)));
+    }
+    Some(match lets_in {
+        Some(lets_in) => told.and(format!("{}.", lets_in.rule)).setting(lets_in.setting).fix(lets_in.fix),
+        None => told.and("Not known: which rule or entry lets it in. The provider's configuration would name it."),
+    })
 }
 
 fn path_not_as_intended(view: &CellView<'_>) -> Option<Told> {
@@ -469,8 +547,25 @@ fn unreachable_for_another_reason(view: &CellView<'_>) -> Option<Told> {
     Some(
         Told::new(Confidence::Likely, format!("{} should not be reachable from {} ({}), and is not.", view.cluster, view.vantage, view.origin))
             .and(broken)
-            .and("That is no access control: once it is repaired, the door may stand open. Not known without the provider's configuration: whether it would."),
+            .and(match (view.configured, view.configuration_says()) {
+                (Reachability::Reachable, Some(says)) => {
+                    format!("That is no access control: once it is repaired, the door stands open. The configuration says {says}.")
+                }
+                (Reachability::Unreachable, Some(says)) => {
+                    format!("That is no access control; once it is repaired, the configuration still keeps the door shut: {says}.")
+                }
+                _ => "That is no access control: once it is repaired, the door may stand open. Not known without the provider's configuration: whether it would.".to_owned(),
+            }),
     )
+}
+
+/// Since when the configuration may have changed, as a sentence.
+fn facts_age(view: &CellView<'_>) -> String {
+    let pulled = view.configuration.and_then(|configured| configured.facts.manifest.as_ref()?.created_at);
+    match pulled {
+        Some(at) => format!("The configuration was read at {}; it may have changed since.", moment_words(at)),
+        None => "When the configuration was read is not known; it may have changed since.".to_owned(),
+    }
 }
 
 /// What stops a probe that no access control stops, in a sentence.
@@ -528,6 +623,16 @@ fn unexplained(view: &CellView<'_>) -> Option<Told> {
         Confidence::Possible,
         format!("Observed: {}; verdict: {}.", view.observed.label(), view.verdict.label()),
     );
+    if view.is_contradicted()
+        && let Some(says) = view.configuration_says()
+    {
+        told = told
+            .and(format!("The configuration says {says}."))
+            .and("The two contradict each other, and no cause that is known explains it.")
+            .and(facts_age(view));
+    } else if let Some(says) = view.configuration_says() {
+        told = told.and(format!("The configuration says {says}."));
+    }
     for lookup in view.observation.dns.iter().take(ATTEMPTS_SHOWN) {
         told = told.and(format!("{}.", lookup_words(lookup)));
     }

@@ -21,6 +21,8 @@ pub mod symptoms;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod testing_facts;
+#[cfg(test)]
 mod testing_net;
 mod tls;
 
@@ -136,6 +138,33 @@ pub struct CellView<'a> {
     pub circumstances: Circumstances<'a>,
     /// The clock.
     pub now: Timestamp,
+}
+
+impl CellView<'_> {
+    /// The class of address that the configuration leads to.
+    fn predicted_via(&self) -> Option<Via> {
+        let configured = self.configuration?;
+        configured
+            .prediction
+            .and_then(|prediction| prediction.via)
+            .or_else(|| configured.management.and_then(|prediction| prediction.via))
+    }
+
+    /// What the configuration says, as a clause: `unreachable: 198.51.100.7 is in no entry of publicAccessCidrs`.
+    fn configuration_says(&self) -> Option<String> {
+        let configured = self.configuration?;
+        let summary = configured
+            .prediction
+            .map(Prediction::summary)
+            .or_else(|| configured.management.map(ManagementPrediction::summary))?;
+        Some(summary.strip_prefix("predicted ").map_or(summary.clone(), str::to_owned))
+    }
+
+    /// Whether configuration and probe contradict each other.
+    fn is_contradicted(&self) -> bool {
+        let known = |truth| truth != Reachability::Unknown;
+        known(self.configured) && known(self.observed) && self.configured != self.observed
+    }
 }
 
 /// The configuration as one cell sees it.
@@ -303,7 +332,7 @@ pub fn is_drift(code: &str) -> bool {
 pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
     let mut signed: Vec<Signed> = all()
         .enumerate()
-        .filter(|(_, cause)| cause.code != UNEXPLAINED)
+        .filter(|(_, cause)| cause.code != UNEXPLAINED && concerns(cause.code, view.target))
         .filter_map(|(place, cause)| {
             let told = cause.predicate?(view)?;
             let own = told.severity.unwrap_or(cause.severity);
@@ -311,7 +340,7 @@ pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
             Some(Signed { place, cause, told, own, severity })
         })
         .collect();
-    silence(&mut signed);
+    silence(view, &mut signed);
     if view.verdict != Verdict::Match
         && !signed.iter().any(|signed| signed.severity == Severity::Error)
         && let Some((place, cause)) = all().enumerate().find(|(_, cause)| cause.code == UNEXPLAINED)
@@ -343,10 +372,12 @@ impl Signed {
     /// Smaller is more probable. What is only good to know never stands before what explains; a change that may still
     /// be on its way outranks what it may excuse; then the surer, the worse, the one that rests on fewer unknowns, and
     /// the one nearer to the client.
-    fn rank(&self, window_open: bool) -> (bool, bool, Confidence, Severity, bool, usize) {
+    fn rank(&self, window_open: bool) -> (bool, bool, Confidence, Severity, bool, bool, usize) {
         let excuses = window_open && self.cause.code.starts_with("propagation-");
-        let unknowns = self.cause.needs.contains(&Need::Facts);
-        (self.severity == Severity::Info, !excuses, self.confidence(), self.severity, unknowns, self.place)
+        let unknowns = self.cause.needs.contains(&Need::Facts) && self.confidence() != Confidence::Certain;
+        // It says that there is something to explain; what explains it stands before it.
+        let symptom = self.cause.code == OTHER_PATH;
+        (self.severity == Severity::Info, !excuses, self.confidence(), self.severity, symptom, unknowns, self.place)
     }
 
     fn finding(self, view: &CellView<'_>) -> Finding {
@@ -398,6 +429,15 @@ impl Told {
     }
 }
 
+/// Whether a cause may speak of this target: what is wrong with the management API never explains a cluster's own API
+/// server, nor the reverse.
+fn concerns(code: &str, target: CellTarget) -> bool {
+    match target {
+        CellTarget::Kubernetes => !OF_THE_MANAGEMENT_API.contains(&code),
+        CellTarget::EksApi => !OF_THE_CLUSTER.contains(&code),
+    }
+}
+
 /// What a finding of this severity is in this cell: an error only where something is wrong that it may explain.
 ///
 /// `None` drops it: a cell that is as it should be has nothing to explain, and a cell of which nothing is known is
@@ -407,31 +447,41 @@ fn severity_here(view: &CellView<'_>, code: &str, own: Severity) -> Option<Sever
         return Some(own);
     }
     let undecided = code.starts_with("inconclusive-") || code.starts_with("propagation-");
+    // Where nothing was seen, the configuration stands for it.
+    let (shown, via) = match view.observed {
+        Reachability::Unknown => (view.configured, view.predicted_via()),
+        observed => (observed, view.via),
+    };
     if view.verdict == Verdict::Match {
         // Met although unreachable (or nothing was intended): what blocks it is good to know.
-        return (view.observed == Reachability::Unreachable && !undecided).then_some(Severity::Info);
+        return (shown == Reachability::Unreachable && !undecided).then_some(Severity::Info);
     }
     if undecided {
         return Some(Severity::Error);
     }
-    match (view.intended, view.observed) {
+    match (view.intended, shown) {
         (_, Reachability::Unknown) => None,
-        (Intended::Unreachable, Reachability::Reachable) => (code == REACHABLE).then_some(Severity::Error),
+        (Intended::Unreachable, _) if code == REACHABLE => Some(Severity::Error),
+        (Intended::Unreachable, Reachability::Reachable) => None,
         (Intended::Unreachable, Reachability::Unreachable) => Some(Severity::Info),
         (_, Reachability::Unreachable) => Some(Severity::Error),
         (_, Reachability::Reachable) => {
-            let by_other_path = view.intended_via.is_some() && view.intended_via != view.via;
-            let explains_path = code == OTHER_PATH || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
+            let by_other_path = view.intended_via.is_some() && view.intended_via != via;
+            let explains_path =
+                EXPLAINS_PATH.contains(&code) || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
             let alternates = view.circumstances.unstable && code == INTERMITTENT;
             (lookups::is_partial(view) || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
         }
     }
 }
 
-/// Drops what a more specific cause contains. A guess silences nothing.
-fn silence(signed: &mut Vec<Signed>) {
+/// Drops what a more specific cause contains. A guess silences nothing; nor does a rule that closes one address of
+/// several, where the configuration lets the others in and they fail as well.
+fn silence(view: &CellView<'_>, signed: &mut Vec<Signed>) {
+    let contradicted = view.configured == Reachability::Reachable && view.observed == Reachability::Unreachable;
     let silenced: Vec<&str> = SILENCES
         .iter()
+        .chain(CLOSED.iter().filter(|_| !contradicted))
         .filter(|(specific, _)| {
             signed.iter().any(|signed| signed.cause.code == *specific && signed.confidence() != Confidence::Possible)
         })
@@ -498,6 +548,13 @@ fn sentence(clause: &str, view: &CellView<'_>) -> String {
 /// Fills in the placeholders whose values every cell knows.
 fn filled_in(text: &str, view: &CellView<'_>) -> String {
     let text = text.replace("<port>", &view.port.to_string());
+    let text = match &view.configuration {
+        Some(configured) => {
+            let configuration = eks::configuration(view, configured);
+            configuration::words::filled_in(&configuration, &text)
+        }
+        None => text,
+    };
     if view.host.is_empty() { text } else { text.replace("<host>", &lookups::shell_word(view.host)) }
 }
 
@@ -517,6 +574,9 @@ const BY_CONFIGURATION: Cause = Cause {
     configuration: None,
 };
 
+/// The label under which the probe asks the authority that `describe-cluster` gives.
+pub const PRESENT_AUTHORITY: &str = "certificateAuthority.data";
+
 const UNEXPLAINED: &str = "unexplained";
 /// Who intends, where doctor does: see `cli::doctor`.
 const DOCTOR: &str = "doctor";
@@ -531,6 +591,75 @@ const STANDS_ALWAYS: &[&str] = &[
     "client-exec-plugin-unavailable",
     "http-identity-not-permitted",
     "net-scenario-contradicts-itself",
+];
+
+/// What is only about the management API of EKS.
+const OF_THE_MANAGEMENT_API: &[&str] = &[
+    "eks-management-endpoint-unavailable",
+    "eks-management-endpoint-private-dns-off",
+    "eks-management-endpoint-sg-blocks-client",
+    "eks-management-endpoint-policy-denies",
+    "eks-management-endpoint-hides-sibling-names",
+];
+
+/// What is only about a cluster's own API server.
+const OF_THE_CLUSTER: &[&str] = &[
+    "client-kubeconfig-unusable",
+    "client-kubeconfig-server-not-this-cluster",
+    "client-kubeconfig-skips-tls-verification",
+    "client-exec-plugin-unavailable",
+    "client-certificate-expired",
+    "eks-client-not-in-public-access-cidrs",
+    "eks-public-access-disabled",
+    "eks-private-access-disabled",
+    "eks-public-dns-not-switched-to-private",
+    "eks-cluster-not-healthy",
+    "eks-private-zone-not-in-effect",
+    "eks-connected-network-gets-public-answer",
+    "eks-control-plane-sg-blocks-client",
+    "eks-management-endpoint-is-not-kubernetes",
+    "eks-ca-rotation-not-trusted",
+    "tls-cluster-ca-stale",
+    "http-not-a-kubernetes-api",
+    "http-reachable-without-identity",
+    "http-identity-not-permitted",
+    "http-api-tunnel-down",
+    "propagation-eks-update-in-progress",
+    "propagation-eks-vpc-cidr",
+];
+
+/// What explains that a cluster is reached, but by the other path than intended.
+const EXPLAINS_PATH: &[&str] = &[
+    OTHER_PATH,
+    "eks-public-access-disabled",
+    "eks-private-access-disabled",
+    "eks-private-zone-not-in-effect",
+    "eks-connected-network-gets-public-answer",
+    "vpc-dns-support-disabled",
+    "vpc-dns-hostnames-disabled",
+    "vpc-dhcp-options-lack-amazon-dns",
+    "vpc-resolver-config-shadows-endpoint",
+];
+
+/// What the configuration closes, and the general words for it.
+const CLOSED: &[(&str, &[&str])] = &[
+    ("eks-client-not-in-public-access-cidrs", &["net-filtered-silently", "inconclusive-egress-address-unknown"]),
+    ("eks-public-access-disabled", PATH),
+    ("vpc-no-internet-egress", PATH),
+    ("eks-control-plane-sg-blocks-client", PATH),
+    ("eks-management-endpoint-sg-blocks-client", PATH),
+    ("eks-management-endpoint-unavailable", PATH),
+    ("vpc-prefix-list-lacks-client", PATH),
+    ("vpc-client-sg-blocks-egress", PATH),
+    ("vpc-nacl-denies-request", PATH),
+    ("vpc-nacl-denies-return", PATH),
+    ("vpc-no-route-to-cluster", PATH),
+    ("vpc-no-return-route", PATH),
+    ("vpc-peering-does-not-carry-traffic", PATH),
+    ("vpc-tgw-attachment-not-usable", PATH),
+    ("vpc-tgw-route-missing", PATH),
+    ("vpc-cidr-overlaps-client-network", PATH),
+    ("client-not-on-connected-network", &["net-filtered-silently", "net-no-route-to-address"]),
 ];
 
 /// The specific cause, and the general ones that only repeat part of its evidence.
@@ -553,6 +682,15 @@ const SILENCES: &[(&str, &[&str])] = &[
     ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),
     ("propagation-aks-authorized-ip-ranges", &["propagation-window-open"]),
     ("dns-stale-answer", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    ("eks-public-dns-not-switched-to-private", NAME),
+    ("vpc-dns-support-disabled", NAME),
+    ("vpc-dns-hostnames-disabled", NAME),
+    ("vpc-dhcp-options-lack-amazon-dns", NAME),
+    ("vpc-resolver-config-shadows-endpoint", NAME),
+    ("eks-private-zone-not-in-effect", NAME),
+    ("eks-ca-rotation-not-trusted", &["tls-cluster-ca-stale"]),
+    ("propagation-eks-update-in-progress", &["propagation-window-open"]),
+    ("client-kubeconfig-server-not-this-cluster", &["dns-name-does-not-exist", "tls-cluster-ca-stale"]),
     (
         "eks-management-endpoint-is-not-kubernetes",
         &[
@@ -630,7 +768,10 @@ mod tests {
         let told: BTreeSet<&str> = told_codes().collect();
         let silent: Vec<&str> = TOLD.split_whitespace().filter(|code| !told.contains(code)).collect();
         assert!(silent.is_empty(), "without a predicate: {silent:?}");
-        for (specific, general) in SILENCES {
+        for code in OF_THE_CLUSTER.iter().chain(OF_THE_MANAGEMENT_API).chain(EXPLAINS_PATH) {
+            assert!(codes.contains(code), "{code} is not in the list");
+        }
+        for (specific, general) in SILENCES.iter().chain(CLOSED) {
             for code in general.iter().chain([specific]) {
                 assert!(codes.contains(code), "{code} of the table of silences is not in the list");
             }

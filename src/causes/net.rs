@@ -11,6 +11,7 @@ use kubereach_probes::{
 
 use super::{
     Cause, CellView, Need, Told, configuration,
+    eks::names,
     evidence::{
         Seen, clean, controls_answer, controls_sentence, dialled, direct, duration, eks_region_and_name, from_where,
         host_prefix, kubeconfig_cluster, none_connected, place, seen, shell, silence_counts, told,
@@ -331,6 +332,9 @@ fn filtered_silently(view: &CellView<'_>) -> Option<Told> {
     };
     let class = class_of(&silent);
     let (candidates, decided_by) = candidates(view.provider, class);
+    let lets_in = (view.configured == Reachability::Reachable).then(|| view.configuration_says()).flatten();
+    // Then what drops the packets stands in no list that was read.
+    let confidence = if lets_in.is_some() { Confidence::Possible } else { confidence };
     let mut told = told(
         view,
         confidence,
@@ -344,6 +348,16 @@ fn filtered_silently(view: &CellView<'_>) -> Option<Told> {
     )
     .and(controls_sentence(view.observation));
     told.evidence.extend(silent.attempts.iter().find_map(|attempt| Some(trace_sentence(attempt.trace.as_ref()?))));
+    if let Some(lets_in) = lets_in {
+        told = told
+            .and(format!("yet the configuration lets it in: {lets_in}"))
+            .and(
+                "seen is silence, not its cause; what remains: a firewall on this side or in between, the host's own, \
+                 an address translated otherwise than the configuration shows, a change since the facts were read",
+            )
+            .and("what decides: the same address from a host beside this one, and the facts pulled again");
+        return Some(told.fix(look_up_configuration(view, silent.first())));
+    }
     told = told.and(format!("seen is silence, not its cause; what drops packets like this: {candidates}"));
     told = told.and(format!("what decides: {decided_by}"));
     Some(told.fix(look_up_configuration(view, silent.first())))
@@ -446,6 +460,9 @@ fn no_route_to_address(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn endpoint_addresses_changed(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = names::replaced_addresses(view) {
+        return Some(told);
+    }
     let attempts = direct(view);
     if !silence_counts(view) || view.known_addresses.is_empty() {
         return None;
@@ -575,7 +592,7 @@ fn mtu_black_hole(view: &CellView<'_>) -> Option<Told> {
 }
 
 /// A timeout that nothing on the way explains.
-fn is_swallowed(attempt: &Attempt) -> bool {
+pub(super) fn is_swallowed(attempt: &Attempt) -> bool {
     attempt.tcp.outcome == TcpOutcome::Timeout
         && attempt.tcp.icmp.is_none()
         && complaining_hop(attempt).is_none()

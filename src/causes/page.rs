@@ -32,7 +32,12 @@ fn families() -> [(&'static str, &'static [Cause]); 8] {
 
 fn entry(page: &mut String, cause: &Cause) {
     let needs: Vec<&str> = cause.needs.iter().map(|need| need_words(*need)).collect();
-    let told = if cause.predicate.is_some() { "told by doctor and verify" } else { "known to `explain` only" };
+    let told = match (cause.predicate.is_some(), cause.configuration.is_some()) {
+        (true, true) => "told by doctor, verify and facts lint",
+        (true, false) => "told by doctor and verify",
+        (false, true) => "told by facts lint",
+        (false, false) => "known to `explain` only",
+    };
     let _ = write!(
         page,
         "\n### `{}`\n\n**{}** · {} · needs {} · {told}\n\n{}\n\n- Setting: {}\n- Decided by: {}\n- Documented: <{}>\n",

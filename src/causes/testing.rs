@@ -19,6 +19,7 @@ use crate::{
 pub(super) struct Scene {
     pub(super) host: &'static str,
     pub(super) vantage_kind: &'static str,
+    pub(super) target: CellTarget,
     pub(super) provider: Provider,
     pub(super) intended: Intended,
     pub(super) intended_via: Option<Via>,
@@ -38,6 +39,7 @@ impl Scene {
         Self {
             host: "api.prod.example.com",
             vantage_kind: "local",
+            target: CellTarget::Kubernetes,
             provider: Provider::Generic,
             intended: Intended::Reachable,
             intended_via: None,
@@ -82,7 +84,7 @@ impl Scene {
             cluster: "prod",
             vantage: "laptop",
             vantage_kind: self.vantage_kind,
-            target: CellTarget::Kubernetes,
+            target: self.target,
             host: self.host,
             port: 443,
             provider: self.provider,

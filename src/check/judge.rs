@@ -180,7 +180,9 @@ impl Frame<'_> {
         let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
         let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
         let configured = predicted.as_ref().map_or(Reachability::Unknown, Predicted::configured);
-        let nothing_known = decided == Verdict::Inconclusive && configured == Reachability::Unknown;
+        let nothing_known = decided == Verdict::Inconclusive
+            && configured == Reachability::Unknown
+            && predicted.as_ref().is_none_or(|known| !known.missing().is_empty());
         let facts_missing = match () {
             () if probes && endpoint.is_none() => Some(self.missing(
                 evaluated,

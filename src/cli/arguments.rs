@@ -49,7 +49,7 @@ pub enum Command {
     /// Probe every cluster of a scenario from every vantage, compare with what is intended, wait out propagation
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(VerifyArguments),
-    /// Capture the provider's configuration as a folder of plain JSON, to be read offline
+    /// Capture the provider's configuration as a folder of plain JSON, and read it offline
     #[command(after_long_help = FACTS_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
     Facts(FactsArguments),
     /// What does the configuration say? Evaluates every cell of a scenario and sends no packet to any cluster
@@ -189,6 +189,40 @@ pub enum FactsCommand {
     /// Read the configuration from the provider and write it as a folder of its own JSON
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pull(PullArguments),
+    /// Show a folder of facts on one page: the cluster, who is let in, its network, what is missing
+    #[command(after_long_help = SHOW_EXAMPLES)]
+    Show(ShowArguments),
+    /// What is wrong with the configuration by itself, or differs from a scenario's intent; sends no packet
+    #[command(after_long_help = LINT_EXAMPLES)]
+    Lint(LintArguments),
+}
+
+/// Arguments of `facts show`.
+#[derive(Clone, Debug, Args)]
+pub struct ShowArguments {
+    /// Folder with the facts
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: ExplainFormat,
+    /// When to use colour; auto honours `NO_COLOR`
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// Arguments of `facts lint`.
+#[derive(Clone, Debug, Args)]
+pub struct LintArguments {
+    /// Folder with the facts
+    #[arg(long, value_name = "DIR")]
+    pub facts: PathBuf,
+    /// Scenario file whose cluster says what is intended: the one of that name, endpoint or facts folder, or the only one
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// Where reports go and how they look.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// Arguments of `facts pull`.
@@ -421,6 +455,7 @@ where
         Command::Verify(verify) => ("verify", &verify.common.output),
         Command::Predict(predict) => ("predict", &predict.output),
         Command::Demo(demo) => ("demo", &demo.output),
+        Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
         Command::Trace(_)
         | Command::Facts(_)
         | Command::Explain(_)
@@ -672,8 +707,22 @@ Examples:
   kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
 
 const FACTS_EXAMPLES: &str = "\
-Example:
-  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod";
+Examples:
+  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod
+  kubereach facts show --facts facts/prod
+  kubereach facts lint --facts facts/prod scenario.yaml";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  kubereach facts show --facts facts/prod
+  kubereach facts show --facts facts/prod -o json";
+
+const LINT_EXAMPLES: &str = "\
+Examples:
+  kubereach facts lint --facts facts/prod
+  kubereach facts lint --facts facts/prod scenario.yaml -o sarif=lint.sarif
+
+Exit status: 0 no error, 1 errors, 2 wrong input, 3 the facts do not describe a cluster";
 
 const PULL_EKS_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,8 @@
 //! `kubereach facts`: the provider's configuration as a folder of plain JSON.
 
+mod lint;
 mod pull;
+mod show;
 
 use std::process::ExitCode;
 
@@ -12,5 +14,7 @@ pub(super) fn main(arguments: &FactsArguments) -> Result<ExitCode, InputErrors> 
         FactsCommand::Pull(pull) => match &pull.provider {
             PullProvider::Eks(eks) => pull::eks(eks),
         },
+        FactsCommand::Show(show) => show::main(show),
+        FactsCommand::Lint(lint) => lint::main(lint),
     }
 }

@@ -16,11 +16,18 @@ pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut command = Arguments::command().disable_help_subcommand(true);
     command.build();
     let mut pages = vec![page(command.clone())?];
-    for subcommand in command.get_subcommands() {
-        let name = format!("kubereach-{}", subcommand.get_name());
-        pages.push(page(subcommand.clone().display_name(name))?);
-    }
+    below(&command, "kubereach", &mut pages)?;
     Ok(pages)
+}
+
+/// A page for each subcommand, then for each of its own: `kubereach-facts.1`, `kubereach-facts-pull.1`.
+fn below(command: &clap::Command, parent: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    for subcommand in command.get_subcommands() {
+        let name = format!("{parent}-{}", subcommand.get_name());
+        pages.push(page(subcommand.clone().display_name(name.clone()))?);
+        below(subcommand, &name, pages)?;
+    }
+    Ok(())
 }
 
 /// Writes the pages into the folder, which is made when it does not exist; gives back the files written.
@@ -58,7 +65,8 @@ mod tests {
         let written = write(&directory).unwrap();
         let names: Vec<&str> = written.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names[..3], ["kubereach.1", "kubereach-doctor.1", "kubereach-verify.1"]);
-        assert_eq!(names.len(), 8);
+        assert!(names.contains(&"kubereach-facts-pull-eks.1"), "{names:?}");
+        assert_eq!(names.len(), 15, "{names:?}");
         let doctor = fs::read_to_string(&written[1]).unwrap();
         assert!(doctor.contains("connect\\-timeout") && doctor.contains(".TH"), "{doctor}");
     }

@@ -6,6 +6,7 @@
 
 mod api;
 mod authority;
+mod aws;
 mod dns;
 mod proxy;
 mod relay;
@@ -15,6 +16,7 @@ use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, sync::Arc,
 
 pub use api::{Anonymous, ApiServer, Body, Conduct, Route};
 pub use authority::{AuthoritySpec, CertificateSpec, Identity, LabCa};
+pub use aws::{AwsApi, AwsFault};
 pub use dns::{DnsAnswer, DnsReply, DnsServer, DnsView};
 pub use proxy::{HttpProxy, Socks5};
 pub use relay::{Relay, SniAction};
@@ -38,6 +40,7 @@ pub async fn serve(authorities: &BTreeMap<String, Arc<LabCa>>, servers: &[Server
             ServerSpec::Socks5(server) => server.start(&mut running).await?,
             ServerSpec::Relay(server) => server.start(authorities, &mut running).await?,
             ServerSpec::Script(server) => server.start(&mut running).await?,
+            ServerSpec::Aws(server) => server.start(&mut running).await?,
         }
     }
     Ok(running)
@@ -59,6 +62,8 @@ pub enum ServerSpec {
     Relay(Relay),
     /// A TCP peer that follows a script.
     Script(Script),
+    /// An AWS-compatible API that answers from a facts folder.
+    Aws(AwsApi),
 }
 
 /// Servers that run until this value is dropped.

@@ -175,8 +175,15 @@ struct Collector<'a, Progress> {
 
 impl<Progress: Fn(String)> Collector<'_, Progress> {
     async fn run(mut self, wanted: fn(Action) -> bool) -> Result<Pulled, PullError> {
-        for action in Action::ALL.iter().filter(|action| !action.waits() && wanted(**action)) {
-            self.start(Call::about(*action, None));
+        let begin = Action::ALL.iter().filter(|action| !action.waits() && wanted(**action));
+        let (first, others): (Vec<Action>, Vec<Action>) = begin.partition(|action| action.leads());
+        for action in first {
+            self.start(Call::about(action, None));
+        }
+        // What others wait for is on its way before the rest takes the processor.
+        tokio::time::sleep(HEAD_START).await;
+        for action in others {
+            self.start(Call::about(action, None));
         }
         while let Some(joined) = self.running.join_next().await {
             let (call, result) = match joined {
@@ -190,7 +197,7 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
             let action = call.action;
             match result {
                 Ok(document) => self.keep(&call, document),
-                Err(error) => self.refuse(action, error)?,
+                Err(error) => self.refuse(action, &error)?,
             }
             let left = self.waiting.entry(action).or_default();
             *left = left.saturating_sub(1);
@@ -260,6 +267,9 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
                 let there = living(&document["TransitGatewayRouteTables"], |state| !state.starts_with("delet"));
                 about(Action::SearchTransitGatewayRoutes, ids(&there, "TransitGatewayRouteTableId"))
             }
+            Action::ListCertificateAuthorities => {
+                about(Action::DescribeCertificateAuthority, ids(&document["certificateAuthorities"], "id"))
+            }
             Action::ListUpdates => {
                 let updates = document["updateIds"].as_array().map(Vec::as_slice).unwrap_or_default();
                 about(Action::DescribeUpdate, newest(updates.iter().filter_map(Value::as_str).filter(file_name_part)))
@@ -269,11 +279,11 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
     }
 
     /// Notes a refusal; some leave nothing to go on with.
-    fn refuse(&mut self, action: Action, error: CallError) -> Result<(), PullError> {
+    fn refuse(&mut self, action: Action, error: &CallError) -> Result<(), PullError> {
         let region = || self.clients.region.to_string();
         let message = error.message().to_owned();
         if action == Action::DescribeCluster {
-            match &error {
+            match error {
                 CallError::Missing(_) => {
                     return Err(PullError::NotFound { name: self.name.to_owned(), region: region(), message });
                 }
@@ -397,6 +407,7 @@ fn now() -> Timestamp {
 const LONGEST_NAME: usize = 100;
 /// Below the provider's burst for reading calls, and enough for all that wait for nothing at once.
 const MOST_AT_A_TIME: usize = 48;
+const HEAD_START: Duration = Duration::from_millis(20);
 const UPDATES_AT_AN_END: usize = 10;
 const PULL_LIMIT: Duration = Duration::from_mins(10);
 

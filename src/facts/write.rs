@@ -92,7 +92,6 @@ pub fn text(document: &impl Serialize) -> Result<Vec<u8>, InputErrors> {
 
 /// Whether an id may be part of a file's name: letters, digits, hyphens and underscores, at most 128.
 #[cfg(feature = "aws")]
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that `filter` wants")]
 pub(super) fn file_name_part(id: &&str) -> bool {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     (1..=LONGEST_PART).contains(&id.len()) && id.chars().all(allowed)

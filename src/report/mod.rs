@@ -131,8 +131,8 @@ pub struct Cell {
     pub cluster: String,
     /// Name of the vantage.
     pub vantage: String,
-    /// What is to be reached there; absent for the cluster's own API server.
-    #[serde(skip_serializing_if = "CellTarget::is_kubernetes", default)]
+    /// What is to be reached there.
+    #[serde(default)]
     pub target: CellTarget,
     /// `https://host:port`; null when not known.
     pub endpoint: Option<String>,
@@ -200,8 +200,7 @@ labels! { CellTarget {
 impl CellTarget {
     /// Whether it is the cluster's own API server.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub const fn is_kubernetes(&self) -> bool {
+    pub const fn is_kubernetes(self) -> bool {
         matches!(self, Self::Kubernetes)
     }
 

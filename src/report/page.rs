@@ -52,6 +52,14 @@ pub fn span(ink: Ink, text: impl Into<String>) -> Span {
     Span { text: text.into(), ink }
 }
 
+impl Span {
+    /// Columns of the text.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.text.width()
+    }
+}
+
 /// Text under construction.
 #[derive(Clone, Debug)]
 pub struct Page {

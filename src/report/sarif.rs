@@ -87,7 +87,7 @@ fn result(finding: &Finding, rule_index: usize, scenario: Option<&Path>) -> Resu
         locations: vec![location],
         partial_fingerprints: BTreeMap::from([(
             "kubereach/v1",
-            words::visible(&format!("{}:{}", finding.code, cells.join(","))),
+            words::visible(&format!("{}:{}{}", finding.code, cells.join(","), subject(finding))),
         )]),
         rank: match finding.confidence {
             Confidence::Certain => 100.0,
@@ -99,6 +99,15 @@ fn result(finding: &Finding, rule_index: usize, scenario: Option<&Path>) -> Resu
             ("cells", serde_json::Value::from(cells)),
         ]),
     }
+}
+
+/// What tells two findings of one code apart that stand in no cell: the name of the setting, without its value.
+fn subject(finding: &Finding) -> String {
+    let setting = finding.setting.as_deref().filter(|_| finding.vantage.is_none() && finding.cells.is_empty());
+    setting.map_or_else(String::new, |name| {
+        let end = [" = ", " ("].iter().filter_map(|mark| name.find(mark)).min().unwrap_or(name.len());
+        format!(":{}", &name[..end])
+    })
 }
 
 fn message(finding: &Finding) -> String {

@@ -2,7 +2,7 @@
 
 use kubereach_probes::{Attempt, DnsObservation, HttpOutcome, TcpOutcome, TlsOutcome, TunnelOutcome};
 
-use super::{Cell, Confidence, Finding, Intended, Reachability, Verdict};
+use super::{Cell, Confidence, Finding, Intended, Reachability, Severity, Verdict};
 
 /// Text from anywhere, made harmless for a terminal and for one line: control characters, terminal escapes,
 /// direction overrides and invisible characters are written out (`\x1b`, `\u{202e}`), and what exceeds
@@ -62,7 +62,17 @@ pub fn answer(cell: &Cell) -> String {
     if summary.is_empty() {
         return summarise(cell);
     }
-    let begins = [word, "reachable", "not reachable", "unreachable", "not known", "offline"];
+    let begins = [
+        word,
+        "reachable",
+        "not reachable",
+        "unreachable",
+        "not known",
+        "offline",
+        "predicted",
+        "not predicted",
+        "not decided",
+    ];
     if begins.iter().any(|begin| summary.starts_with(begin)) {
         summary.to_owned()
     } else {
@@ -180,7 +190,7 @@ pub fn headline(report: &super::Report) -> String {
     let count = |verdict: Verdict| report.cells.iter().filter(|cell| cell.verdict == verdict).count();
     let label = report.verdict.label();
     if total == 0 {
-        return format!("{label}: no cells, {} findings", report.findings.len());
+        return format!("{label}: {}", findings_counted(&report.findings));
     }
     if count(Verdict::Match) == total {
         return format!("{label}: {total} of {total} cells");
@@ -191,6 +201,18 @@ pub fn headline(report: &super::Report) -> String {
         .map(|verdict| format!("{} {}", count(verdict), verdict.label()))
         .collect();
     format!("{label}: {} of {total} cells", parts.join(", "))
+}
+
+/// `1 error, 2 warnings, 3 notes`, or `no findings`.
+fn findings_counted(findings: &[Finding]) -> String {
+    let parts: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "note")]
+        .into_iter()
+        .filter_map(|(severity, noun)| {
+            let count = findings.iter().filter(|finding| finding.severity == severity).count();
+            (count > 0).then(|| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }))
+        })
+        .collect();
+    if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }
 }
 
 const fn answer_word(cell: &Cell) -> &'static str {

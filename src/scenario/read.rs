@@ -115,6 +115,16 @@ impl Reader<'_> {
         }
         let clusters: Vec<Cluster> = clusters.into_iter().collect::<Option<_>>()?;
         let vantages: Vec<Vantage> = vantages.into_iter().collect::<Option<_>>()?;
+        for expectation in expectations.iter().filter(|one| one.target == CellTarget::EksApi) {
+            let cluster = &clusters[expectation.cluster];
+            if cluster.provider != Provider::Eks && cluster.facts.is_none() {
+                let message = format!("`target: eks-api` is for EKS clusters, and {} is none", quoted(&cluster.name));
+                self.error((expectation.line, 1), message, "leave `target` out, or name the cluster under `eks:`");
+            }
+        }
+        if !self.errors.is_empty() {
+            return None;
+        }
         let (cells, contradictions) = plan_cells(&clusters, &vantages, expectations, &classes);
         Some(Plan {
             clusters,
@@ -176,9 +186,9 @@ impl Reader<'_> {
             self.error(kubeconfig.position, message, "keep the one that says where the API server is");
         }
         let block = self.provider_block(&fields, &what);
-        if ["endpoint", "kubeconfig", "eks", "aks"].iter().all(|key| fields.entry(key).is_none()) {
+        if ["endpoint", "kubeconfig", "eks", "aks", "facts"].iter().all(|key| fields.entry(key).is_none()) {
             let message = format!("{what} does not say where its API server is");
-            self.error(entry.position, message, "add one of `endpoint`, `kubeconfig`, `eks` and `aks`");
+            self.error(entry.position, message, "add one of `endpoint`, `kubeconfig`, `eks`, `aks` and `facts`");
         }
         let addresses = fields.get("addresses").map(|node| {
             self.items(node, "`addresses`").into_iter().filter_map(|item| self.address(item, "an address")).collect()

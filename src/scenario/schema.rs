@@ -87,6 +87,7 @@ pub fn schema() -> Value {
     cluster["allOf"] = json!([
         { "anyOf": [
             { "required": ["endpoint"] }, { "required": ["kubeconfig"] }, { "required": ["eks"] }, { "required": ["aks"] },
+            { "required": ["facts"] },
         ] },
         { "not": { "required": ["endpoint", "kubeconfig"] } },
         { "not": { "required": ["eks", "aks"] } },

@@ -3,10 +3,12 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use kubereach::demo::servers::{AuthoritySpec, ServerSpec};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// One behaviour.
 #[derive(Debug, Deserialize)]
@@ -23,6 +25,15 @@ pub(crate) struct Case {
     /// Tools beyond those of every case.
     #[serde(default)]
     pub(crate) needs: Vec<String>,
+    /// Shell lines by host that give the hosts other addresses, links and routes than every case has.
+    #[serde(default)]
+    pub(crate) setup: BTreeMap<String, Vec<String>>,
+    /// The provider's JSON by file name, written to the folder `facts`.
+    #[serde(default)]
+    pub(crate) facts: BTreeMap<String, Value>,
+    /// `scenario.yaml`, as values.
+    #[serde(default)]
+    pub(crate) scenario: Option<Value>,
     /// Certificate authorities beside `prod`, by name.
     #[serde(default)]
     pub(crate) authorities: BTreeMap<String, AuthoritySpec>,
@@ -195,6 +206,10 @@ pub(crate) struct Expect {
     pub(crate) first: Option<String>,
     /// Codes of severity `error`, all of them, in any order.
     pub(crate) errors: Option<Vec<String>>,
+    /// Codes of severity `warning`, all of them, in any order; none in a healthy case with facts.
+    pub(crate) warnings: Option<Vec<String>>,
+    /// Findings of the report, by code.
+    pub(crate) findings: BTreeMap<String, FindingExpect>,
     /// Codes that must not be among the findings.
     pub(crate) absent: Vec<String>,
     /// Texts that stdout must hold.
@@ -217,7 +232,13 @@ impl Expect {
     /// Every code that a report must hold for the case to pass.
     pub(crate) fn required_codes(&self) -> impl Iterator<Item = &String> {
         let cells = self.cells.values().flat_map(|cell| cell.codes.iter().chain(&cell.first));
-        self.codes.iter().chain(&self.first).chain(self.errors.iter().flatten()).chain(cells)
+        self.codes
+            .iter()
+            .chain(&self.first)
+            .chain(self.errors.iter().flatten())
+            .chain(self.warnings.iter().flatten())
+            .chain(self.findings.keys())
+            .chain(cells)
     }
 
     /// Every outcome that a report must hold for the case to pass, as `stage outcome`.
@@ -237,8 +258,23 @@ impl Expect {
     /// Every code that is named anywhere.
     pub(crate) fn named_codes(&self) -> impl Iterator<Item = &String> {
         let cells = self.cells.values().flat_map(|cell| cell.codes.iter().chain(&cell.absent).chain(&cell.first));
-        self.codes.iter().chain(&self.first).chain(self.errors.iter().flatten()).chain(&self.absent).chain(cells)
+        let all = self.errors.iter().chain(&self.warnings).flatten().chain(self.findings.keys());
+        self.codes.iter().chain(&self.first).chain(all).chain(&self.absent).chain(cells)
     }
+}
+
+/// What a finding must say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FindingExpect {
+    pub(crate) severity: Option<String>,
+    pub(crate) confidence: Option<String>,
+    /// Texts that its evidence must hold, in any of its sentences.
+    pub(crate) evidence: Vec<String>,
+    /// Texts that its setting must hold.
+    pub(crate) setting: Vec<String>,
+    /// Texts that its command must hold.
+    pub(crate) fix: Vec<String>,
 }
 
 /// What a cell must say.
@@ -254,6 +290,8 @@ pub(crate) struct CellExpect {
     pub(crate) first: Option<String>,
     pub(crate) codes: Vec<String>,
     pub(crate) absent: Vec<String>,
+    /// Components of its path that stop the packet or of which it is not known, in the path's order.
+    pub(crate) blockers: Option<Vec<String>>,
     /// `true`: `convergedAfterMs` is a number; `false`: it is null.
     pub(crate) converged: Option<bool>,
     pub(crate) dns: BTreeMap<String, DnsExpect>,
@@ -291,15 +329,83 @@ pub(crate) struct AttemptExpect {
 pub(crate) fn load(file: &Path) -> Result<Case, String> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    let case: Case = serde_saphyr::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    let case: Case = if text.lines().any(|line| line.starts_with("base:")) {
+        let value = laid_over_base(file, LONGEST_CHAIN)?;
+        serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))?
+    } else {
+        serde_saphyr::from_str(&text).map_err(|error| format!("{name}: {error}"))?
+    };
     case.check().map_err(|problem| format!("{name}: {problem}"))?;
     Ok(case)
+}
+
+/// The values of a file, laid over those of the file that its `base` names, and so on.
+fn laid_over_base(file: &Path, chain: usize) -> Result<Value, String> {
+    // Many cases have few bases.
+    static BASES: Mutex<BTreeMap<PathBuf, Value>> = Mutex::new(BTreeMap::new());
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    let mut own: Value = serde_saphyr::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    let base = own.as_object_mut().and_then(|fields| fields.remove("base"));
+    let Some(base) = base.as_ref().and_then(Value::as_str) else { return Ok(own) };
+    let left = chain.checked_sub(1).ok_or_else(|| format!("{name}: too many bases, one over another"))?;
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/lab/bases/{base}.yaml"));
+    let known = BASES.lock().ok().and_then(|bases| bases.get(&base).cloned());
+    let mut value = match known {
+        Some(value) => value,
+        None => laid_over_base(&base, left)?,
+    };
+    if let Ok(mut bases) = BASES.lock() {
+        bases.entry(base).or_insert_with(|| value.clone());
+    }
+    lay_over(&mut value, own);
+    Ok(value)
+}
+
+/// A JSON merge patch, but for lists of the provider's objects: those are merged by the objects' ids, and an object
+/// with `Gone: true` is taken out.
+fn lay_over(under: &mut Value, over: Value) {
+    let over = match over {
+        Value::Object(over) => over,
+        over => {
+            *under = over;
+            return;
+        }
+    };
+    if !under.is_object() {
+        *under = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = under else { return };
+    for (key, value) in over {
+        if value.is_null() {
+            fields.remove(&key);
+            continue;
+        }
+        let id = OBJECT_LISTS.iter().find(|(list, _)| *list == key).map(|(_, id)| *id);
+        let own = fields.entry(key).or_insert_with(|| Value::Object(Map::new()));
+        match (&mut *own, id, value) {
+            (Value::Array(objects), Some(id), Value::Array(others)) => lay_over_objects(objects, others, id),
+            (own, _, value) => lay_over(own, value),
+        }
+    }
+}
+
+fn lay_over_objects(objects: &mut Vec<Value>, others: Vec<Value>, id: &str) {
+    for other in others {
+        let place = objects.iter().position(|object| object.get(id) == other.get(id));
+        match place {
+            Some(place) if other.get("Gone").is_some() => drop(objects.remove(place)),
+            Some(place) => lay_over(&mut objects[place], other),
+            None => objects.push(other),
+        }
+    }
 }
 
 impl Case {
     /// The rules that a type cannot hold.
     fn check(&self) -> Result<(), String> {
         let hosts = (self.servers.keys())
+            .chain(self.setup.keys())
             .chain(self.inject.keys())
             .chain(self.etc.keys())
             .chain(self.daemons.iter().map(|daemon| &daemon.host))
@@ -317,7 +423,8 @@ impl Case {
         if !self.healthy && (self.codes.is_empty() && self.expect.exit != Some(2)) {
             return Err("a case that is not healthy says which codes it is for".to_owned());
         }
-        if !self.healthy && self.confirm.is_empty() {
+        let sends_packets = self.run.args.first().is_none_or(|command| !PACKETLESS.contains(&command.as_str()));
+        if !self.healthy && self.confirm.is_empty() && sends_packets {
             return Err("a fault is confirmed by an ordinary tool".to_owned());
         }
         if self.expect.verdict.is_none() && self.expect.exit.is_none() && !self.healthy {
@@ -361,6 +468,33 @@ fn first_tool(command: &str) -> Option<&str> {
     }
 }
 
+/// Commands that show nothing on the wire, so that no ordinary tool can confirm anything.
+const PACKETLESS: [&str; 3] = ["predict", "trace", "facts"];
+/// Bases over bases.
+const LONGEST_CHAIN: usize = 4;
+/// Lists of the provider's objects, each with the key that tells its objects apart.
+const OBJECT_LISTS: &[(&str, &str)] = &[
+    ("Vpcs", "VpcId"),
+    ("DhcpOptions", "DhcpOptionsId"),
+    ("Subnets", "SubnetId"),
+    ("RouteTables", "RouteTableId"),
+    ("NetworkAcls", "NetworkAclId"),
+    ("SecurityGroups", "GroupId"),
+    ("NetworkInterfaces", "NetworkInterfaceId"),
+    ("Reservations", "ReservationId"),
+    ("Instances", "InstanceId"),
+    ("NatGateways", "NatGatewayId"),
+    ("InternetGateways", "InternetGatewayId"),
+    ("PrefixLists", "PrefixListId"),
+    ("VpcPeeringConnections", "VpcPeeringConnectionId"),
+    ("TransitGateways", "TransitGatewayId"),
+    ("TransitGatewayAttachments", "TransitGatewayAttachmentId"),
+    ("TransitGatewayVpcAttachments", "TransitGatewayAttachmentId"),
+    ("TransitGatewayRouteTables", "TransitGatewayRouteTableId"),
+    ("VpnGateways", "VpnGatewayId"),
+    ("VpnConnections", "VpnConnectionId"),
+    ("VpcEndpoints", "VpcEndpointId"),
+];
 /// The hosts of every case.
 pub(crate) const HOSTS: [&str; 6] = ["client", "branch", "router", "server", "dns", "proxy"];
 /// The views of the DNS host.

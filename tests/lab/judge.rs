@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use kubereach::causes;
 use serde_json::Value;
 
-use crate::case::{AttemptExpect, Case, CellExpect, DnsExpect};
+use crate::case::{AttemptExpect, Case, CellExpect, DnsExpect, FindingExpect};
 
 /// What a run of kubereach came to.
 #[derive(Debug)]
@@ -150,20 +150,22 @@ fn judge_report(case: &Case, verdict: Option<&str>, report: &Value, problems: &m
     compare("verdict", verdict, &report["verdict"], problems);
     let findings = list(&report["findings"]);
     let codes: Vec<&str> = findings.iter().filter_map(|finding| finding["code"].as_str()).collect();
-    let mut errors: Vec<&str> = findings
-        .iter()
-        .filter(|finding| finding["severity"] == "error")
-        .filter_map(|finding| finding["code"].as_str())
-        .collect();
     judge_codes("report", &codes, &expect.codes, &expect.absent, expect.first.as_deref(), problems);
-    let wanted = expect.errors.clone().or(case.healthy.then(Vec::new));
-    if let Some(mut wanted) = wanted {
+    let errors = expect.errors.clone().or(case.healthy.then(Vec::new));
+    let warnings = expect.warnings.clone().or((case.healthy && !case.facts.is_empty()).then(Vec::new));
+    for (severity, wanted) in [("error", errors), ("warning", warnings)] {
+        let Some(mut wanted) = wanted else { continue };
+        let of_severity = findings.iter().filter(|finding| finding["severity"] == severity);
+        let mut seen: Vec<&str> = of_severity.filter_map(|finding| finding["code"].as_str()).collect();
         wanted.sort_unstable();
-        errors.sort_unstable();
-        errors.dedup();
-        if wanted != errors {
-            problems.push(format!("errors: {wanted:?} expected, {errors:?} seen"));
+        seen.sort_unstable();
+        seen.dedup();
+        if wanted != seen {
+            problems.push(format!("severity {severity}: {wanted:?} expected, {seen:?} seen"));
         }
+    }
+    for (code, wanted) in &expect.findings {
+        judge_finding(code, wanted, findings, problems);
     }
     if let Some(first) = list(&report["cells"]).first() {
         judge_lookups("the first cell", &expect.dns, first, problems);
@@ -175,6 +177,35 @@ fn judge_report(case: &Case, verdict: Option<&str>, report: &Value, problems: &m
             None => problems.push(format!("there is no cell {name}")),
         }
     }
+}
+
+/// The first finding of this code that is as it should be is enough: the same cause may show in several places.
+fn judge_finding(code: &str, wanted: &FindingExpect, findings: &[Value], problems: &mut Vec<String>) {
+    let of_this_code = findings.iter().filter(|finding| finding["code"] == code);
+    let mut nearest: Option<Vec<String>> = None;
+    for finding in of_this_code {
+        let mut wrong = Vec::new();
+        compare(&format!("{code}: severity"), wanted.severity.as_deref(), &finding["severity"], &mut wrong);
+        compare(&format!("{code}: confidence"), wanted.confidence.as_deref(), &finding["confidence"], &mut wrong);
+        let evidence = list(&finding["evidence"]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n");
+        let text = |field: &str| finding[field].as_str().unwrap_or_default().to_owned();
+        for (place, parts, seen) in [
+            ("evidence", &wanted.evidence, evidence),
+            ("setting", &wanted.setting, text("setting")),
+            ("fix", &wanted.fix, text("fix")),
+        ] {
+            for part in parts.iter().filter(|part| !seen.contains(part.as_str())) {
+                wrong.push(format!("{code}: {part:?} is not in its {place}:\n{seen}"));
+            }
+        }
+        if wrong.is_empty() {
+            return;
+        }
+        if nearest.as_ref().is_none_or(|nearest| wrong.len() < nearest.len()) {
+            nearest = Some(wrong);
+        }
+    }
+    problems.extend(nearest.unwrap_or_else(|| vec![format!("finding {code} expected, not seen")]));
 }
 
 fn judge_cell(name: &str, wanted: &CellExpect, cell: &Value, problems: &mut Vec<String>) {
@@ -193,6 +224,14 @@ fn judge_cell(name: &str, wanted: &CellExpect, cell: &Value, problems: &mut Vec<
         && cell["convergedAfterMs"].is_u64() != converged
     {
         problems.push(format!("{name}: convergedAfterMs is {}", cell["convergedAfterMs"]));
+    }
+    if let Some(wanted) = &wanted.blockers {
+        let stops = |hop: &&Value| ["deny", "drop", "unknown"].iter().any(|decision| hop["decision"] == *decision);
+        let hops = list(&cell["path"]).iter().filter(stops);
+        let seen: Vec<&str> = hops.filter_map(|hop| hop["component"].as_str()).collect();
+        if *wanted != seen {
+            problems.push(format!("{name}: blockers {wanted:?} expected, {seen:?} seen"));
+        }
     }
     let codes: Vec<&str> = list(&cell["findings"]).iter().filter_map(|finding| finding["code"].as_str()).collect();
     judge_codes(name, &codes, &wanted.codes, &wanted.absent, wanted.first.as_deref(), problems);
@@ -320,15 +359,29 @@ fn brief(text: &str) -> String {
         if !cell["connectivity"].is_null() {
             let _ = writeln!(brief, "  connectivity: {}", cell["connectivity"]);
         }
-        for finding in list(&cell["findings"]) {
-            let _ = writeln!(
-                brief,
-                "  finding {} {} {} {}",
-                finding["severity"], finding["confidence"], finding["code"], finding["evidence"]
-            );
+        for hop in list(&cell["path"]) {
+            let _ = writeln!(brief, "  hop {} {} {} {}", hop["component"], hop["kind"], hop["decision"], hop["rule"]);
         }
+        show_findings(&mut brief, "  ", list(&cell["findings"]));
     }
+    let own = list(&report["findings"]).iter().filter(|finding| finding["vantage"].is_null()).cloned();
+    show_findings(&mut brief, "", &own.collect::<Vec<_>>());
     brief
+}
+
+fn show_findings(brief: &mut String, indent: &str, findings: &[Value]) {
+    for finding in findings {
+        let _ = writeln!(
+            brief,
+            "{indent}finding {} {} {} {}\n{indent}  setting {} fix {}",
+            finding["severity"],
+            finding["confidence"],
+            finding["code"],
+            finding["evidence"],
+            finding["setting"],
+            finding["fix"]
+        );
+    }
 }
 
 fn cell_name(cell: &Value) -> String {

@@ -22,6 +22,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    sync::OnceLock,
 };
 
 use case::Case;
@@ -151,8 +152,10 @@ fn case_name(file: &Path) -> String {
     file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn cases() -> Result<Vec<(String, Case)>, Failed> {
-    case_files().iter().map(|file| Ok((case_name(file), case::load(file)?))).collect()
+fn cases() -> Result<&'static [(String, Case)], Failed> {
+    static CASES: OnceLock<Result<Vec<(String, Case)>, String>> = OnceLock::new();
+    let load = || case_files().iter().map(|file| Ok((case_name(file), case::load(file)?))).collect();
+    CASES.get_or_init(load).as_deref().map_err(|problem| problem.clone().into())
 }
 
 fn every_case_is_well_formed() -> Result<(), Failed> {

@@ -89,6 +89,7 @@ impl Sandbox {
         }
         self.values.insert("dir".to_owned(), WORK.to_owned());
         self.values.insert("kubereach".to_owned(), env!("CARGO_BIN_EXE_kubereach").to_owned());
+        self.values.insert("eks".to_owned(), EKS_HOST.to_owned());
         self.values.insert("now".to_owned(), jiff::Timestamp::now().to_string());
         Ok(())
     }
@@ -125,7 +126,14 @@ impl Sandbox {
             let _ = writeln!(text, "    {line}");
         }
         write(&format!("{WORK}/kubeconfig"), &self.fill(&text)?)?;
-        for (name, text) in &case.files {
+        let mut files = case.files.clone();
+        let facts = case.facts.iter().map(|(name, document)| (format!("facts/{name}"), document));
+        // JSON is YAML.
+        let scenario = case.scenario.iter().map(|scenario| ("scenario.yaml".to_owned(), scenario));
+        for (name, value) in facts.chain(scenario) {
+            files.insert(name, serde_json::to_string_pretty(value).map_err(|error| error.to_string())?);
+        }
+        for (name, text) in &files {
             let path = format!("{WORK}/{name}");
             if let Some(folder) = Path::new(&path).parent() {
                 fs::create_dir_all(folder).map_err(|error| format!("{path}: {error}"))?;
@@ -137,16 +145,9 @@ impl Sandbox {
 
     /// Servers, fault, confirmation, run, judgement.
     fn play(mut self, case: &Case) -> Result<(), String> {
+        self.change("setup", &case.setup)?;
         self.start_servers(case)?;
-        stage("inject the fault");
-        for (host, lines) in &case.inject {
-            for line in lines {
-                let output = on(host, &self.fill(line)?);
-                if !output.status.success() {
-                    return Err(format!("inject: {}", words(host, line, &output)));
-                }
-            }
-        }
+        self.change("inject", &case.inject)?;
         for confirm in &case.confirm {
             self.confirm(confirm)?;
         }
@@ -165,6 +166,20 @@ impl Sandbox {
             return Ok(());
         }
         Err(format!("{}\n\n{}", problems.join("\n"), outcome.show()))
+    }
+
+    /// Runs shell lines by host; all of them must succeed.
+    fn change(&self, what: &str, lines: &BTreeMap<String, Vec<String>>) -> Result<(), String> {
+        stage(what);
+        for (host, lines) in lines {
+            for line in lines {
+                let output = on(host, &format!("set -e\n{}", self.fill(line)?));
+                if !output.status.success() {
+                    return Err(format!("{what}: {}", words(host, line, &output)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn start_servers(&mut self, case: &Case) -> Result<(), String> {
@@ -515,6 +530,8 @@ static STAGE: Mutex<String> = Mutex::new(String::new());
 
 const LONGEST_CASE: Duration = Duration::from_mins(1);
 const LONGEST_START: Duration = Duration::from_secs(15);
+/// The endpoint of the clusters under `scenarios/lab/bases`.
+const EKS_HOST: &str = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com";
 const WORK: &str = "/run/lab/work";
 const BIND: &str = "/run/lab/bind";
 const SERVER_ADDRESSES: [&str; 7] =

@@ -2,6 +2,8 @@
 //!
 //! All arithmetic is on exact sets, per family. The thresholds are kubereach's own.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::{
@@ -31,7 +33,7 @@ pub(super) struct PublicList<'a> {
 }
 
 impl<'a> PublicList<'a> {
-    /// The list, when the public endpoint is known to be on.
+    /// The list, when the public endpoint is known to be on and the list is known.
     pub(super) fn of(view: &ConfigurationView<'a>) -> Option<Self> {
         if view.public_access() != Some(true) {
             return None;
@@ -84,7 +86,9 @@ impl<'a> PublicList<'a> {
                 list.len() - QUOTA
             );
         }
-        if list.is_empty() || list.iter().any(|entry| entry == "0.0.0.0/0") {
+        // Neither of these is ever proposed: nothing, which means everybody, and everybody in however many pieces.
+        let opens = AddressSet::from_nets(&nets).is_everything(Family::V4);
+        if list.is_empty() || opens {
             return self.with_placeholder(view, &[]);
         }
         update_endpoint(view, Some(true), view.private_access(), Some(&list))
@@ -108,9 +112,7 @@ impl<'a> PublicList<'a> {
 pub(in crate::causes) fn open_to_internet(view: &ConfigurationView<'_>) -> Vec<Told> {
     let mut told = Vec::new();
     if let Some(list) = PublicList::of(view) {
-        for family in open_families(&list.set) {
-            told.push(public_open(view, &list, family));
-        }
+        told.extend(public_open(view, &list, &open_families(&list.set)));
     }
     for list in private_lists(view) {
         for family in open_families(&list.set) {
@@ -303,20 +305,29 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
                 addresses(excess.count()),
                 ranges(&excess.cover())
             ));
-            let losing: Vec<String> = nodes::egress(view)
-                .known
-                .iter()
-                .filter(|(address, _)| view.private_access() == Some(false) && excess.contains(*address))
-                .map(|(address, origin)| format!("{address} ({origin})"))
-                .collect();
-            if !losing.is_empty() {
+            let nodes = nodes_outside(view, &intended);
+            let mut list_after = texts(whole.cover());
+            let mut taken = excess.clone();
+            if !nodes.is_empty() {
                 one = one.and(format!(
-                    "Among them are addresses by which the cluster's own nodes reach it, because private access is off: {}. Add them to the intent, or turn private access on first.",
-                    listed(losing)
+                    "Among them are addresses by which the cluster's own nodes reach it, because private access is off: {}. Add them to the intent; the command below keeps them.",
+                    listed(nodes.iter().map(|(address, origin)| format!("{address} ({origin})")))
                 ));
+                let kept = AddressSet::from_addresses(nodes.iter().map(|(address, _)| *address));
+                taken = taken.difference(&kept);
+                list_after.extend(nodes.iter().map(|(address, _)| IpNet::from(*address).to_string()));
             }
-            one = one.and(format!("The command below takes {} off the list.", addresses(excess.count())));
-            told.push(one.severity(severity).setting(list.setting()).fix(list.update(view, texts(whole.cover()))));
+            let losing: Vec<String> = vantages_in(view, &taken);
+            if !losing.is_empty() {
+                one = one.and(format!("It cuts off {}.", listed(losing)));
+            }
+            let fix = if taken.is_empty() {
+                "# Nothing to take off the list: add the nodes' addresses to the intent.".to_owned()
+            } else {
+                one = one.and(format!("The command below takes {} off the list.", addresses(taken.count())));
+                list.update(view, list_after)
+            };
+            told.push(one.severity(severity).setting(list.setting()).fix(fix));
         }
     }
     if let Some((access, intended)) = intended(view.intent.and_then(|intent| intent.private_access.as_ref())) {
@@ -404,33 +415,45 @@ pub(in crate::causes) fn one_family_open(view: &ConfigurationView<'_>) -> Vec<To
     ]
 }
 
-fn public_open(view: &ConfigurationView<'_>, list: &PublicList<'_>, family: Family) -> Told {
-    let of_family: Vec<IpNet> =
-        list.entries.iter().map(|entry| entry.net).filter(|net| Family::of(net.addr()) == family).collect();
-    let sentence = match of_family.iter().find(|net| net.prefix_len() == 0) {
-        Some(net) => format!("`publicAccessCidrs` holds {net}: every {} address is let in.", family_word(family)),
-        None if list.entries.is_empty() => format!(
-            "`publicAccessCidrs` has no entry, which means everybody: every {} address is let in.",
-            family_word(family)
-        ),
-        None => format!(
-            "`publicAccessCidrs` has no entry for everybody, but {} add up to the whole of {}: {}.",
-            counted(of_family.len(), "entry", "entries"),
-            family_word(family),
-            ranges(&of_family)
-        ),
+fn public_open(view: &ConfigurationView<'_>, list: &PublicList<'_>, open: &[Family]) -> Option<Told> {
+    let of_family = |family: Family| -> Vec<IpNet> {
+        list.entries.iter().map(|entry| entry.net).filter(|net| Family::of(net.addr()) == family).collect()
     };
-    let told = Told::new(Confidence::Certain, sentence)
-        .and("Credentials are the only thing between the internet and the API server.");
-    let others = texts(list.entries.iter().map(|entry| entry.net).filter(|net| {
-        !of_family.contains(net) || {
-            // Pieces that add up to everybody are all taken out; a narrow entry beside an open one is a real source.
-            of_family.iter().any(|other| other.prefix_len() == 0) && net.prefix_len() > 0
+    let sentence = |family: Family| {
+        let entries = of_family(family);
+        match entries.iter().find(|net| net.prefix_len() == 0) {
+            Some(net) => format!("`publicAccessCidrs` holds {net}: every {} address is let in.", family_word(family)),
+            None if entries.is_empty() => format!(
+                "`publicAccessCidrs` has no entry, which means everybody: every {} address is let in.",
+                family_word(family)
+            ),
+            None => format!(
+                "`publicAccessCidrs` has no entry for everybody, but {} add up to the whole of {}: {}.",
+                counted(entries.len(), "entry", "entries"),
+                family_word(family),
+                ranges(&entries)
+            ),
         }
-    }));
-    let fix = intended_list(view)
-        .map_or_else(|| list.with_placeholder(view, &others), |intended| list.update(view, intended));
-    told.setting(list.setting()).fix(fix)
+    };
+    // Pieces that add up to everybody are all taken out; a narrow entry beside an open one is a real source.
+    let real = |net: &IpNet| {
+        let family = Family::of(net.addr());
+        !open.contains(&family)
+            || (net.prefix_len() > 0 && of_family(family).iter().any(|other| other.prefix_len() == 0))
+    };
+    let (first, rest) = open.split_first()?;
+    let mut told = Told::new(Confidence::Certain, sentence(*first));
+    for family in rest {
+        told = told.and(sentence(*family));
+    }
+    let keep = texts(list.entries.iter().map(|entry| entry.net).filter(real));
+    let fix =
+        intended_list(view).map_or_else(|| list.with_placeholder(view, &keep), |intended| list.update(view, intended));
+    Some(
+        told.and("Credentials are the only thing between the internet and the API server.")
+            .setting(list.setting())
+            .fix(fix),
+    )
 }
 
 fn public_lacks(view: &ConfigurationView<'_>, access: &Access, list: &PublicList<'_>) -> Option<Told> {
@@ -552,14 +575,7 @@ fn private_lacks(view: &ConfigurationView<'_>, access: &Access, intended: &Addre
 
 /// `Of the vantages, laptop and ci are cut off.`
 fn cut_off(view: &ConfigurationView<'_>, missing: &AddressSet) -> String {
-    let names: Vec<String> = view
-        .vantages
-        .iter()
-        .filter_map(|vantage| {
-            let address = vantage.addresses.iter().find(|address| missing.contains(**address))?;
-            Some(format!("{} ({address})", vantage.name))
-        })
-        .collect();
+    let names = vantages_in(view, missing);
     if names.is_empty() {
         "No vantage of a known address is among them.".to_owned()
     } else {
@@ -570,6 +586,17 @@ fn cut_off(view: &ConfigurationView<'_>, missing: &AddressSet) -> String {
             listed(names)
         )
     }
+}
+
+/// The known vantages with an address in a set: `laptop (198.51.100.7)`.
+fn vantages_in(view: &ConfigurationView<'_>, set: &AddressSet) -> Vec<String> {
+    view.vantages
+        .iter()
+        .filter_map(|vantage| {
+            let address = vantage.addresses.iter().find(|address| set.contains(**address))?;
+            Some(format!("{} ({address})", vantage.name))
+        })
+        .collect()
 }
 
 /// A security group or prefix list that lets sources in to the control plane's interfaces on tcp/443.
@@ -769,10 +796,24 @@ fn intended(access: Option<&Access>) -> Option<(&Access, AddressSet)> {
     Some((access, AddressSet::from_nets(access.allow.as_ref()?)))
 }
 
-/// The intended public sources as a list, when they are known and not everybody.
+/// The intended public sources as a list, when they are known and not everybody; with the nodes' own addresses where
+/// these have no other way.
 fn intended_list(view: &ConfigurationView<'_>) -> Option<Vec<String>> {
     let (_, set) = intended(view.intent.and_then(|intent| intent.public_access.as_ref()))?;
-    (!set.is_empty() && open_families(&set).is_empty()).then(|| texts(set.cover()))
+    if set.is_empty() || !open_families(&set).is_empty() {
+        return None;
+    }
+    let mut list = texts(set.cover());
+    list.extend(nodes_outside(view, &set).into_iter().map(|(address, _)| IpNet::from(address).to_string()));
+    Some(list)
+}
+
+/// The egress addresses of the nodes that a set lacks, while private access is off and they depend on the list.
+fn nodes_outside(view: &ConfigurationView<'_>, set: &AddressSet) -> Vec<(IpAddr, String)> {
+    if view.private_access() != Some(false) {
+        return Vec::new();
+    }
+    nodes::egress(view).known.into_iter().filter(|(address, _)| !set.contains(*address)).collect()
 }
 
 /// How wide a list is in a family, beyond what is usual: severity, words, the wide entries. Nothing for a whole family.

@@ -140,7 +140,10 @@ pub(in crate::causes) fn update_failed(view: &ConfigurationView<'_>) -> Vec<Told
     }
     let codes = listed(update.errors.iter().filter_map(|error| error.error_code.as_deref()));
     let codes = if codes.is_empty() { String::new() } else { format!(", errors = {codes}") };
-    vec![told.setting(format!("update.status = {}{codes}", clean(status.unwrap_or_default())))]
+    let (region, name) = words::region_and_name(view);
+    vec![told.setting(format!("update.status = {}{codes}", clean(status.unwrap_or_default()))).fix(format!(
+        "# Remove the cause that the error names and repeat the update. The newest updates:\naws eks list-updates --region {region} --name {name}"
+    ))]
 }
 
 /// Neither endpoint is on, in the configuration or in the intent.
@@ -165,9 +168,8 @@ pub(in crate::causes) fn both_disabled(view: &ConfigurationView<'_>) -> Vec<Told
             Told::new(
                 Confidence::Certain,
                 format!(
-                    "The intent turns off public access{} and private access{}: EKS refuses that, because nobody could reach the API server then.",
-                    line(public.line),
-                    line(private.line)
+                    "The intent turns off public access (line {}) and private access (line {}): EKS refuses that, because nobody could reach the API server then.",
+                    public.line, private.line
                 ),
             )
             .setting("intent.publicAccess.enabled, intent.privateAccess.enabled")
@@ -253,7 +255,7 @@ pub(in crate::causes) fn control_plane_egress_unrouted(view: &ConfigurationView<
             words::ec2(
                 view,
                 &format!(
-                    "create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id <nat>",
+                    "create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id '<nat>'",
                     super::super::evidence::shell(table)
                 ),
             )

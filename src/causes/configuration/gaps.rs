@@ -36,6 +36,26 @@ pub(super) fn gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
         );
         return gaps;
     }
+    let describe = ("eks/describe-cluster.json", "eks:DescribeCluster");
+    need(
+        view.public_access().is_some(),
+        describe.0,
+        describe.1,
+        "whether the public endpoint is on (endpointPublicAccess)",
+    );
+    need(
+        view.private_access().is_some(),
+        describe.0,
+        describe.1,
+        "whether the private endpoint is on (endpointPrivateAccess)",
+    );
+    let list = view.config().is_some_and(|config| config.public_access_cidrs.is_some());
+    need(
+        list || view.public_access() == Some(false),
+        describe.0,
+        describe.1,
+        "who is let in by the public endpoint (publicAccessCidrs)",
+    );
     let private = view.private_access() != Some(false);
     let restricted = PublicList::of(view).is_none_or(|list| !list.is_open_ipv4());
     need(
@@ -122,6 +142,10 @@ pub(in crate::causes) fn facts_missing(view: &ConfigurationView<'_>) -> Vec<Told
     for gap in &gaps {
         let why = match view.facts.denied(gap.action) {
             Some(message) => format!("{} was refused ({})", gap.action, clean(message)),
+            None if gap.action == "eks:DescribeCluster" && view.config().is_some() => {
+                evidence.push(format!("Not known: {}. {} does not say.", clean(&gap.unknown), clean(&gap.file)));
+                continue;
+            }
             None => "is not in the facts".to_owned(),
         };
         evidence.push(if why.starts_with("is not") {

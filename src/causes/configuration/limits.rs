@@ -45,7 +45,7 @@ pub(in crate::causes) fn cidr_not_accepted(view: &ConfigurationView<'_>) -> Vec<
     let mut told = Vec::new();
     for (entries, severity, sentence) in [
         (refused, view.refused(), "EKS refuses such entries, and no request from them arrives over the internet"),
-        (doubtful, Severity::Warning, "The server's own list is not published"),
+        (doubtful, Severity::Warning, "EKS may refuse them; what it refuses beyond private ranges is not published"),
     ] {
         if !entries.is_empty() {
             told.push(

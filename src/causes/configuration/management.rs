@@ -184,7 +184,7 @@ fn absent(view: &ConfigurationView<'_>) -> Option<Told> {
         Told::new(
             Confidence::Possible,
             format!(
-                "The VPC has no interface endpoint of the EKS service, and {} have no way to the internet: `aws eks` calls from there do not get through. kubectl does not need it.",
+                "The VPC has no interface endpoint of the EKS service, and nothing leads to the internet from {}: `aws eks` calls from there do not get through. kubectl does not need it.",
                 counted(egress.subnets, "subnet of the nodes", "subnets of the nodes")
             ),
         )

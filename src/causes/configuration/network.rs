@@ -74,14 +74,8 @@ pub(in crate::causes) fn dns_hostnames_disabled(view: &ConfigurationView<'_>) ->
 /// The DHCP options of the cluster's VPC name other DNS servers than Amazon's.
 pub(in crate::causes) fn dhcp_lacks_amazon_dns(view: &ConfigurationView<'_>) -> Vec<Told> {
     let Some(vpc) = private_vpc(view).and_then(|id| view.vpc(id)) else { return Vec::new() };
-    let Some(id) = vpc.dhcp_options_id.as_deref() else { return Vec::new() };
-    let servers: Vec<String> = if id == "default" {
-        Vec::new()
-    } else {
-        let options = view.facts.network.dhcp_options.as_deref().unwrap_or_default();
-        let Some(options) = options.iter().find(|options| options.dhcp_options_id == id) else { return Vec::new() };
-        let named = options.dhcp_configurations.iter().filter(|one| one.key == "domain-name-servers");
-        named.flat_map(|one| one.values.iter().map(|value| value.value.clone())).collect()
+    let (Some(id), Some(servers)) = (vpc.dhcp_options_id.as_deref(), domain_name_servers(view, vpc)) else {
+        return Vec::new();
     };
     let own = resolver_addresses(vpc);
     let amazons = |server: &String| {
@@ -237,12 +231,14 @@ pub(in crate::causes) fn short_of_addresses(view: &ConfigurationView<'_>) -> Vec
     .severity(if view.planned && refused { Severity::Error } else { Severity::Warning })
     .setting(format!("AvailableIpAddressCount of {}", listed(short.iter().map(|(_, id)| *id))));
     // At least two zones are needed, so fewer than two subnets are no list to write.
-    if enough.len() >= 2 && view.config().is_some() {
-        told = told.fix(format!(
-            "# Keep subnets in two zones at least; these have room:\naws eks update-cluster-config --region {region} --name {name} --resources-vpc-config subnetIds={}",
-            enough.join(",")
-        ));
-    }
+    let (note, list) = if enough.len() >= 2 {
+        ("these have room", enough.join(","))
+    } else {
+        ("name subnets with room", "'<subnet 1>,<subnet 2>'".to_owned())
+    };
+    told = told.fix(format!(
+        "# Free addresses in these subnets, or name others, in two zones at least; {note}:\naws eks update-cluster-config --region {region} --name {name} --resources-vpc-config subnetIds={list}"
+    ));
     vec![told]
 }
 
@@ -656,6 +652,18 @@ pub(in crate::causes) fn overlaps(view: &ConfigurationView<'_>) -> Vec<Told> {
     told
 }
 
+/// The DNS servers of a VPC's DHCP options; `None` when the facts do not say. `default` stands for no options at all
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AssociateDhcpOptions.html>).
+pub(super) fn domain_name_servers(view: &ConfigurationView<'_>, vpc: &Vpc) -> Option<Vec<String>> {
+    let id = vpc.dhcp_options_id.as_deref()?;
+    if id == "default" {
+        return Some(Vec::new());
+    }
+    let options = view.facts.network.dhcp_options.as_ref()?.iter().find(|options| options.dhcp_options_id == id)?;
+    let named = options.dhcp_configurations.iter().filter(|one| one.key == "domain-name-servers");
+    Some(named.flat_map(|one| one.values.iter().map(|value| value.value.clone())).collect())
+}
+
 /// The IPv4 ranges of a VPC that are in effect.
 pub(super) fn ipv4_ranges(vpc: &Vpc) -> Vec<Cidr> {
     let in_effect = vpc
@@ -686,7 +694,7 @@ fn is_intended(view: &ConfigurationView<'_>, ranges: &[Cidr]) -> bool {
         .is_some_and(|allow| AddressSet::from_nets(allow).overlaps(&set_of(ranges)))
 }
 
-fn peering_ranges(side: &PeeringVpc) -> Vec<Cidr> {
+pub(super) fn peering_ranges(side: &PeeringVpc) -> Vec<Cidr> {
     let mut ranges: Vec<Cidr> = side.cidr_block_set.iter().filter_map(|one| one.cidr_block.clone()).collect();
     if ranges.is_empty() {
         ranges.extend(side.cidr_block.clone());

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The provider's region and name of the cluster as shell words; `<region>` and `<cluster>` where they are not known.
-pub(super) fn region_and_name(view: &ConfigurationView<'_>) -> (String, String) {
+pub(in crate::causes) fn region_and_name(view: &ConfigurationView<'_>) -> (String, String) {
     let region = view
         .eks()
         .and_then(|cluster| cluster.region())
@@ -20,7 +20,7 @@ pub(super) fn region_and_name(view: &ConfigurationView<'_>) -> (String, String) 
 }
 
 /// Fills in the placeholders whose values every cluster knows.
-pub(super) fn filled_in(view: &ConfigurationView<'_>, text: &str) -> String {
+pub(in crate::causes) fn filled_in(view: &ConfigurationView<'_>, text: &str) -> String {
     let (region, name) = region_and_name(view);
     let text = text.replace("<region>", &region).replace("<cluster>", &name);
     match view.vpc_id() {
@@ -30,13 +30,13 @@ pub(super) fn filled_in(view: &ConfigurationView<'_>, text: &str) -> String {
 }
 
 /// An `aws ec2 …` command for the cluster's region.
-pub(super) fn ec2(view: &ConfigurationView<'_>, rest: &str) -> String {
+pub(in crate::causes) fn ec2(view: &ConfigurationView<'_>, rest: &str) -> String {
     format!("aws ec2 {rest} --region {}", region_and_name(view).0)
 }
 
 /// The command that changes the endpoint, and the one that waits for it. `cidrs` is the whole list, because the API
 /// replaces it; `None` leaves it as it is. An empty list would mean everybody, so it is never written.
-pub(super) fn update_endpoint(
+pub(in crate::causes) fn update_endpoint(
     view: &ConfigurationView<'_>,
     public: Option<bool>,
     private: Option<bool>,
@@ -61,7 +61,7 @@ pub(super) fn update_endpoint(
 }
 
 /// `1 entry`, `3 entries`.
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+pub(in crate::causes) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", count, if count == 1 { one } else { many })
 }
 
@@ -86,7 +86,7 @@ pub(super) fn ranges(nets: &[IpNet]) -> String {
 }
 
 /// At most eight items, each made harmless, then how many more there are.
-pub(super) fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+pub(in crate::causes) fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| clean(item.as_ref())).collect();
     let shown = items.iter().take(MOST_LISTED).cloned().collect::<Vec<_>>().join(", ");
     match items.len().saturating_sub(MOST_LISTED) {
@@ -95,9 +95,9 @@ pub(super) fn listed<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Strin
     }
 }
 
-/// ` (scenario line 12)`.
+/// `, scenario line 12`.
 pub(super) fn line(line: usize) -> String {
-    if line == 0 { String::new() } else { format!(" (scenario line {line})") }
+    if line == 0 { String::new() } else { format!(", scenario line {line}") }
 }
 
 const MOST_LISTED: usize = 8;

@@ -1,6 +1,6 @@
 //! The one list of what the collector may ask: every request is made through it, and the IAM policy is compared with it.
 
-/// Declares the actions, in the order in which they are asked: those that others wait for come first.
+/// Declares the actions.
 macro_rules! actions {
     ($($service:ident : $name:ident),+ $(,)?) => {
         /// An action of the provider's API. All of them only read.
@@ -33,6 +33,8 @@ actions! {
     eks: DescribeCluster,
     eks: ListUpdates,
     eks: DescribeUpdate,
+    eks: ListCertificateAuthorities,
+    eks: DescribeCertificateAuthority,
     ec2: DescribeVpcs,
     ec2: DescribeVpcAttribute,
     ec2: DescribeManagedPrefixLists,
@@ -73,9 +75,23 @@ impl Action {
         matches!(
             self,
             Self::DescribeUpdate
+                | Self::DescribeCertificateAuthority
                 | Self::DescribeVpcAttribute
                 | Self::GetManagedPrefixListEntries
                 | Self::SearchTransitGatewayRoutes
+        )
+    }
+
+    /// Whether other actions wait for its answer.
+    #[must_use]
+    pub const fn leads(self) -> bool {
+        matches!(
+            self,
+            Self::ListUpdates
+                | Self::ListCertificateAuthorities
+                | Self::DescribeVpcs
+                | Self::DescribeManagedPrefixLists
+                | Self::DescribeTransitGatewayRouteTables
         )
     }
 
@@ -85,6 +101,9 @@ impl Action {
         match self {
             Self::DescribeCluster => "the cluster: whether its endpoint is public, private and for whom",
             Self::ListUpdates | Self::DescribeUpdate => "whether a change of the cluster is still under way",
+            Self::ListCertificateAuthorities | Self::DescribeCertificateAuthority => {
+                "which certificate authorities the cluster has, and which of them signs"
+            }
             Self::DescribeVpcs => "the VPCs and their address ranges",
             Self::DescribeVpcAttribute | Self::DescribeDhcpOptions => "which address a name has inside a VPC",
             Self::DescribeManagedPrefixLists | Self::GetManagedPrefixListEntries => {

@@ -158,6 +158,12 @@ impl Clients {
             Action::DescribeCluster => send!(eks.describe_cluster().name(cluster)),
             Action::ListUpdates => send_page!(eks.list_updates().name(cluster), LARGE_PAGE_OF_EKS),
             Action::DescribeUpdate => send!(eks.describe_update().name(cluster).update_id(id)),
+            Action::ListCertificateAuthorities => {
+                send_page!(eks.list_certificate_authorities().cluster_name(cluster), LARGE_PAGE_OF_EKS)
+            }
+            Action::DescribeCertificateAuthority => {
+                send!(eks.describe_certificate_authority().cluster_name(cluster).certificate_authority_id(id))
+            }
             Action::DescribeVpcs => send_page!(ec2.describe_vpcs(), LARGE_PAGE),
             Action::DescribeVpcAttribute => {
                 let attribute = VpcAttributeName::from(call.attribute.unwrap_or_default());
@@ -173,7 +179,8 @@ impl Clients {
             Action::SearchTransitGatewayRoutes => {
                 let states = Filter::builder().name("state").values("active").values("blackhole").build();
                 let search = ec2.search_transit_gateway_routes().transit_gateway_route_table_id(id).filters(states);
-                send_page!(search, LARGE_PAGE)
+                // A thousand without saying so.
+                send!(search.set_next_token(token))
             }
             Action::DescribeDhcpOptions => send_page!(ec2.describe_dhcp_options(), LARGE_PAGE),
             Action::DescribeSubnets => send_page!(ec2.describe_subnets(), LARGE_PAGE),
@@ -282,7 +289,7 @@ where
 /// A service's error by its code: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>.
 fn classify(code: Option<&str>, message: Option<&str>, status: u16) -> CallError {
     let code = code.unwrap_or_default();
-    let words = match (code, message) {
+    let words = match (code, message.filter(|message| !message.is_empty())) {
         ("", None) => format!("HTTP {status}"),
         ("", Some(message)) => format!("HTTP {status}: {message}"),
         (code, None) => format!("{code} (HTTP {status})"),
@@ -343,10 +350,10 @@ fn one_line(message: &str) -> String {
 const CONNECT_LIMIT: Duration = Duration::from_millis(3_100);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 const CALL_LIMIT: Duration = Duration::from_mins(2);
-const CREDENTIALS_LIMIT: Duration = Duration::from_secs(60);
+const CREDENTIALS_LIMIT: Duration = Duration::from_mins(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// The first try included.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 5;
 const MOST_PAGES: usize = 1_000;
 /// The largest pages that the operations allow.
 const LARGE_PAGE: i32 = 1_000;

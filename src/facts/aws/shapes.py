@@ -26,7 +26,7 @@ DescribeInternetGateways DescribeEgressOnlyInternetGateways DescribeManagedPrefi
 DescribeVpcPeeringConnections DescribeTransitGateways DescribeTransitGatewayAttachments
 DescribeTransitGatewayVpcAttachments DescribeTransitGatewayRouteTables SearchTransitGatewayRoutes DescribeVpnGateways
 DescribeVpnConnections DescribeVpcEndpoints DescribeVpcBlockPublicAccessOptions""".split()
-EKS = "DescribeCluster ListUpdates DescribeUpdate".split()
+EKS = "DescribeCluster ListUpdates DescribeUpdate ListCertificateAuthorities DescribeCertificateAuthority".split()
 SECRETS = {"CustomerGatewayConfiguration", "PreSharedKey", "UserData"}
 SCALARS = {"integer": "integer", "long": "integer", "float": "float", "double": "float", "boolean": "boolean",
            "timestamp": "timestamp", "map": "map"}

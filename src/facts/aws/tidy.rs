@@ -117,6 +117,7 @@ const IDENTITIES: &[(&str, &[&str])] = &[
     ("Associations", &["RouteTableAssociationId", "NetworkAclAssociationId"]),
     ("Tags", &["Key"]),
     ("params", &["type"]),
+    ("certificateAuthorities", &["id"]),
 ];
 
 #[cfg(test)]

@@ -41,7 +41,6 @@ impl<'f> Walk<'_, 'f> {
         let mut partly: Option<(&'f str, String)> = None;
         let mut unknown: Option<(String, Reason)> = None;
         let mut lacking = None;
-        let mut other_rules = false;
         for id in ids {
             let Some(group) = self.network.group(id) else {
                 let rule = format!("the rules of {id} are not in the facts");
@@ -69,10 +68,11 @@ impl<'f> Walk<'_, 'f> {
                         let words = format!("{}: it cannot be told whether it matches", rule_words(rule, egress, id));
                         unknown.get_or_insert((words, reason));
                     }
-                    Match::No => match rule.peer {
-                        Peer::List(list) => lacking = lacking.or(Some(list)),
-                        _ => other_rules = true,
-                    },
+                    Match::No => {
+                        if let Peer::List(list) = rule.peer {
+                            lacking = lacking.or(Some(list));
+                        }
+                    }
                 }
             }
         }
@@ -114,12 +114,17 @@ impl<'f> Walk<'_, 'f> {
                 },
                 _ => group_reason(egress, ids, peers, self.port),
             };
-            let also = match lacking {
-                Some(list) if !other_rules => format!(" ({list} does not hold it)"),
-                _ => String::new(),
-            };
+            let also =
+                lacking.map(|list| format!(" ({list}, which a rule names, does not hold it)")).unwrap_or_default();
             let rule = format!("no {direction} rule for {far_words}{also}");
-            self.push(HopKind::SecurityGroup, component, Decision::Deny, rule, Some(reason));
+            // Each group is a component of its own; why they deny together is said once.
+            let mut reason = Some(reason);
+            for id in ids {
+                self.push(HopKind::SecurityGroup, (*id).to_owned(), Decision::Deny, rule.clone(), reason.take());
+            }
+            if ids.is_empty() {
+                self.push(HopKind::SecurityGroup, component, Decision::Deny, rule, reason);
+            }
         }
     }
 

@@ -1025,12 +1025,12 @@ impl<'n, 'f> Walk<'n, 'f> {
     fn block_public_access(&mut self, by_outbound_gateway: bool) {
         let options = self.network.facts.block_public_access.as_ref();
         match options.and_then(|options| options.internet_gateway_block_mode.as_deref()) {
-            None => {
-                let what = "whether VPC Block Public Access is on".to_owned();
-                let file = "ec2/describe-vpc-block-public-access-options.json";
-                let action = "ec2:DescribeVpcBlockPublicAccessOptions";
-                self.unknown(HopKind::BlockPublicAccess, "VPC Block Public Access", missing(what, file, action));
-            }
+            // Off in every Region until somebody turns it on, and a folder made before the feature has no such file.
+            None => self.note(
+                "VPC Block Public Access is not in the facts (ec2/describe-vpc-block-public-access-options.json, \
+                 ec2:DescribeVpcBlockPublicAccessOptions) and taken as off, its default"
+                    .to_owned(),
+            ),
             Some(mode) if is(Some(mode), "off") => {}
             Some(mode) if is(Some(mode), "block-ingress") && by_outbound_gateway => {}
             Some(mode) => {

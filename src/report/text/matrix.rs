@@ -46,6 +46,10 @@ pub(super) fn truths(cell: &Cell) -> String {
         Some(now) if now != cell.configured => format!("{configured} (today {})", now.label()),
         _ => configured,
     };
+    // Where nothing was observed, the path is the one that the configuration leads to.
+    if cell.observed == Reachability::Unknown && !configured.is_empty() {
+        return format!("intended {intended}{configured}{via}, observed {observed}");
+    }
     format!("intended {intended}{configured}, observed {observed}{via}")
 }
 

@@ -275,6 +275,16 @@ fn request_from_inside<'n, 'f>(
     (walk, Ended { arrival, over_internet, translated_outside, unknown_source })
 }
 
+/// Whether the network ACL of the far end can be judged although the way there is not whole. Where it is not known which
+/// way the packet takes, it may come by a transit gateway's interface in that very subnet, which no ACL guards.
+fn guarded(walk: &Walk<'_, '_>, arrival: &Arrival<'_>) -> bool {
+    match arrival {
+        Arrival::Elsewhere => true,
+        Arrival::Lost => walk.hops.iter().any(|hop| hop.decision.blocks()),
+        _ => false,
+    }
+}
+
 /// Whether it is known as whom the destination would see the source although the way there is not whole: it was stopped
 /// for certain before anything translated it, or it is in the hands of a peering connection, which translates nothing.
 fn goes_on(walk: &Walk<'_, '_>, arrival: &Arrival<'_>, direct: Option<&Inside<'_>>) -> bool {
@@ -322,7 +332,9 @@ fn request_from_outside<'n, 'f>(
             match walk.enter(gateway, target) {
                 Arrival::There => Arrival::There,
                 other => {
-                    walk.network_acl(target.vpc, target.subnet, false);
+                    if guarded(&walk, &other) {
+                        walk.network_acl(target.vpc, target.subnet, false);
+                    }
                     other
                 }
             }
@@ -422,7 +434,7 @@ fn replies<'n, 'f>(
             match arrival {
                 Arrival::There => Arrival::There,
                 other => {
-                    if holder.subnet != target.subnet {
+                    if holder.subnet != target.subnet && guarded(&walk, &other) {
                         walk.network_acl(holder.vpc, holder.subnet, false);
                     }
                     other
@@ -495,7 +507,7 @@ fn unwind<'f>(walk: &mut Walk<'_, 'f>, ends: &Ends<'f>, forward: &Walk<'_, 'f>) 
         walk.open = ephemeral();
         walk.closed = AddressSet::empty();
         let arrival = walk.from_subnet(gateway.vpc, gateway.subnet, None, Goal::Inside(inner));
-        if !matches!(arrival, Arrival::There) && inner.subnet != gateway.subnet {
+        if inner.subnet != gateway.subnet && guarded(walk, &arrival) {
             walk.network_acl(inner.vpc, inner.subnet, false);
         }
     }
@@ -648,3 +660,6 @@ fn meant(near: &[String]) -> String {
 
 /// Ids are at most 32 characters today.
 const LONGEST_ID: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,8 @@ fn poison(value: &mut serde_json::Value, key: &str) {
                 "provider",
                 "intended",
                 "configured",
+                "configuredNow",
+                "target",
                 "observed",
                 "via",
                 "outcome",
@@ -278,6 +280,8 @@ fn http_cell() -> Cell {
 
 fn offline_cell() -> Cell {
     let mut cell = cell("staging", "train", Verdict::Inconclusive);
+    cell.target = super::CellTarget::EksApi;
+    cell.configured_now = Some(Reachability::Unreachable);
     cell.observed = Reachability::Unknown;
     cell.intended = Intended::Unspecified;
     cell.endpoint = None;
@@ -302,8 +306,6 @@ fn offline_cell() -> Cell {
 
 fn converged_cell() -> Cell {
     let mut cell = cell("lab", "bastion", Verdict::Match);
-    cell.target = super::CellTarget::EksApi;
-    cell.configured_now = Some(Reachability::Unreachable);
     cell.provider = Provider::Generic;
     cell.configured = Reachability::Reachable;
     cell.observed = Reachability::Reachable;
@@ -496,6 +498,7 @@ fn tls_stage(outcome: TlsOutcome) -> TlsStage {
             trust: "cluster-ca".to_owned(),
             trusted: outcome != TlsOutcome::Untrusted,
             trusted_by_system_roots: (outcome == TlsOutcome::Untrusted).then_some(true),
+            trusted_by_other: None,
             name_matches: outcome != TlsOutcome::NameMismatch,
             validity: match outcome {
                 TlsOutcome::Expired => Validity::Expired,

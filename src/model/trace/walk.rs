@@ -970,7 +970,13 @@ impl<'n, 'f> Walk<'n, 'f> {
         let seen: Option<Vec<IpNet>> = if family(&self.source) == Family::V6 {
             Some(self.source.clone())
         } else if let Some(translation) = self.translations.last() {
-            if translation.is_private || translation.public.is_empty() {
+            if translation.gateway.vpc != vpc {
+                // A public address stands for a private one at the gateway of its own VPC only.
+                let rule = format!("{} has no public address at this gateway", nets_words(&self.source));
+                let reason = Reason::NoPublicAddress { of: translation.gateway.label.clone() };
+                self.push(HopKind::InternetGateway, id, Decision::Drop, rule, Some(reason));
+                None
+            } else if translation.is_private || translation.public.is_empty() {
                 let gateway = translation.gateway.label.clone();
                 let rule = format!("{gateway} has no public address: it does not lead to the internet");
                 let reason = Reason::NatPrivate { gateway: gateway.clone() };

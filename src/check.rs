@@ -27,7 +27,7 @@ use self::{
 use crate::{
     causes,
     client::ClientEnvironment,
-    facts::planned::PlannedChange,
+    facts::{Facts, planned::PlannedChange},
     input::{InputError, InputErrors},
     report::{Cell, CellTarget, Finding, Intended, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
@@ -577,7 +577,7 @@ fn targets(plan: &Plan, configurations: &[Configuration]) -> Result<Vec<Option<A
         let target = known.entry((cell.cluster, cell.target)).or_insert_with(|| {
             let cluster = &plan.clusters[cell.cluster];
             match cell.target {
-                CellTarget::Kubernetes => match target(cluster) {
+                CellTarget::Kubernetes => match target(cluster, configurations[cell.cluster].now().facts.as_deref()) {
                     Ok(target) => target.map(Arc::new),
                     Err(error) => {
                         errors.push(InputError::new(error).in_file(plan.file.clone()).at(cluster.line, 1));
@@ -609,11 +609,13 @@ fn management_target(host: String) -> Target {
     }
 }
 
-fn target(cluster: &Cluster) -> Result<Option<Target>, String> {
+fn target(cluster: &Cluster, facts: Option<&Facts>) -> Result<Option<Target>, String> {
     let Some(endpoint) = &cluster.endpoint else { return Ok(None) };
     let trust = match &cluster.ca_pem {
         Some(pem) => Trust::ClusterCa(Arc::new(
-            ClusterCa::from_pem(pem).map_err(|error| format!("the CA of cluster {:?}: {error}", cluster.name))?,
+            ClusterCa::from_pem(pem)
+                .map_err(|error| format!("the CA of cluster {:?}: {error}", cluster.name))?
+                .beside(facts.map(configuration::authorities).unwrap_or_default()),
         )),
         None => Trust::SystemRoots,
     };

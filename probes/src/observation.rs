@@ -485,6 +485,9 @@ pub struct TlsChecks {
     pub trusted: bool,
     /// The chain leads to the system's roots, validity aside; null when that was not asked or could not be told.
     pub trusted_by_system_roots: Option<bool>,
+    /// Label of another authority, known beside those asked for, that vouches for the chain, validity aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_by_other: Option<String>,
     /// The certificate is for the expected name.
     pub name_matches: bool,
     /// The validity period holds the prober's present time.

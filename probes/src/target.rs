@@ -56,6 +56,8 @@ pub struct ClusterCa {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     /// Begin and end of each one's validity, in seconds since 1970; `None` when it cannot be read.
     periods: Vec<Option<(i64, i64)>>,
+    /// Authorities that are asked when these do not vouch for a chain, each under its label. They are evidence only.
+    pub(crate) others: Vec<(String, RootCertStore)>,
 }
 
 impl ClusterCa {
@@ -77,7 +79,16 @@ impl ClusterCa {
                 .map_err(|error| format!("certificate {} of {}: {error}", index + 1, certificates.len()))?;
         }
         let periods = certificates.iter().map(|certificate| tls::period(certificate)).collect();
-        Ok(Self { roots, certificates, periods })
+        Ok(Self { roots, certificates, periods, others: Vec::new() })
+    }
+
+    /// Authorities (PEM text by label) that are asked as well when a chain does not lead to these. That one of them
+    /// vouches for it is written down and changes no outcome. What cannot be read is passed over.
+    #[must_use]
+    pub fn beside(mut self, others: impl IntoIterator<Item = (String, String)>) -> Self {
+        let read = |(label, pem): (String, String)| Some((label, Self::from_pem(&pem).ok()?.roots));
+        self.others = others.into_iter().filter_map(read).collect();
+        self
     }
 
     /// The authorities that are valid at this time, in seconds since 1970, when that is not all of them.

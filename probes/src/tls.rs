@@ -283,6 +283,7 @@ fn judge(chain: &[CertificateDer<'_>], name: &ServerName<'_>, trust: &Trust, now
             trust: label.to_owned(),
             trusted,
             trusted_by_system_roots,
+            trusted_by_other: None,
             name_matches: name_error.is_none(),
             validity,
         })
@@ -310,7 +311,15 @@ fn judge(chain: &[CertificateDer<'_>], name: &ServerName<'_>, trust: &Trust, now
         (true, Validity::NotYetValid) => TlsOutcome::NotYetValid,
         _ => TlsOutcome::Untrusted,
     };
-    Judgement { outcome, checks: checks(trusted, validity, by_system), detail: Some(words(&error)) }
+    let by_other = match trust {
+        Trust::ClusterCa(ca) if !trusted => common_time(chain).and_then(|time| {
+            let vouches = |roots| verify_by_roots(roots, leaf, intermediates, time).is_ok();
+            ca.others.iter().find(|(_, roots)| vouches(roots)).map(|(label, _)| label.clone())
+        }),
+        _ => None,
+    };
+    let checks = checks(trusted, validity, by_system).map(|checks| TlsChecks { trusted_by_other: by_other, ..checks });
+    Judgement { outcome, checks, detail: Some(words(&error)) }
 }
 
 fn words(error: &RustlsError) -> String {
@@ -629,8 +638,8 @@ const MAXIMUM_FIRST_BYTES: usize = 64;
 mod tests {
     use super::*;
 
-    /// A handshake with a server of a certificate of its own, which nobody trusts.
-    async fn with_a_stranger(identity: Option<&Credentials>) -> (TlsStage, bool) {
+    /// A handshake with a server of a certificate of its own, which nobody trusts; somebody beside may know it.
+    async fn with_a_stranger(identity: Option<&Credentials>, known: bool) -> (TlsStage, bool) {
         let stranger = rcgen::generate_simple_self_signed(["api.test".to_owned()]).unwrap();
         let key = PrivateKeyDer::from_pem_slice(stranger.signing_key.serialize_pem().as_bytes()).unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider(Hello::Standard))
@@ -644,7 +653,9 @@ mod tests {
             let _ = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(theirs).await;
         });
         let trusted = rcgen::generate_simple_self_signed(["other.test".to_owned()]).unwrap();
-        let trust = Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&trusted.cert.pem()).unwrap()));
+        let others = [("nobody".to_owned(), "no PEM".to_owned()), ("present".to_owned(), stranger.cert.pem())];
+        let others = others.into_iter().take(if known { 2 } else { 1 });
+        let trust = Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&trusted.cert.pem()).unwrap().beside(others)));
         let (stage, stream) =
             handshake(ours, "api.test", &trust, Hello::Standard, identity, Duration::from_secs(5)).await;
         serving.abort();
@@ -653,14 +664,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_stranger_is_heard_but_not_told_who_we_are() {
-        let (stage, goes_on) = with_a_stranger(None).await;
+        let (stage, goes_on) = with_a_stranger(None, false).await;
         assert_eq!((stage.outcome, goes_on), (TlsOutcome::Untrusted, true));
         let client = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
         let identity = Credentials::ClientCertificate(
             client.cert.pem().into_bytes(),
             client.signing_key.serialize_pem().into_bytes(),
         );
-        let (stage, goes_on) = with_a_stranger(Some(&identity)).await;
+        let (stage, goes_on) = with_a_stranger(Some(&identity), true).await;
         assert_eq!((stage.outcome, goes_on), (TlsOutcome::Untrusted, false), "{stage:?}");
+    }
+
+    #[tokio::test]
+    async fn who_else_vouches_for_a_chain_is_written_down_and_changes_nothing() {
+        let (unknown, _) = with_a_stranger(None, false).await;
+        assert_eq!(unknown.checks.unwrap().trusted_by_other, None);
+        let (known, _) = with_a_stranger(None, true).await;
+        assert_eq!(known.outcome, TlsOutcome::Untrusted);
+        let checks = known.checks.unwrap();
+        assert_eq!((checks.trusted, checks.trusted_by_other.as_deref()), (false, Some("present")));
     }
 }

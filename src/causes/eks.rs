@@ -1,5 +1,6 @@
 //! Causes of Amazon EKS and its VPC.
 
+pub(super) mod authorities;
 pub(super) mod changes;
 mod commands;
 mod management;
@@ -569,6 +570,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ACTIVATE_CA,
         kubectl: &["certificate signed by unknown authority"],
         decided_by: "the chain verified with every authority that EKS lists",
+        predicate: Some(authorities::rotation_not_trusted),
         ..BY_CONFIGURATION
     },
     Cause {

@@ -574,6 +574,9 @@ const BY_CONFIGURATION: Cause = Cause {
     configuration: None,
 };
 
+/// The label under which the probe asks the authority that `describe-cluster` gives.
+pub const PRESENT_AUTHORITY: &str = "certificateAuthority.data";
+
 const UNEXPLAINED: &str = "unexplained";
 /// Who intends, where doctor does: see `cli::doctor`.
 const DOCTOR: &str = "doctor";

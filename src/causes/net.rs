@@ -11,6 +11,7 @@ use kubereach_probes::{
 
 use super::{
     Cause, CellView, Need, Told, configuration,
+    eks::names,
     evidence::{
         Seen, clean, controls_answer, controls_sentence, dialled, direct, duration, eks_region_and_name, from_where,
         host_prefix, kubeconfig_cluster, none_connected, place, seen, shell, silence_counts, told,
@@ -459,6 +460,9 @@ fn no_route_to_address(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn endpoint_addresses_changed(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = names::replaced_addresses(view) {
+        return Some(told);
+    }
     let attempts = direct(view);
     if !silence_counts(view) || view.known_addresses.is_empty() {
         return None;

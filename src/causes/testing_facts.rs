@@ -27,7 +27,6 @@ pub(super) struct Case {
     documents: Map<String, Value>,
     standpoint: Standpoint,
     alter: Vec<Alter>,
-    authorities: Option<&'static str>,
     update: Option<Update>,
 }
 
@@ -49,12 +48,6 @@ impl Case {
     /// Seen from an instance of the facts.
     pub(super) fn at(mut self, instance: &str) -> Self {
         self.standpoint = Standpoint { instance: Some(instance.to_owned()), ..Standpoint::default() };
-        self
-    }
-
-    /// With these authorities in the kubeconfig or the scenario.
-    pub(super) fn trusting(mut self, pem: &'static str) -> Self {
-        self.authorities = Some(pem);
         self
     }
 
@@ -138,7 +131,6 @@ impl Case {
                 management: management.as_ref(),
                 update: self.update.as_ref(),
             }),
-            client_authorities: self.authorities,
             ..view
         })
     }

@@ -220,6 +220,7 @@ pub(super) fn checks() -> TlsChecks {
         trust: "cluster-ca".to_owned(),
         trusted: true,
         trusted_by_system_roots: Some(false),
+        trusted_by_other: None,
         name_matches: true,
         validity: Validity::Valid,
     }

@@ -8,6 +8,7 @@ use kubereach_probes::{Attempt, Certificate, Reachability, TlsOutcome, TlsVarian
 
 use super::{
     Cause, CellView, Need, Told,
+    eks::authorities,
     evidence::{
         Clock, Seen, clean, clock, deciding, duration, endpoint, kubeconfig_cluster, listed, place, refresh_kubeconfig,
         seen, shell, silence_counts, told,
@@ -572,8 +573,22 @@ fn inspected_by_proxy(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn cluster_ca_stale(view: &CellView<'_>) -> Option<Told> {
+    if let Some(vouched) = authorities::vouched(view) {
+        // One of several that EKS lists is told by `eks-ca-rotation-not-trusted`.
+        return (!vouched.is_rotation).then(|| vouched.stale(view));
+    }
     let (seen, picture) = certificates(view, Signer::StaleCa)?;
-    let told = certificate_told(view, &seen, &picture).fix(refresh_kubeconfig(view));
+    let mut told = certificate_told(view, &seen, &picture).fix(refresh_kubeconfig(view));
+    match authorities::client_trusts_the_present_one(view) {
+        Some(true) => {
+            told.confidence = Some(Confidence::Possible);
+            told = told.and("the provider gives the very CA that is trusted here, so another cluster or a proxy that copies names answers at this address");
+        }
+        Some(false) => {
+            told = told.and("the provider gives another CA for the cluster today than the one that is trusted here");
+        }
+        None => {}
+    }
     Some(match view.client {
         Some(client) if client.cluster.is_none() => told
             .setting("--ca: without it the system's roots are trusted")

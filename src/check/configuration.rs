@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::Event;
 use crate::{
-    causes::Update,
+    causes::{PRESENT_AUTHORITY, Update},
     client::{host::recognise, parse_server_url},
     facts::{
         self, Facts,
@@ -287,6 +287,16 @@ pub(super) fn complete(file: &Path, cluster: &mut Cluster, state: &State) -> Res
     }
     cluster.provider = Provider::Eks;
     Ok(())
+}
+
+/// The certificate authorities that the provider lists for the cluster, as (label, PEM text): all that a chain may lead
+/// to besides what the client trusts.
+pub(super) fn authorities(facts: &Facts) -> Vec<(String, String)> {
+    let listed = facts.certificate_authorities.iter().flatten();
+    let listed = listed.filter_map(|one| Some((one.id.clone()?, authority_pem(one.data.as_deref()?)?)));
+    let today = facts.cluster.as_ref().and_then(|cluster| cluster.certificate_authority.as_ref()?.data.as_deref());
+    let today = today.and_then(authority_pem).map(|pem| (PRESENT_AUTHORITY.to_owned(), pem));
+    listed.chain(today).collect()
 }
 
 /// PEM text from the provider's base64; `None` for what is no certificate, which then leaves the system's roots.

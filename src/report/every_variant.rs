@@ -498,6 +498,7 @@ fn tls_stage(outcome: TlsOutcome) -> TlsStage {
             trust: "cluster-ca".to_owned(),
             trusted: outcome != TlsOutcome::Untrusted,
             trusted_by_system_roots: (outcome == TlsOutcome::Untrusted).then_some(true),
+            trusted_by_other: None,
             name_matches: outcome != TlsOutcome::NameMismatch,
             validity: match outcome {
                 TlsOutcome::Expired => Validity::Expired,

@@ -176,3 +176,66 @@ fn own_addresses(sight: &Sight<'_>) -> Vec<IpAddr> {
 }
 
 const MOST_MISSING: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        causes::{Update, testing::*, testing_facts::*},
+        report::{Confidence, Verdict},
+    };
+
+    #[test]
+    fn an_update_under_way_excuses_a_contradiction() {
+        let update = Update {
+            id: Some("u-1".into()),
+            kind: Some("EndpointAccessUpdate".into()),
+            began: Some(now()),
+            ended: None,
+            followed: true,
+        };
+        let case = Case::new(json!({})).from("203.0.113.7").updating(update);
+        let scene = Scene::new()
+            .saw(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")])
+            .changed(10)
+            .with(|scene| scene.verdict = Verdict::Propagating);
+        assert_eq!(case.errors(&scene), ["propagation-eks-update-in-progress", "net-filtered-silently"]);
+        let finding = case.finding(&scene, "propagation-eks-update-in-progress").unwrap();
+        assert!(finding.evidence.join("\n").contains("InProgress"));
+        assert!(finding.fix.unwrap().contains("--region eu-west-1 --name prod --update-id u-1"));
+        let matched = scene.with(|scene| scene.verdict = Verdict::Match);
+        assert!(case.finding(&matched, "propagation-eks-update-in-progress").is_none());
+    }
+
+    #[test]
+    fn a_range_that_is_still_being_associated_is_possible() {
+        let vpcs = |state: &str| {
+            json!({ "ec2/describe-vpcs.json": { "Vpcs": [{
+                "VpcId": "vpc-a", "CidrBlock": "10.20.0.0/16", "DhcpOptionsId": "dopt-1",
+                "CidrBlockAssociationSet": [{ "CidrBlock": "10.20.8.0/24", "CidrBlockState": { "State": state } }],
+            }] } })
+        };
+        let scene = Scene::new().saw(vec![answer("system", &["10.20.1.10"])], vec![silent("10.20.1.10")]);
+        let code = "propagation-eks-vpc-cidr";
+        let finding = Case::new(vpcs("associating")).at("i-node").finding(&scene, code).unwrap();
+        assert_eq!(finding.confidence, Confidence::Possible);
+        assert!(Case::new(vpcs("associated")).at("i-node").finding(&scene, code).is_none());
+    }
+
+    #[test]
+    fn another_clusters_name_is_not_this_one() {
+        let code = "client-kubeconfig-server-not-this-cluster";
+        let scene = |host: &'static str| {
+            Scene::new()
+                .saw(vec![no_answer("system", kubereach_probes::DnsOutcome::Nxdomain)], vec![])
+                .with(|scene| scene.host = host)
+        };
+        let case = Case::new(json!({})).from("203.0.113.7");
+        let other = scene("fedc.gr7.eu-west-1.eks.amazonaws.com");
+        assert_eq!(case.errors(&other), [code]);
+        assert_eq!(case.finding(&other, code).unwrap().confidence, Confidence::Certain);
+        assert_eq!(case.finding(&scene("k8s.corp.example"), code).unwrap().confidence, Confidence::Possible);
+        assert!(case.finding(&scene("API.prod.example.com"), code).is_none());
+    }
+}

@@ -231,6 +231,38 @@ pub(in crate::causes) fn outdated_private_answer(view: &CellView<'_>) -> Option<
     Some(told.and("caches inside client processes are invisible to a probe"))
 }
 
+/// `net-endpoint-addresses-changed`, where the facts know the addresses that there were: every resolver gives new ones,
+/// and they are silent where the configuration is open.
+pub(in crate::causes) fn replaced_addresses(view: &CellView<'_>) -> Option<Told> {
+    let sight = Sight::of(view)?;
+    let lookup =
+        system(view).filter(|lookup| !from_hosts_file(lookup) && lookup.address_class == AddressClass::Private)?;
+    let before: Vec<IpAddr> =
+        control_plane_interfaces(sight.configured.facts).iter().filter_map(|one| one.private_ip_address).collect();
+    let confirmed = lookups::others(view)
+        .any(|other| answered(other) && lookup.addresses.iter().all(|address| other.addresses.contains(address)));
+    let known = |address: &IpAddr| before.contains(address);
+    if before.is_empty() || !confirmed || lookup.addresses.iter().any(known) {
+        return None;
+    }
+    if !evidence::silence_counts(view) || !lookups::all_silent(view) || view.observation.proxy.is_some() {
+        return None;
+    }
+    Some(
+        Told::new(Confidence::Possible, lookup_words(lookup))
+            .and(format!("the facts hold other interfaces of the control plane: {}", listed(&before)))
+            .and("they were replaced since then; a firewall in between that allows only the old addresses fits")
+            .and("rival: a group, route or ACL that the facts do not show yet; facts pulled again decide")
+            .fix(words::ec2(
+                &sight.configuration(),
+                &format!(
+                    "describe-network-interfaces --filters {} --query 'NetworkInterfaces[].PrivateIpAddress'",
+                    shell(&format!("Name=description,Values={}", sight.cluster.interface_description()))
+                ),
+            )),
+    )
+}
+
 /// A client in the cluster's own VPC.
 fn in_the_vpc<'a>(view: &'a CellView<'a>) -> Option<Sight<'a>> {
     Sight::of(view).filter(|sight| sight.prediction.place == Place::ClusterVpc)
@@ -278,3 +310,117 @@ fn mended_by(told: Told, sight: &Sight<'_>, ask: fn(&ConfigurationView<'_>) -> V
 }
 
 const VPC: &str = "vpc";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::causes::{testing::*, testing_facts::*};
+
+    fn hostnames(value: bool) -> Value {
+        json!({ "ec2/describe-vpc-attribute-enableDnsHostnames-vpc-a.json": { "EnableDnsHostnames": { "Value": value } } })
+    }
+
+    /// A host in the VPC that is given public addresses and meant to use private ones.
+    fn public_inside() -> Scene {
+        Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![reached("198.51.100.20")]).with(|scene| {
+            scene.intended_via = Some(Via::Private);
+            scene.via = Some(Via::Public);
+        })
+    }
+
+    fn private_inside() -> Scene {
+        Scene::new().saw(vec![answer("system", &["10.20.1.10"])], vec![silent("10.20.1.10")])
+    }
+
+    #[test]
+    fn the_attributes_of_the_vpc_decide_its_answer() {
+        let code = "vpc-dns-hostnames-disabled";
+        let off = Case::new(hostnames(false)).at("i-node");
+        let finding = off.finding(&public_inside(), code).unwrap();
+        assert_eq!((finding.severity, finding.confidence), (Severity::Error, Confidence::Certain));
+        assert!(finding.fix.unwrap().contains("--enable-dns-hostnames"), "{code}");
+        assert!(off.finding(&private_inside(), code).is_none(), "the zone is in effect");
+        assert!(Case::new(hostnames(true)).at("i-node").finding(&public_inside(), code).is_none());
+        assert!(Case::new(hostnames(false)).at("i-peer").finding(&public_inside(), code).is_none(), "another VPC");
+
+        let code = "vpc-dns-support-disabled";
+        let off = Case::new(json!({
+            "ec2/describe-vpc-attribute-enableDnsSupport-vpc-a.json": { "EnableDnsSupport": { "Value": false } },
+        }))
+        .at("i-node");
+        let dead = Scene::new().saw(vec![no_answer("system", DnsOutcome::Timeout)], vec![]);
+        assert_eq!(off.finding(&dead, code).unwrap().confidence, Confidence::Certain);
+        assert!(off.finding(&private_inside(), code).is_none());
+        assert_eq!(off.finding(&unprobed(), code).unwrap().confidence, Confidence::Likely);
+    }
+
+    #[test]
+    fn other_servers_of_the_dhcp_options_are_refuted_by_a_private_answer() {
+        let code = "vpc-dhcp-options-lack-amazon-dns";
+        let case = Case::new(json!({ "ec2/describe-dhcp-options.json": { "DhcpOptions": [{
+            "DhcpOptionsId": "dopt-1",
+            "DhcpConfigurations": [{ "Key": "domain-name-servers", "Values": [{ "Value": "10.20.9.9" }] }],
+        }] } }))
+        .at("i-node");
+        assert_eq!(case.finding(&public_inside(), code).unwrap().confidence, Confidence::Likely);
+        let both = public_inside().with(|scene| scene.observation.dns.push(answer("vpc", &["10.20.1.10"])));
+        assert_eq!(case.finding(&both, code).unwrap().confidence, Confidence::Certain);
+        assert!(case.finding(&private_inside(), code).is_none());
+    }
+
+    #[test]
+    fn a_zone_that_is_not_in_effect_and_a_rule_that_shadows_it() {
+        let case = Case::new(json!({})).at("i-node");
+        let code = "eks-private-zone-not-in-effect";
+        assert_eq!(case.finding(&public_inside(), code).unwrap().confidence, Confidence::Possible);
+        let both = public_inside().with(|scene| scene.observation.dns.push(answer("vpc", &["10.20.1.10"])));
+        let finding = case.finding(&both, code).unwrap();
+        assert_eq!(finding.confidence, Confidence::Likely);
+        assert!(finding.fix.unwrap().contains("169.254.169.253"));
+        assert!(case.finding(&private_inside(), code).is_none());
+        let shadowed = Case::new(json!({
+            "route53resolver/list-resolver-rules.json": { "ResolverRules": [{
+                "Id": "rslvr-rr-1", "DomainName": "example.com.", "RuleType": "FORWARD", "Status": "COMPLETE",
+            }] },
+            "route53resolver/list-resolver-rule-associations.json": { "ResolverRuleAssociations": [{
+                "ResolverRuleId": "rslvr-rr-1", "VPCId": "vpc-a", "Status": "COMPLETE",
+            }] },
+        }))
+        .at("i-node");
+        let finding = shadowed.finding(&public_inside(), "vpc-resolver-config-shadows-endpoint").unwrap();
+        assert_eq!(finding.confidence, Confidence::Certain);
+        assert!(finding.fix.unwrap().contains("rslvr-rr-1"));
+        assert!(shadowed.finding(&public_inside(), code).is_none());
+    }
+
+    #[test]
+    fn a_connected_network_gets_public_addresses_by_design() {
+        let code = "eks-connected-network-gets-public-answer";
+        let case = Case::new(json!({})).at("i-peer");
+        assert_eq!(case.finding(&public_inside(), code).unwrap().severity, Severity::Error);
+        assert!(Case::new(json!({})).at("i-node").finding(&public_inside(), code).is_none());
+        let matched = public_inside().with(|scene| scene.verdict = Verdict::Match);
+        assert!(case.finding(&matched, code).is_none());
+        let unlisted = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")]);
+        assert_eq!(case.finding(&unlisted, code).unwrap().severity, Severity::Info);
+    }
+
+    #[test]
+    fn a_private_address_that_no_interface_has_is_of_the_past() {
+        let case = Case::new(json!({})).at("i-node");
+        let old = |ttl| {
+            let mut lookup = answer("system", &["10.20.1.99"]);
+            lookup.ttl = Some(ttl);
+            Scene::new().saw(vec![lookup], vec![silent("10.20.1.99")])
+        };
+        assert_eq!(case.finding(&old(3600), "dns-stale-answer").unwrap().confidence, Confidence::Likely);
+        assert!(case.finding(&private_inside(), "dns-stale-answer").is_none());
+        // Another resolver gives it as well: the facts are old.
+        let both = old(3600).with(|scene| scene.observation.dns.push(answer("vpc", &["10.20.1.99"])));
+        assert!(case.finding(&both, "dns-stale-answer").is_none());
+        assert!(case.finding(&both, "net-endpoint-addresses-changed").is_some());
+        assert!(case.finding(&private_inside(), "net-endpoint-addresses-changed").is_none());
+    }
+}

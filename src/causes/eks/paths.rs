@@ -519,3 +519,352 @@ pub(in crate::causes) fn whose(view: &CellView<'_>, address: IpAddr) -> Option<S
 
 const NACL_RETURN: &str = "vpc-nacl-denies-return";
 const MOST_SAID: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use kubereach_probes::{DnsOutcome, TcpOutcome};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        causes::{testing::*, testing_facts::*},
+        model::set::PortSet,
+        report::{Intended, Verdict},
+    };
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn acl(reply: bool, egress: bool, rule_number: Option<u32>) -> Reason {
+        Reason::AclEntry {
+            acl: "acl-a".into(),
+            subnet: "subnet-a1".into(),
+            rule_number,
+            egress,
+            reply,
+            ports: PortSet::of(443..=443),
+            open: PortSet::from_intervals([]),
+            peer: net("10.9.1.5/32"),
+        }
+    }
+
+    /// Reason, on the way back, code, and what the command holds.
+    fn table() -> Vec<(HopKind, Reason, bool, &'static str, &'static str)> {
+        let to = net("10.20.1.10/32");
+        let client = net("10.9.1.5/32");
+        vec![
+            (
+                HopKind::SecurityGroup,
+                Reason::SecurityGroupIngress {
+                    groups: vec!["sg-cluster".into(), "sg-own".into()],
+                    source: client,
+                    port: 443,
+                },
+                false,
+                "eks-control-plane-sg-blocks-client",
+                "aws ec2 authorize-security-group-ingress --group-id sg-own --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=10.9.1.5/32}]' --region eu-west-1",
+            ),
+            (
+                HopKind::SecurityGroup,
+                Reason::PrefixListLacks {
+                    prefix_list: "pl-1".into(),
+                    version: Some(4),
+                    groups: vec!["sg-own".into()],
+                    peer: client,
+                    egress: false,
+                    port: 443,
+                },
+                false,
+                "vpc-prefix-list-lacks-client",
+                "--prefix-list-id pl-1 --current-version 4 --add-entries Cidr=10.9.1.5/32",
+            ),
+            (
+                HopKind::SecurityGroup,
+                Reason::SecurityGroupEgress { groups: vec!["sg-peer".into()], destination: to, port: 443 },
+                false,
+                "vpc-client-sg-blocks-egress",
+                "authorize-security-group-egress --group-id sg-peer --ip-permissions 'IpProtocol=tcp,FromPort=443,ToPort=443,IpRanges=[{CidrIp=10.20.1.0/24}]'",
+            ),
+            (
+                HopKind::NetworkAcl,
+                acl(false, false, Some(90)),
+                false,
+                "vpc-nacl-denies-request",
+                "--rule-number 89 --protocol tcp --port-range From=443,To=443 --cidr-block 10.9.1.5/32 --rule-action allow --ingress",
+            ),
+            (
+                HopKind::NetworkAcl,
+                acl(true, true, None),
+                true,
+                "vpc-nacl-denies-return",
+                "--rule-number 110 --protocol tcp --port-range From=1024,To=65535 --cidr-block 10.9.1.5/32 --rule-action allow --egress",
+            ),
+            (
+                HopKind::RouteTable,
+                Reason::NoRoute { table: "rtb-b".into(), subnet: "subnet-b".into(), destination: to, reply: false },
+                false,
+                "vpc-no-route-to-cluster",
+                "create-route --route-table-id rtb-b --destination-cidr-block 10.20.0.0/16 --vpc-peering-connection-id pcx-1",
+            ),
+            (
+                HopKind::RouteTable,
+                Reason::Blackhole {
+                    table: "rtb-a".into(),
+                    route: "10.9.0.0/16".into(),
+                    target: "pcx-0".into(),
+                    destination: client,
+                    reply: true,
+                },
+                true,
+                "vpc-no-return-route",
+                "replace-route --route-table-id rtb-a --destination-cidr-block 10.9.0.0/16 --vpc-peering-connection-id pcx-1",
+            ),
+            (
+                HopKind::Peering,
+                Reason::PeeringState { peering: "pcx-1".into(), code: "pending-acceptance".into(), reply: false },
+                false,
+                "vpc-peering-does-not-carry-traffic",
+                "accept-vpc-peering-connection --vpc-peering-connection-id pcx-1",
+            ),
+            (
+                HopKind::TransitGatewayAttachment,
+                Reason::AttachmentZone {
+                    attachment: "tgw-attach-1".into(),
+                    zone: "euw1-az2".into(),
+                    subnet: "subnet-a2".into(),
+                    reply: true,
+                },
+                true,
+                "vpc-tgw-attachment-not-usable",
+                "--transit-gateway-attachment-id tgw-attach-1 --add-subnet-ids subnet-a2",
+            ),
+            (
+                HopKind::TransitGatewayRouteTable,
+                Reason::TransitRoute {
+                    table: "tgw-rtb-1".into(),
+                    destination: to,
+                    blackhole: false,
+                    attachment: "tgw-attach-2".into(),
+                    towards: vec!["tgw-attach-1".into()],
+                    reply: false,
+                },
+                false,
+                "vpc-tgw-route-missing",
+                "create-transit-gateway-route --transit-gateway-route-table-id tgw-rtb-1 --destination-cidr-block 10.20.0.0/16 --transit-gateway-attachment-id tgw-attach-1",
+            ),
+            (
+                HopKind::Vpc,
+                Reason::OverlapsClient { vpc: "vpc-a".into(), cidr: "10.20.0.0/16".into(), reply: true },
+                true,
+                "vpc-cidr-overlaps-client-network",
+                "describe-vpcs --vpc-ids vpc-a",
+            ),
+            (
+                HopKind::Internet,
+                Reason::PrivateFromInternet { address: "10.20.1.10".parse().unwrap() },
+                false,
+                "client-not-on-connected-network",
+                "",
+            ),
+        ]
+    }
+
+    fn both_silent() -> Scene {
+        Scene::new().saw(
+            vec![answer("system", &["10.20.1.10", "10.20.2.10"])],
+            vec![silent("10.20.1.10"), silent("10.20.2.10")],
+        )
+    }
+
+    #[test]
+    fn every_reason_has_its_code_and_its_command() {
+        for (kind, reason, back, code, command) in table() {
+            let case = Case::new(json!({})).at("i-peer").closed(kind, "the-component", back, reason);
+            let scene = both_silent();
+            assert_eq!(case.errors(&scene), [code]);
+            let finding = case.finding(&scene, code).unwrap();
+            assert_eq!(finding.confidence, Confidence::Certain, "{code}");
+            let said = finding.evidence.join("\n");
+            assert!(said.contains("2 of 2 addresses did not answer") && said.contains("the-component"), "{said}");
+            assert!(said.contains("2 of 2 interfaces: 10.20.1.10 (eni-0), 10.20.2.10 (eni-1)"), "{said}");
+            let fix = finding.fix.unwrap();
+            assert!(fix.contains(command), "{code}: {fix}");
+        }
+    }
+
+    #[test]
+    fn whoever_answers_or_refuses_is_behind_no_silent_rule() {
+        for (kind, reason, back, code, _) in table() {
+            let case = Case::new(json!({})).at("i-peer").closed(kind, "it", back, reason);
+            for outcome in [TcpOutcome::Refused, TcpOutcome::Prohibited] {
+                let attempts = vec![attempt("10.20.1.10", outcome, 20.0), attempt("10.20.2.10", outcome, 20.0)];
+                let scene = Scene::new().saw(vec![answer("system", &["10.20.1.10", "10.20.2.10"])], attempts);
+                assert!(case.finding(&scene, code).is_none(), "{code} {outcome:?}");
+            }
+            let open = Scene::new().saw(vec![answer("system", &["10.20.1.10"])], vec![reached("10.20.1.10")]);
+            assert_eq!(case.errors(&open), ["unexplained"], "{code}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_alone_is_likely() {
+        for (kind, reason, back, code, _) in table() {
+            let case = Case::new(json!({})).at("i-peer").closed(kind, "it", back, reason);
+            let finding = case.finding(&unprobed(), code).unwrap();
+            assert_eq!((finding.confidence, finding.severity), (Confidence::Likely, Severity::Error), "{code}");
+            let met = unprobed().with(|scene| {
+                scene.intended = Intended::Unreachable;
+                scene.verdict = Verdict::Match;
+            });
+            assert_eq!(case.finding(&met, code).unwrap().severity, Severity::Info, "{code}");
+        }
+    }
+
+    #[test]
+    fn one_interface_of_two_is_told_with_the_partial_failure() {
+        let (kind, reason, back, code, _) = table().swap_remove(3);
+        let case = Case::new(json!({})).at("i-peer").closed(kind, "acl-a", back, reason).predicting(|prediction| {
+            prediction.private[0].trace = open();
+            prediction.configured = Reachability::Reachable;
+        });
+        let scene = Scene::new().saw(
+            vec![answer("system", &["10.20.1.10", "10.20.2.10"])],
+            vec![reached("10.20.1.10"), silent("10.20.2.10")],
+        );
+        assert_eq!(case.errors(&scene), ["partial-address-failure", code]);
+        let said = case.finding(&scene, "partial-address-failure").unwrap().evidence.join("\n");
+        assert!(said.contains("10.20.2.10 is eni-1 in subnet-a2 (eu-west-1b)"), "{said}");
+        let said = case.finding(&scene, code).unwrap().evidence.join("\n");
+        assert!(said.contains("1 of 2 addresses did not answer") && said.contains("1 of 2 interfaces"), "{said}");
+        // Only predicted, it is a warning.
+        let predicted = unprobed().with(|scene| scene.verdict = Verdict::Match);
+        for code in ["partial-address-failure", code] {
+            assert_eq!(case.finding(&predicted, code).unwrap().severity, Severity::Warning, "{code}");
+        }
+        assert!(case.errors(&predicted).is_empty());
+        // Both silent, though one is open: the rest is not explained by the rule of the other.
+        let errors = case.errors(&both_silent());
+        assert!(errors.contains(&"net-filtered-silently".to_owned()), "{errors:?}");
+    }
+
+    #[test]
+    fn every_blocker_of_a_path_signs_and_no_entry_number_is_given_twice() {
+        let case =
+            Case::new(json!({})).at("i-peer").closed(HopKind::NetworkAcl, "acl-a", false, acl(false, true, None));
+        let case = case.predicting(|prediction| {
+            for path in &mut prediction.private {
+                path.trace.back = blocked(HopKind::NetworkAcl, "acl-a", true, acl(true, true, None)).back;
+            }
+        });
+        let scene = both_silent();
+        assert_eq!(case.errors(&scene), ["vpc-nacl-denies-request", "vpc-nacl-denies-return"]);
+        let number = |code| {
+            let fix = case.finding(&scene, code).unwrap().fix.unwrap();
+            assert_eq!(fix.lines().count(), 1, "{fix}");
+            fix.split("--rule-number ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+        };
+        assert_eq!([number("vpc-nacl-denies-request"), number("vpc-nacl-denies-return")], ["110", "120"]);
+    }
+
+    #[test]
+    fn no_way_to_the_internet_is_told_and_the_list_is_not() {
+        let reason = Reason::NoRoute {
+            table: "rtb-a".into(),
+            subnet: "subnet-n".into(),
+            destination: net("198.51.100.20/32"),
+            reply: false,
+        };
+        let nat = json!({ "ec2/describe-nat-gateways.json": { "NatGateways": [
+            { "NatGatewayId": "nat-1", "VpcId": "vpc-a", "State": "available", "ConnectivityType": "public" },
+        ] } });
+        let case = Case::new(nat).at("i-node").no_way_out(HopKind::RouteTable, "rtb-a", false, reason);
+        let scene = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")]);
+        let finding = case.finding(&scene, "vpc-no-internet-egress").unwrap();
+        assert_eq!(finding.confidence, Confidence::Certain);
+        let fix = finding.fix.unwrap();
+        assert!(
+            fix.contains(
+                "create-route --route-table-id rtb-a --destination-cidr-block 0.0.0.0/0 --nat-gateway-id nat-1"
+            ),
+            "{fix}"
+        );
+        assert!(!case.errors(&scene).contains(&"eks-client-not-in-public-access-cidrs".to_owned()));
+    }
+
+    #[test]
+    fn what_the_facts_do_not_hold_is_named_with_its_permission() {
+        let unknown = |reason: Reason| {
+            Case::new(json!({ "manifest.json": {
+                "provider": "eks", "denied": [{ "action": "ec2:DescribeNetworkAcls", "message": "not authorized" }],
+            } }))
+            .at("i-peer")
+            .closed(HopKind::NetworkAcl, "subnet-a1", false, reason)
+            .predicting(|prediction| {
+                prediction.configured = Reachability::Unknown;
+                prediction.missing.clear();
+                for path in &mut prediction.private {
+                    path.trace.outcome = Outcome::Unknown;
+                    path.trace.forward[0].decision = Decision::Unknown;
+                }
+            })
+        };
+        let scene = unprobed().with(|scene| scene.verdict = Verdict::Inconclusive);
+        let missing = unknown(Reason::Missing {
+            what: "the network ACL of subnet-a1".into(),
+            file: "ec2/describe-network-acls.json".into(),
+            action: "ec2:DescribeNetworkAcls",
+        });
+        assert_eq!(missing.errors(&scene), ["inconclusive-facts-missing"]);
+        let said = missing.finding(&scene, "inconclusive-facts-missing").unwrap().evidence.join("\n");
+        assert!(said.contains("ec2/describe-network-acls.json") && said.contains("ec2:DescribeNetworkAcls"), "{said}");
+        let appliance = unknown(Reason::NotEvaluable { what: "eni-firewall decides by itself".into() });
+        assert_eq!(appliance.errors(&scene), ["inconclusive-rule-not-evaluable"]);
+    }
+
+    #[test]
+    fn the_management_api_is_told_apart() {
+        let target = |scene: Scene| scene.with(|scene| scene.target = crate::report::CellTarget::EksApi);
+        let public =
+            || target(Scene::new().saw(vec![answer("system", &["198.51.100.30"])], vec![silent("198.51.100.30")]));
+        // No endpoint, and no way to the internet.
+        let case = Case::new(json!({})).at("i-node");
+        let errors = case.errors(&public());
+        assert!(errors.contains(&"eks-management-endpoint-unavailable".to_owned()), "{errors:?}");
+        assert!(
+            !errors.iter().any(|code| code.starts_with("eks-client") || code.starts_with("eks-public")),
+            "{errors:?}"
+        );
+        let fix = case.finding(&public(), "eks-management-endpoint-unavailable").unwrap().fix.unwrap();
+        assert!(fix.contains("--service-name com.amazonaws.eu-west-1.eks --subnet-ids subnet-n"), "{fix}");
+        // The same cluster, asked for its own API, says nothing of it.
+        let own = case.errors(&both_silent());
+        assert!(!own.iter().any(|code| code.starts_with("eks-management-endpoint")), "{own:?}");
+        let endpoint = |private_dns: bool| {
+            json!({
+                "ec2/describe-vpc-endpoints.json": { "VpcEndpoints": [{
+                    "VpcEndpointId": "vpce-1", "VpcEndpointType": "Interface", "VpcId": "vpc-a",
+                    "ServiceName": "com.amazonaws.eu-west-1.eks", "State": "available",
+                    "PrivateDnsEnabled": private_dns, "NetworkInterfaceIds": ["eni-e"],
+                    "Groups": [{ "GroupId": "sg-own" }],
+                }] },
+                "ec2/describe-network-interfaces.json": { "NetworkInterfaces": [{
+                    "NetworkInterfaceId": "eni-e", "SubnetId": "subnet-a1", "VpcId": "vpc-a",
+                    "PrivateIpAddress": "10.20.1.30", "Groups": [{ "GroupId": "sg-own" }],
+                }] },
+            })
+        };
+        let off = Case::new(endpoint(false)).at("i-node");
+        let finding = off.finding(&public(), "eks-management-endpoint-private-dns-off").unwrap();
+        assert_eq!(finding.confidence, Confidence::Certain);
+        assert!(finding.fix.unwrap().contains("modify-vpc-endpoint --vpc-endpoint-id vpce-1 --private-dns-enabled"));
+        let silent = target(Scene::new().saw(vec![answer("system", &["10.20.1.30"])], vec![silent("10.20.1.30")]));
+        let on = Case::new(endpoint(true)).at("i-node");
+        let errors = on.errors(&silent);
+        assert!(errors.contains(&"eks-management-endpoint-sg-blocks-client".to_owned()), "{errors:?}");
+        assert!(!errors.contains(&"eks-control-plane-sg-blocks-client".to_owned()), "{errors:?}");
+        assert!(on.finding(&silent, "eks-management-endpoint-private-dns-off").is_none());
+        let denied = target(Scene::new().saw(vec![no_answer("system", DnsOutcome::Timeout)], vec![]));
+        assert!(!on.errors(&denied).is_empty());
+    }
+}

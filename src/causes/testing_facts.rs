@@ -36,7 +36,7 @@ impl Case {
         let mut documents = base();
         merge(&mut documents, patch);
         let Value::Object(documents) = documents else { unreachable!("the base is an object") };
-        Self { documents, standpoint: Standpoint::default(), alter: Vec::new(), authorities: None, update: None }
+        Self { documents, standpoint: Standpoint::default(), alter: Vec::new(), update: None }
     }
 
     /// Seen from an address of one's own.

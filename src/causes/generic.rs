@@ -352,6 +352,12 @@ fn facts_missing(view: &CellView<'_>) -> Option<Told> {
     if let Some(told) = changes::not_in_the_facts(view) {
         return Some(told);
     }
+    if let (Some(missing), None) = (view.configuration_missing, view.circumstances.facts_missing) {
+        let told = Told::new(Confidence::Certain, format!("The provider's configuration was not read: {missing}."))
+            .and("What was seen is not compared with it.");
+        // The probes alone may decide; that one truth is not known is then a warning.
+        return Some(if view.verdict == Verdict::Inconclusive { told } else { told.severity(Severity::Warning) });
+    }
     let what = view.circumstances.facts_missing?;
     let explained = || paths::not_evaluable(view).or_else(|| public::egress_not_known(view)).is_some();
     if view.configuration.is_some() && !view.host.is_empty() && explained() {

@@ -660,3 +660,6 @@ fn meant(near: &[String]) -> String {
 
 /// Ids are at most 32 characters today.
 const LONGEST_ID: usize = 64;
+
+#[cfg(test)]
+mod tests;

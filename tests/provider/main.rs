@@ -12,6 +12,7 @@ mod documents;
 mod moto;
 mod recorded;
 mod same;
+mod verify;
 
 use std::process::{Command, ExitCode};
 

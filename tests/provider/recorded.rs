@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use crate::{documents, moto::files, same::differences};
 
 /// A case.
-type Test = fn();
+pub(crate) type Test = fn();
 
 pub(crate) fn trials() -> Vec<Trial> {
     let trial = |(name, test): &(&'static str, Test)| {
@@ -42,7 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             Ok(())
         })
     };
-    TRIALS.iter().map(trial).collect()
+    TRIALS.iter().chain(crate::verify::TRIALS).map(trial).collect()
 }
 
 /// Held by every case; whole by the one that measures time.
@@ -362,12 +362,7 @@ impl House {
 
     /// What the server was asked so far.
     fn requests(&self) -> Vec<Value> {
-        let mut stream = TcpStream::connect(self.server).unwrap();
-        stream.write_all(b"GET /requests HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
+        requests(self.server)
     }
 
     /// The built binary, asked to pull.
@@ -378,6 +373,16 @@ impl House {
         command.args(more).current_dir(folder);
         command
     }
+}
+
+/// What a server was asked so far.
+pub(crate) fn requests(server: SocketAddr) -> Vec<Value> {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.write_all(b"GET /requests HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
 }
 
 fn fault(action: &str, status: u16, code: &str, message: &str) -> AwsFault {

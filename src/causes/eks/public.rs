@@ -77,7 +77,9 @@ pub(super) fn public_access_disabled(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
     let outside = matches!(sight.prediction.place, Place::Internet | Place::Unknown | Place::OutsideAddress);
     let meant = view.intended_via == Some(Via::Public);
-    if sight.prediction.public != PublicPath::Off || !(meant || outside) {
+    // Who should come over private addresses is to join the network, not to be let in from the internet.
+    let elsewhere = view.intended_via == Some(Via::Private);
+    if sight.prediction.public != PublicPath::Off || elsewhere || !(meant || outside) {
         return None;
     }
     let attempts = crate::causes::evidence::direct(view);

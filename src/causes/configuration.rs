@@ -93,7 +93,7 @@ pub fn lint(view: &ConfigurationView<'_>) -> Vec<Finding> {
         .into_iter()
         .map(|(_, cause, told)| {
             let severity = severity(cause, &told);
-            told.signed(Signing {
+            told.signed(&Signing {
                 cause,
                 severity,
                 cluster: view.cluster,

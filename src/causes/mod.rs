@@ -389,7 +389,7 @@ impl Signed {
             told.evidence.splice(0..0, expectation(view));
             told.evidence.extend(standpoint(view));
         }
-        told.signed(Signing {
+        told.signed(&Signing {
             cause,
             severity,
             cluster: view.cluster,
@@ -411,8 +411,8 @@ struct Signing<'a> {
 
 impl Told {
     /// The finding; what was not said more exactly is said by the cause.
-    fn signed(self, signing: Signing<'_>) -> Finding {
-        let Signing { cause, severity, cluster, vantage, fill_in } = signing;
+    fn signed(self, signing: &Signing<'_>) -> Finding {
+        let &Signing { cause, severity, cluster, vantage, fill_in } = signing;
         Finding {
             code: cause.code.to_owned(),
             severity,

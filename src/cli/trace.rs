@@ -78,7 +78,9 @@ fn text(trace: &Trace, question: &str, paper: Paper) -> String {
         }
         page.blank();
         page.line(0, &[span(Ink::Strong, heading)]);
-        hops.iter().for_each(|hop| hop_lines(&mut page, hop));
+        for hop in hops {
+            hop_lines(&mut page, hop);
+        }
     }
     let blockers = trace.blockers().count();
     if blockers > 0 {

@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     network::Network,
-    trace::{Outcome, Point, Trace, TraceError, trace},
+    trace::{Hop, Outcome, Point, Trace, TraceError, trace},
 };
 use crate::facts::{Cidr, List, ec2};
 
@@ -31,6 +31,10 @@ impl Random {
         usize::try_from(self.next() % bound.max(1) as u64).unwrap()
     }
 
+    fn small(&mut self, bound: u32) -> u32 {
+        u32::try_from(self.below(bound as usize)).unwrap()
+    }
+
     /// True in so many of a hundred cases.
     fn percent(&mut self, chance: u64) -> bool {
         self.next() % 100 < chance
@@ -42,6 +46,10 @@ impl Random {
 }
 
 type Range = (u32, u8);
+/// Destination or prefix list, target, propagated.
+type RouteEntry = (Result<Range, usize>, To, bool);
+/// Number, egress, allow, far side, ports (none: all protocols).
+type AclEntry = (u32, bool, bool, Range, Option<(u16, u16)>);
 
 fn holds(range: Range, address: u32) -> bool {
     range.1 == 0 || address >> (32 - range.1) == range.0 >> (32 - range.1)
@@ -85,7 +93,7 @@ struct Table {
     vpc: usize,
     main: bool,
     /// Destination or prefix list, target, propagated.
-    routes: Vec<(Result<Range, usize>, To, bool)>,
+    routes: Vec<RouteEntry>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,7 +101,7 @@ struct Acl {
     vpc: usize,
     main: bool,
     /// Number, egress, allow, range, ports; unsorted.
-    entries: Vec<(u32, bool, bool, Range, Option<(u16, u16)>)>,
+    entries: Vec<AclEntry>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +186,7 @@ impl World {
         };
         for index in 0..count {
             let number = if index > 0 && random.percent(8) { 0 } else { index };
-            let range = (0x0a00_0000 | u32::try_from(number).unwrap() << 8, 24);
+            let range = (0x0a00_0000 | (u32::try_from(number).unwrap() << 8), 24);
             let igw = random.percent(60).then_some(world.igws.len());
             if igw.is_some() {
                 world.igws.push(random.percent(85).then_some(index));
@@ -187,7 +195,7 @@ impl World {
         }
         let ranges: Vec<Range> = world.vpcs.iter().map(|vpc| vpc.range).collect();
         for _ in 0..2 {
-            world.lists.push((0..1 + random.below(2)).map(|_| world.any_range(random, &ranges)).collect());
+            world.lists.push((0..=random.below(2)).map(|_| Self::any_range(random, &ranges)).collect());
         }
         for one in 0..count {
             for other in one + 1..count {
@@ -212,7 +220,7 @@ impl World {
             }
             if !world.attachments.is_empty() && random.percent(25) {
                 let target = random.percent(70).then(|| random.below(world.attachments.len()));
-                routes.push((world.any_range(random, &ranges), target, true));
+                routes.push((Self::any_range(random, &ranges), target, true));
             }
             // Two routes for one range with the same rank are no configuration that the provider lets one make.
             let mut seen = Vec::new();
@@ -227,14 +235,14 @@ impl World {
         world
     }
 
-    fn any_range(&self, random: &mut Random, ranges: &[Range]) -> Range {
+    fn any_range(random: &mut Random, ranges: &[Range]) -> Range {
         let base = random.pick(ranges).0;
         match random.below(7) {
             0 => (0, 0),
             1 => (0x0a00_0000, 8),
             2 | 3 => (base, 24),
-            4 => (base | 64 * (random.next() as u32 % 4), 26),
-            5 => (base | (random.next() as u32 % 256), 32),
+            4 => (base | (64 * random.small(4)), 26),
+            5 => (base | random.small(256), 32),
             _ => (OUTSIDE & 0xffff_ff00, 24),
         }
     }
@@ -255,7 +263,7 @@ impl World {
                     let peer = match random.below(6) {
                         0 => Peer::List(random.below(self.lists.len())),
                         1 => Peer::Group(random.below(first_group + group_count)),
-                        _ => Peer::Range(self.any_range(random, ranges)),
+                        _ => Peer::Range(Self::any_range(random, ranges)),
                     };
                     rules.push((egress, ports, peer));
                 }
@@ -263,11 +271,14 @@ impl World {
             self.groups.push(Group { vpc, rules });
         }
         let first_acl = self.acls.len();
-        for index in 0..1 + random.below(2) {
+        for index in 0..=random.below(2) {
             let mut entries = vec![(32_767, true, false, (0, 0), None), (32_767, false, false, (0, 0), None)];
             for egress in [false, true] {
+                // Often everything passes, or replies only.
                 if random.percent(75) {
                     entries.push((100, egress, true, (0, 0), None));
+                } else if random.percent(60) {
+                    entries.push((100, egress, true, (0, 0), Some((1024, 65_535))));
                 }
                 for number in 0..random.below(3) {
                     let number = u32::try_from(number).unwrap() * 2 + 99;
@@ -279,7 +290,7 @@ impl World {
                         Some((30_000, 65_535)),
                         Some((32_768, 65_535)),
                     ]);
-                    entries.push((number, egress, random.percent(60), self.any_range(random, ranges), ports));
+                    entries.push((number, egress, random.percent(60), Self::any_range(random, ranges), ports));
                 }
             }
             self.acls.push(Acl { vpc, main: index == 0, entries });
@@ -288,9 +299,9 @@ impl World {
         for index in 0..2_u32 {
             let acl = (self.acls.len() > first_acl + 1 && random.percent(50)).then_some(first_acl + 1);
             let zone = if random.percent(60) { index as usize } else { 0 };
-            let range = (base | index * 64, 26);
+            let range = (base | (index * 64), 26);
             self.subnets.push(Subnet { vpc, range, zone, table: None, acl });
-            for host in 0..1 + u32::from(random.percent(40)) {
+            for host in 0..=u32::from(random.percent(40)) {
                 let public = random.percent(40).then(|| 0x3400_0000 | u32::try_from(self.nics.len()).unwrap());
                 let mut groups = vec![first_group + random.below(group_count)];
                 if random.percent(30) {
@@ -298,7 +309,7 @@ impl World {
                     groups.dedup();
                 }
                 let subnet = first_subnet + index as usize;
-                self.nics.push(Nic { subnet, address: base | index * 64 | (4 + host), public, groups });
+                self.nics.push(Nic { subnet, address: base | (index * 64) | (4 + host), public, groups });
             }
         }
         let nat = random.percent(50).then(|| {
@@ -320,7 +331,7 @@ impl World {
             let table = random.percent(92).then(|| random.below(2));
             self.attachments.push(Attachment { vpc, available: random.percent(88), subnets, table });
         }
-        for index in 0..1 + random.below(2) {
+        for index in 0..=random.below(2) {
             let mut routes = vec![(Ok(self.vpcs[vpc].range), To::Local, false)];
             for (number, peering) in self.peerings.clone().iter().enumerate() {
                 let other = match peering.sides {
@@ -345,7 +356,7 @@ impl World {
                 routes.push((Ok((0, 0)), To::Igw(igw), false));
             }
             if random.percent(12) {
-                routes.push((Ok(self.any_range(random, ranges)), To::Hole, false));
+                routes.push((Ok(Self::any_range(random, ranges)), To::Hole, false));
             }
             if random.percent(15) {
                 let target = routes.last().map_or(To::Hole, |route| route.1);
@@ -873,7 +884,7 @@ fn reference(group: usize) -> ec2::GroupReference {
     ec2::GroupReference { group_id: Some(format!("sg-{group}")), ..ec2::GroupReference::default() }
 }
 
-fn route((destination, target, propagated): &(Result<Range, usize>, To, bool)) -> ec2::Route {
+fn route((destination, target, propagated): &RouteEntry) -> ec2::Route {
     let mut route = ec2::Route {
         destination_cidr_block: destination.ok().map(cidr),
         destination_prefix_list_id: destination.err().map(|list| format!("pl-{list}")),
@@ -892,7 +903,7 @@ fn route((destination, target, propagated): &(Result<Range, usize>, To, bool)) -
     route
 }
 
-fn entry((number, egress, allow, range, ports): &(u32, bool, bool, Range, Option<(u16, u16)>)) -> ec2::NetworkAclEntry {
+fn entry((number, egress, allow, range, ports): &AclEntry) -> ec2::NetworkAclEntry {
     ec2::NetworkAclEntry {
         rule_number: Some(*number),
         protocol: Some(if ports.is_some() { "6" } else { "-1" }.to_owned()),
@@ -1016,10 +1027,11 @@ fn outcome(arrive: (usize, usize)) -> Outcome {
 
 fn show(traced: &Result<Trace, TraceError>) -> String {
     match traced {
-        Ok(traced) => traced
-            .hops()
-            .map(|hop| format!("\n  {} {} {}: {}", hop.decision.label(), hop.kind.label(), hop.component, hop.rule))
-            .collect(),
+        Ok(traced) => {
+            let words =
+                |hop: &Hop| format!("  {} {} {}: {}", hop.decision.label(), hop.kind.label(), hop.component, hop.rule);
+            format!("\n{}", traced.hops().map(words).collect::<Vec<_>>().join("\n"))
+        }
         Err(error) => format!("\n  {error}"),
     }
 }
@@ -1042,7 +1054,7 @@ fn traces_say_what_packets_do() {
             let (one, other) = (any(&mut random), any(&mut random));
             let (from, to) = match random.below(10) {
                 0 if public(other) => (End::Outside, End::Public(other)),
-                1 => (End::Nic(one), End::Outside),
+                1 | 3 => (End::Nic(one), End::Outside),
                 2 if public(other) && one != other => (End::Nic(one), End::Public(other)),
                 _ if one != other => (End::Nic(one), End::Nic(other)),
                 _ => continue,

@@ -233,8 +233,8 @@ fn request_from_inside<'n, 'f>(
     // A public address leads out and in again, even within one VPC.
     let direct = target.filter(|target| target.nets.contains(&dialled));
     let mut arrival = match direct {
-        Some(target) => walk.from_subnet(source.vpc, source.subnet, Some(source), Goal::Inside(target)),
-        None => walk.from_subnet(source.vpc, source.subnet, Some(source), Goal::Outside),
+        Some(target) => walk.leave_subnet(source.vpc, source.subnet, Some(source), Goal::Inside(target)),
+        None => walk.leave_subnet(source.vpc, source.subnet, Some(source), Goal::Outside),
     };
     let mut over_internet = false;
     let mut translated_outside = false;
@@ -257,11 +257,11 @@ fn request_from_inside<'n, 'f>(
             walk.push(HopKind::OnPremises, ends.dialled.to_string(), Decision::Unknown, what, Some(reason));
             translated_outside = true;
         }
-        (Arrival::Lost | Arrival::Elsewhere, Some(target)) if goes_on(&walk, &arrival, direct) => {
-            // The way is lost, but what guards the destination is known all the same.
-            if target.subnet != source.subnet {
-                walk.network_acl(target.vpc, target.subnet, false);
-            }
+        // The way is lost, but what guards the destination is known all the same.
+        (Arrival::Lost | Arrival::Elsewhere, Some(target))
+            if target.subnet != source.subnet && goes_on(&walk, &arrival, direct) =>
+        {
+            walk.network_acl(target.vpc, target.subnet, false);
         }
         _ => {}
     }
@@ -409,7 +409,7 @@ fn replies<'n, 'f>(
                 return walk;
             }
             walk.source.clone_from(&target.nets);
-            let left = walk.from_subnet(target.vpc, target.subnet, Some(target), Goal::Outside);
+            let left = walk.leave_subnet(target.vpc, target.subnet, Some(target), Goal::Outside);
             match (left, holder) {
                 (Arrival::Internet, Some(holder)) => {
                     walk.open = ephemeral();
@@ -430,7 +430,7 @@ fn replies<'n, 'f>(
                 return walk;
             }
             walk.source.clone_from(&target.nets);
-            let arrival = walk.from_subnet(target.vpc, target.subnet, Some(target), Goal::Inside(holder));
+            let arrival = walk.leave_subnet(target.vpc, target.subnet, Some(target), Goal::Inside(holder));
             match arrival {
                 Arrival::There => Arrival::There,
                 other => {
@@ -443,7 +443,7 @@ fn replies<'n, 'f>(
         }
         (End::Inside(target), None) => {
             walk.source.clone_from(&target.nets);
-            let left = walk.from_subnet(target.vpc, target.subnet, Some(target), Goal::Outside);
+            let left = walk.leave_subnet(target.vpc, target.subnet, Some(target), Goal::Outside);
             match left {
                 Arrival::OnPremises(_) => {
                     let component = nets_words(&walk.destination);
@@ -506,7 +506,7 @@ fn unwind<'f>(walk: &mut Walk<'_, 'f>, ends: &Ends<'f>, forward: &Walk<'_, 'f>) 
         // Each side of a NAT gateway chooses its ports by itself.
         walk.open = ephemeral();
         walk.closed = AddressSet::empty();
-        let arrival = walk.from_subnet(gateway.vpc, gateway.subnet, None, Goal::Inside(inner));
+        let arrival = walk.leave_subnet(gateway.vpc, gateway.subnet, None, Goal::Inside(inner));
         if inner.subnet != gateway.subnet && guarded(walk, &arrival) {
             walk.network_acl(inner.vpc, inner.subnet, false);
         }

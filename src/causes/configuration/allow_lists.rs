@@ -70,42 +70,41 @@ impl<'a> PublicList<'a> {
             ),
         }
     }
+}
 
-    /// The command that makes this the whole list: minimised where it would be too long, and a comment where even that
-    /// is too long, or where nothing is left, which would mean everybody.
-    pub(super) fn update(&self, view: &ConfigurationView<'_>, whole: Vec<String>) -> String {
-        let nets: Vec<IpNet> = whole.iter().filter_map(|text| text.parse().ok()).collect();
-        let mut list = texts(nets.iter().map(IpNet::trunc));
-        if list.len() > QUOTA {
-            list = AddressSet::from_nets(&nets).cover().iter().map(ToString::to_string).collect();
-        }
-        if list.len() > QUOTA {
-            return format!(
-                "# The list would have {} entries in its shortest form, {} more than EKS takes: let sources share an egress address, or use the private endpoint.",
-                list.len(),
-                list.len() - QUOTA
-            );
-        }
-        // Neither of these is ever proposed: nothing, which means everybody, and everybody in however many pieces.
-        let opens = AddressSet::from_nets(&nets).is_everything(Family::V4);
-        if list.is_empty() || opens {
-            return self.with_placeholder(view, &[]);
-        }
+/// The command that makes this the whole public list: minimised where it would be too long, and a comment where even
+/// that is too long, or where nothing is left, which would mean everybody.
+pub(super) fn update_list(view: &ConfigurationView<'_>, whole: &[String]) -> String {
+    let nets: Vec<IpNet> = whole.iter().filter_map(|text| text.parse().ok()).collect();
+    let mut list = texts(nets.iter().map(IpNet::trunc));
+    if list.len() > QUOTA {
+        list = AddressSet::from_nets(&nets).cover().iter().map(ToString::to_string).collect();
+    }
+    if list.len() > QUOTA {
+        return format!(
+            "# The list would have {} entries in its shortest form, {} more than EKS takes: let sources share an egress address, or use the private endpoint.",
+            list.len(),
+            list.len() - QUOTA
+        );
+    }
+    // Neither of these is ever proposed: nothing, which means everybody, and everybody in however many pieces.
+    let opens = AddressSet::from_nets(&nets).is_everything(Family::V4);
+    if list.is_empty() || opens {
+        return fill_in_list(view, &[]);
+    }
+    update_endpoint(view, Some(true), view.private_access(), Some(&list))
+}
+
+/// The command with a place to fill in, and what is known of those who must stay.
+fn fill_in_list(view: &ConfigurationView<'_>, keep: &[String]) -> String {
+    let mut list: Vec<String> = keep.to_vec();
+    let kept = AddressSet::from_nets(&keep.iter().filter_map(|text| text.parse().ok()).collect::<Vec<IpNet>>());
+    list.extend(nodes_outside(view, &kept).into_iter().map(|(address, _)| IpNet::from(address).to_string()));
+    list.push("<egress address>/32".to_owned());
+    format!(
+        "# Fill in every source in use before running it; whoever is not on the list is cut off.\n{}",
         update_endpoint(view, Some(true), view.private_access(), Some(&list))
-    }
-
-    /// The command with a place to fill in, and what is known of those who must stay.
-    fn with_placeholder(&self, view: &ConfigurationView<'_>, keep: &[String]) -> String {
-        let mut list: Vec<String> = keep.to_vec();
-        if view.private_access() == Some(false) {
-            list.extend(nodes::egress(view).known.iter().map(|(address, _)| IpNet::from(*address).to_string()));
-        }
-        list.push("<egress address>/32".to_owned());
-        format!(
-            "# Fill in every source in use before running it; whoever is not on the list is cut off.\n{}",
-            update_endpoint(view, Some(true), view.private_access(), Some(&list))
-        )
-    }
+    )
 }
 
 /// The list lets a whole address family in.
@@ -154,7 +153,7 @@ pub(in crate::causes) fn nearly_open(view: &ConfigurationView<'_>) -> Vec<Told> 
                     .setting(list.setting())
                     .fix(
                         intended_list(view)
-                            .map_or_else(|| list.with_placeholder(view, &keep), |intended| list.update(view, intended)),
+                            .map_or_else(|| fill_in_list(view, &keep), |intended| update_list(view, &intended)),
                     ),
             );
         }
@@ -210,7 +209,7 @@ pub(in crate::causes) fn redundant(view: &ConfigurationView<'_>) -> Vec<Told> {
                     ),
                 )
                 .setting(list.setting())
-                .fix(list.update(view, texts(minimal))),
+                .fix(update_list(view, &texts(minimal))),
             );
         }
     }
@@ -261,7 +260,7 @@ pub(in crate::causes) fn documentation_range(view: &ConfigurationView<'_>) -> Ve
             told.push(
                 Told::new(Confidence::Certain, sentence("`publicAccessCidrs`", &examples, list.entries.len()))
                     .setting(list.setting())
-                    .fix(list.with_placeholder(view, &keep)),
+                    .fix(fill_in_list(view, &keep)),
             );
         }
     }
@@ -325,7 +324,7 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
                 "# Nothing to take off the list: add the nodes' addresses to the intent.".to_owned()
             } else {
                 one = one.and(format!("The command below takes {} off the list.", addresses(taken.count())));
-                list.update(view, list_after)
+                update_list(view, &list_after)
             };
             told.push(one.severity(severity).setting(list.setting()).fix(fix));
         }
@@ -408,10 +407,7 @@ pub(in crate::causes) fn one_family_open(view: &ConfigurationView<'_>) -> Vec<To
             family_word(other)
         ))
         .setting(list.setting())
-        .fix(
-            intended_list(view)
-                .map_or_else(|| list.with_placeholder(view, &keep), |intended| list.update(view, intended)),
-        ),
+        .fix(intended_list(view).map_or_else(|| fill_in_list(view, &keep), |intended| update_list(view, &intended))),
     ]
 }
 
@@ -447,8 +443,7 @@ fn public_open(view: &ConfigurationView<'_>, list: &PublicList<'_>, open: &[Fami
         told = told.and(sentence(*family));
     }
     let keep = texts(list.entries.iter().map(|entry| entry.net).filter(real));
-    let fix =
-        intended_list(view).map_or_else(|| list.with_placeholder(view, &keep), |intended| list.update(view, intended));
+    let fix = intended_list(view).map_or_else(|| fill_in_list(view, &keep), |intended| update_list(view, &intended));
     Some(
         told.and("Credentials are the only thing between the internet and the API server.")
             .setting(list.setting())
@@ -507,7 +502,7 @@ fn public_lacks(view: &ConfigurationView<'_>, access: &Access, list: &PublicList
         format!(
             "# Lets {} more in; the API replaces the list, so it is whole:\n{}",
             addresses(countable.count()),
-            list.update(view, whole)
+            update_list(view, &whole)
         )
     };
     Some(told.setting(list.setting()).fix(fix))

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{
     super::{Told, evidence::clean},
     ConfigurationView,
-    allow_lists::PublicList,
+    allow_lists::{PublicList, update_list},
     is, nodes,
     words::{self, counted, line, listed, update_endpoint},
 };
@@ -345,7 +345,7 @@ pub(in crate::causes) fn node_egress_not_listed(view: &ConfigurationView<'_>) ->
         "# Private access lets no address of the internet in, and keeps the list as it is:\n{}\n# Or list the nodes' addresses ({} more; the API replaces the list, so it is whole):\n{}",
         update_endpoint(view, None, Some(true), None),
         words::addresses(u128::try_from(missing.len()).unwrap_or(u128::MAX)),
-        list.update(view, whole)
+        update_list(view, &whole)
     );
     vec![told.setting(list.setting()).fix(fix)]
 }

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::{
     super::Told,
     ConfigurationView,
-    allow_lists::{PublicList, QUOTA, set_of, texts},
+    allow_lists::{PublicList, QUOTA, set_of, texts, update_list},
     words::{counted, listed, ranges},
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(in crate::causes) fn cidr_not_accepted(view: &ConfigurationView<'_>) -> Vec<
     let fix = if keep.is_empty() {
         "# Nothing of the list would remain, and an empty list means everybody: list the public egress addresses instead.".to_owned()
     } else {
-        format!("# The list without these entries, in canonical form:\n{}", list.update(view, keep))
+        format!("# The list without these entries, in canonical form:\n{}", update_list(view, &keep))
     };
     let mut told = Vec::new();
     for (entries, severity, sentence) in [
@@ -77,10 +77,10 @@ pub(in crate::causes) fn over_quota(view: &ConfigurationView<'_>) -> Vec<Told> {
         format!(
             "# The same sources in {} entries:\n{}",
             minimal.len(),
-            list.update(view, texts(minimal.iter().copied()))
+            update_list(view, &texts(minimal.iter().copied()))
         )
     } else {
-        list.update(view, list.texts())
+        update_list(view, &list.texts())
     };
     vec![
         Told::new(
@@ -115,7 +115,7 @@ pub(in crate::causes) fn near_limit(view: &ConfigurationView<'_>) -> Vec<Told> {
     )
     .setting(format!("{} ({count} of {QUOTA} entries)", super::allow_lists::PUBLIC_SETTING));
     vec![if saves > 0 && !minimal.iter().any(|net| net.prefix_len() == 0) {
-        told.fix(list.update(view, texts(minimal)))
+        told.fix(update_list(view, &texts(minimal)))
     } else {
         told.fix("# No shorter list lets the same sources in: let sources share an egress address, or use the private endpoint for some.")
     }]

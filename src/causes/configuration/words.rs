@@ -72,9 +72,8 @@ pub(super) fn addresses(count: u128) -> String {
         2..10_000_000_000 => format!("{count} addresses"),
         0 => "no address".to_owned(),
         _ => {
-            let below = 127 - count.leading_zeros();
             let exact = if count.is_power_of_two() || count == u128::MAX { "" } else { "more than " };
-            let exponent = if count == u128::MAX { 128 } else { below };
+            let exponent = if count == u128::MAX { 128 } else { count.ilog2() };
             format!("{exact}2^{exponent} addresses")
         }
     }

@@ -214,7 +214,7 @@ impl<'f> Walk<'_, 'f> {
             self.push(HopKind::NetworkAcl, acl.id.to_owned(), Decision::Unknown, what, Some(reason));
             return;
         };
-        self.acl_hop(acl, subnet, egress, &peers, &ports, judged);
+        self.acl_hop(acl, subnet, egress, &peers, &ports, &judged);
     }
 
     fn acl_hop(
@@ -224,7 +224,7 @@ impl<'f> Walk<'_, 'f> {
         egress: bool,
         peers: &[IpNet],
         ports: &PortSet,
-        judged: Judged<'_, 'f>,
+        judged: &Judged<'_, 'f>,
     ) {
         let component = acl.id.to_owned();
         if judged.everywhere == *ports {

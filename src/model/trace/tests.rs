@@ -188,9 +188,9 @@ fn a_prefix_list_is_read_or_named_as_missing() {
         value["PrefixLists"] = json!([{"PrefixListId": "pl-1", "Version": 7}]);
         let mut facts = facts_of(&value);
         facts.network.prefix_list_entries = entries
-            .map(|text| crate::facts::ec2::PrefixListEntries {
+            .map(|text| facts::ec2::PrefixListEntries {
                 prefix_list_id: "pl-1".to_owned(),
-                entries: vec![crate::facts::Cidr::parse(text).unwrap()],
+                entries: vec![facts::Cidr::parse(text).unwrap()],
             })
             .into_iter()
             .collect();
@@ -222,7 +222,7 @@ fn gateways_to_other_networks() {
     let inward = told(&changed(|_| {}), "2001:db8:ffff::1", "eni-b", 443);
     assert!(inward.starts_with("blocked; vpc-1: no internet gateway is attached to vpc-1"), "{inward}");
     let blocked = changed(|facts| {
-        facts["VpcBlockPublicAccessOptions"]["InternetGatewayBlockMode"] = json!("block-bidirectional")
+        facts["VpcBlockPublicAccessOptions"]["InternetGatewayBlockMode"] = json!("block-bidirectional");
     });
     assert!(told(&blocked, "eni-a", "2001:db8:ffff::1", 443).contains("block-bidirectional"));
 }

@@ -1,6 +1,6 @@
 //! The packet's way from hop to hop.
 
-use std::net::IpAddr;
+use std::{fmt::Write as _, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -155,7 +155,7 @@ impl<'n, 'f> Walk<'n, 'f> {
     }
 
     /// From a subnet of a VPC on to the goal. `at` is the end that sends, as long as nothing has translated it.
-    pub(super) fn from_subnet(
+    pub(super) fn leave_subnet(
         &mut self,
         mut vpc: &'f str,
         mut subnet: &'f str,
@@ -729,11 +729,11 @@ impl<'n, 'f> Walk<'n, 'f> {
 
     fn transit_peer(&mut self, gateway: &'f str, id: &'f str, peer: Option<&'f str>, goal: Goal<'_, 'f>) -> Next<'f> {
         let network = self.network;
-        if let Some(known) = network.attachment(id) {
-            if !self.attachment_state(id, known.state.as_deref()) {
-                let rule = format!("{gateway} → {}", peer.unwrap_or("its peer"));
-                self.push(HopKind::TransitGatewayAttachment, id, Decision::Forward, rule, None);
-            }
+        if let Some(known) = network.attachment(id)
+            && !self.attachment_state(id, known.state.as_deref())
+        {
+            let rule = format!("{gateway} → {}", peer.unwrap_or("its peer"));
+            self.push(HopKind::TransitGatewayAttachment, id, Decision::Forward, rule, None);
         }
         self.pass(Medium::Other);
         let peer = peer.or_else(|| network.attachment(id).and_then(|one| one.resource_id.as_deref()));
@@ -830,7 +830,7 @@ impl<'n, 'f> Walk<'n, 'f> {
                     }
                 }
                 match self.transit_table(gateway, attachment, None, Goal::Inside(goal)) {
-                    Next::Subnet { vpc, subnet } => self.from_subnet(vpc, subnet, None, Goal::Inside(goal)),
+                    Next::Subnet { vpc, subnet } => self.leave_subnet(vpc, subnet, None, Goal::Inside(goal)),
                     Next::End(arrival) => arrival,
                 }
             }
@@ -882,7 +882,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             self.network_acl(vpc, place, false);
         }
         if family(&self.destination) == Family::V6 {
-            let nat64 = self.destination.iter().all(|net| NAT64.contains(net));
+            let nat64 = self.destination.iter().all(|net| IpNet::V6(NAT64).contains(net));
             if nat64 {
                 let what = "NAT64 is not modelled".to_owned();
                 self.unknown(HopKind::NatGateway, id, Reason::NotEvaluable { what });
@@ -1148,7 +1148,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             }
             self.block_public_access(false);
         }
-        self.destination = goal.nets.clone();
+        self.destination.clone_from(&goal.nets);
         if !id.is_empty() {
             self.edge_table(id);
         }
@@ -1175,7 +1175,7 @@ pub(super) fn nets_words(nets: &[IpNet]) -> String {
         }
     }
     if let Some(more) = nets.len().checked_sub(MOST_NETS).filter(|more| *more > 0) {
-        words.push_str(&format!(" and {more} more"));
+        let _ = write!(words, " and {more} more");
     }
     words
 }
@@ -1186,8 +1186,6 @@ pub(super) fn missing(what: String, file: impl Into<String>, action: &'static st
 }
 
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-nat64-dns64.html>
-const NAT64: std::sync::LazyLock<IpNet> = std::sync::LazyLock::new(|| {
-    IpNet::V6(ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96))
-});
+const NAT64: ipnet::Ipv6Net = ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 const MOST_STEPS: u32 = 16;
 const MOST_NETS: usize = 4;

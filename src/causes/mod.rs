@@ -389,13 +389,19 @@ impl Signed {
             told.evidence.splice(0..0, expectation(view));
             told.evidence.extend(standpoint(view));
         }
-        told.signed(&Signing {
+        let finding = told.signed(&Signing {
             cause,
             severity,
             cluster: view.cluster,
             vantage: Some(view.vantage),
             fill_in: &|text| filled_in(text, view),
-        })
+        });
+        // What keeps out whom it is meant to keep out needs no mending: its command would open the door.
+        let as_meant = view.verdict == Verdict::Match && view.intended == Intended::Unreachable;
+        match (as_meant && own == Severity::Error, finding) {
+            (true, finding) => Finding { fix: None, ..finding },
+            (false, finding) => finding,
+        }
     }
 }
 
@@ -492,7 +498,8 @@ fn silence(view: &CellView<'_>, signed: &mut Vec<Signed>) {
 
 /// What was expected, and who says so.
 fn expectation(view: &CellView<'_>) -> Option<String> {
-    let CellView { cluster, vantage, origin, .. } = view;
+    let CellView { vantage, origin, .. } = view;
+    let cluster = view.target.of(view.cluster);
     let origin = match *origin {
         "" => String::new(),
         DOCTOR => ", by the path that kubectl takes".to_owned(),

@@ -866,7 +866,7 @@ const LOCAL_ERROR_MS: f64 = 2.0;
 /// Linux gives up on a neighbour after about 3.1 s.
 const DEAD_NEIGHBOUR_MS: f64 = 2_800.0;
 /// Below this a round trip is too short to be compared with a delay.
-const MEASURABLE_ROUND_TRIP_MS: f64 = 5.0;
+const MEASURABLE_ROUND_TRIP_MS: f64 = 20.0;
 
 #[cfg(test)]
 mod tests {

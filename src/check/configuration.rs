@@ -70,11 +70,11 @@ impl Configuration {
     ) -> Result<Self, InputErrors> {
         if let Some(folder) = &cluster.facts {
             let facts = facts::read(folder)?;
-            return Ok(Self { state: Mutex::new(State::of(facts, folder.display().to_string(), None)), source: None });
+            return Ok(Self { state: Mutex::new(State::of(facts, &folder.display().to_string(), None)), source: None });
         }
         let Some(source) = Source::of(cluster) else { return Ok(Self::default()) };
         let state = match source.pull(&cluster.name, tell).await {
-            Ok(facts) => State::of(facts, String::new(), Some(Timestamp::now())),
+            Ok(facts) => State::of(facts, "", Some(Timestamp::now())),
             Err(PullFailure::NoSuchCluster(error)) => {
                 return Err(error.in_file(file).at(cluster.line.max(1), 1).into());
             }
@@ -108,7 +108,7 @@ impl Configuration {
                 continue;
             }
             if let Ok(facts) = source.pull(cluster, tell).await {
-                let mut state = State::of(facts, String::new(), None);
+                let mut state = State::of(facts, "", None);
                 state.update = Some(Update { ended: Some(Timestamp::now()), ..update });
                 *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
             }
@@ -122,7 +122,7 @@ impl Configuration {
         }
         let Some(source) = Source::of(cluster) else { return };
         let state = match tokio::time::timeout(LONGEST_LATE_PULL, source.pull(&cluster.name, tell)).await {
-            Ok(Ok(facts)) => State::of(facts, String::new(), None),
+            Ok(Ok(facts)) => State::of(facts, "", None),
             Ok(Err(PullFailure::NotKnown(missing))) => State { missing: Some(missing), ..State::default() },
             Ok(Err(PullFailure::NoSuchCluster(error))) => State { missing: Some(error.message), ..State::default() },
             Err(_) => {
@@ -135,7 +135,7 @@ impl Configuration {
 }
 
 impl State {
-    fn of(facts: Facts, folder: String, now: Option<Timestamp>) -> Self {
+    fn of(facts: Facts, folder: &str, now: Option<Timestamp>) -> Self {
         if facts.is_empty() {
             let missing =
                 format!("{folder} holds no file that says anything of the cluster; `kubereach facts pull` writes them");

@@ -184,13 +184,11 @@ impl Frame<'_> {
             && configured == Reachability::Unknown
             && predicted.as_ref().is_none_or(|known| !known.missing().is_empty());
         let facts_missing = match () {
-            () if probes && endpoint.is_none() => Some(self.missing(
-                evaluated,
-                predicted.as_ref(),
-                "the endpoint: only the provider's configuration names it",
-            )),
+            () if probes && endpoint.is_none() => {
+                Some(missing(evaluated, predicted.as_ref(), "the endpoint: only the provider's configuration names it"))
+            }
             () if !probes && nothing_known => {
-                Some(self.missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
+                Some(missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
             }
             () => None,
         };
@@ -283,19 +281,6 @@ impl Frame<'_> {
         }
     }
 
-    /// What is not known, and what would decide it. No final full stop.
-    fn missing(&self, evaluated: &Evaluated<'_>, predicted: Option<&Predicted>, what: &str) -> String {
-        if let Some(missing) = &evaluated.state.missing {
-            return format!("{what}: {missing}");
-        }
-        let parts = predicted.map(Predicted::missing).unwrap_or_default();
-        if !parts.is_empty() {
-            return format!("{what}: {}", parts.join("; "));
-        }
-        let named = "name the cluster under `eks:`, or give `facts:` (made by `kubereach facts pull`)";
-        format!("{what}: {named}")
-    }
-
     /// Host and port of what is to be reached.
     fn endpoint(&self, planned: &PlannedCell, evaluated: &Evaluated<'_>) -> Option<(String, u16)> {
         let cluster = &self.plan.clusters[planned.cluster];
@@ -348,6 +333,19 @@ impl Frame<'_> {
         }
         findings
     }
+}
+
+/// What is not known, and what would decide it. No final full stop.
+fn missing(evaluated: &Evaluated<'_>, predicted: Option<&Predicted>, what: &str) -> String {
+    if let Some(missing) = &evaluated.state.missing {
+        return format!("{what}: {missing}");
+    }
+    let parts = predicted.map(Predicted::missing).unwrap_or_default();
+    if !parts.is_empty() {
+        return format!("{what}: {}", parts.join("; "));
+    }
+    let named = "name the cluster under `eks:`, or give `facts:` (made by `kubereach facts pull`)";
+    format!("{what}: {named}")
 }
 
 fn known_vantage(vantage: &Vantage) -> Option<KnownVantage> {

@@ -136,7 +136,7 @@ pub struct PredictArguments {
     /// (of the cluster's VPC). The cluster's name and the dot may be left out where there is one cluster only.
     #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
     pub settings: Vec<PlannedSetting>,
-    /// Evaluate with what a Terraform plan would change, as `terraform show -json` prints it
+    /// Evaluate with what a Terraform plan would change in `aws_eks_cluster`, as `terraform show -json` prints it
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Where reports go and how they look.
@@ -247,10 +247,10 @@ pub struct PullEksArguments {
     /// The cluster's name
     #[arg(long, value_name = "NAME")]
     pub name: String,
-    /// Its region; without it AWS_REGION or the profile's
+    /// Its region; without it `AWS_REGION` or the profile's
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Profile of the AWS configuration; without it AWS_PROFILE or the default
+    /// Profile of the AWS configuration; without it `AWS_PROFILE` or the default
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
     /// Any AWS-compatible API instead of the region's own

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::{arguments::PredictArguments, run, verify};
+use super::{arguments::PredictArguments, printer, run, verify};
 use crate::{
     check::Settings,
-    facts::planned::{self, PlannedChange},
+    facts::planned::{self, PlannedChange, TerraformChanges},
     input::InputErrors,
-    report::text::Mode,
+    report::{text::Mode, words::visible},
     scenario,
 };
 
@@ -17,9 +17,22 @@ pub(super) fn main(arguments: &PredictArguments) -> Result<ExitCode, InputErrors
     run::check_files(&arguments.output)?;
     let mut changes: Vec<PlannedChange> = arguments.settings.iter().cloned().map(PlannedChange::Setting).collect();
     if let Some(file) = &arguments.plan {
-        changes.extend(planned::terraform(file)?.into_iter().map(PlannedChange::Terraform));
+        let TerraformChanges { clusters, not_evaluated } = planned::terraform(file)?;
+        changes.extend(clusters.into_iter().map(PlannedChange::Terraform));
+        if !not_evaluated.is_empty() {
+            let shown: Vec<String> = not_evaluated.iter().take(MOST_SHOWN).map(|one| visible(one)).collect();
+            printer::complain(&format!(
+                "warning: {} resources of the plan change the network and are not evaluated: {}{}\n  \
+                 help: the prediction is that of the cluster's own settings on the network of today\n",
+                not_evaluated.len(),
+                shown.join(", "),
+                if not_evaluated.len() > MOST_SHOWN { ", …" } else { "" }
+            ));
+        }
     }
     let settings = Settings { predict: true, planned: changes, ..Settings::default() };
     let report = run::block_on(run::run(&plan, &settings, arguments.output.verbose, None))??;
     run::write(&report, &arguments.output, Mode::Verify, Some(arguments.scenario.clone()), "")
 }
+
+const MOST_SHOWN: usize = 8;

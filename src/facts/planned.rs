@@ -105,11 +105,20 @@ pub struct TerraformCluster {
     pub edits: Vec<Edit>,
 }
 
-/// Reads `terraform show -json PLAN`: every EKS cluster that is created or changed.
+/// What a Terraform plan says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TerraformChanges {
+    /// Every EKS cluster that is created or changed.
+    pub clusters: Vec<TerraformCluster>,
+    /// Addresses of other network resources that it changes and that are not evaluated.
+    pub not_evaluated: Vec<String>,
+}
+
+/// Reads `terraform show -json PLAN`: every EKS cluster that is created or changed, and what else it changes.
 ///
 /// # Errors
 /// The file cannot be read, is no such JSON, or holds no EKS cluster.
-pub fn terraform(file: &Path) -> Result<Vec<TerraformCluster>, InputErrors> {
+pub fn terraform(file: &Path) -> Result<TerraformChanges, InputErrors> {
     let bytes = read_bytes(file, "Terraform plan", 256 * MEBIBYTE)?;
     let document: TerraformPlan = serde_json::from_slice(&bytes).map_err(|error| {
         InputError::new(format!("this is no Terraform plan as JSON: {error}"))
@@ -130,7 +139,14 @@ pub fn terraform(file: &Path) -> Result<Vec<TerraformCluster>, InputErrors> {
             .help("only plans that create or change an EKS cluster change what is predicted")
             .into());
     }
-    Ok(clusters)
+    let not_evaluated = document
+        .resource_changes
+        .iter()
+        .filter(|change| NETWORK_RESOURCES.iter().any(|prefix| change.kind.starts_with(prefix)))
+        .filter(|change| change.change.actions.iter().any(|action| !matches!(action.as_str(), "no-op" | "read")))
+        .map(|change| change.address.clone())
+        .collect();
+    Ok(TerraformChanges { clusters, not_evaluated })
 }
 
 impl TerraformCluster {
@@ -236,6 +252,7 @@ struct TerraformChange {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TerraformBeforeAndAfter {
+    actions: Vec<String>,
     #[serde(deserialize_with = "cluster_or_nothing")]
     after: Option<TerraformAfter>,
 }
@@ -263,6 +280,21 @@ struct TerraformVpcConfig {
     subnet_ids: Option<Vec<String>>,
 }
 
+/// Kinds of resources that decide who reaches the cluster, beside the cluster itself.
+const NETWORK_RESOURCES: [&str; 12] = [
+    "aws_security_group",
+    "aws_vpc",
+    "aws_subnet",
+    "aws_route",
+    "aws_network_acl",
+    "aws_default_",
+    "aws_nat_gateway",
+    "aws_internet_gateway",
+    "aws_egress_only_internet_gateway",
+    "aws_ec2_",
+    "aws_eip",
+    "aws_main_route_table_association",
+];
 const SETTINGS: [&str; 7] = [
     "endpointPublicAccess",
     "endpointPrivateAccess",
@@ -331,9 +363,12 @@ mod tests {
             {"address": "aws_eks_cluster.gone", "type": "aws_eks_cluster", "change": {"after": null}},
             {"address": "aws_eks_cluster.prod", "type": "aws_eks_cluster", "change": {"actions": ["update"],
              "after": {"name": "prod", "vpc_config": [{"endpoint_public_access": true,
-                       "public_access_cidrs": ["203.0.113.0/24"]}]}}}]}"#;
+                       "public_access_cidrs": ["203.0.113.0/24"]}]}}},
+            {"address": "aws_security_group_rule.b", "type": "aws_security_group_rule", "change": {"actions": ["delete"]}},
+            {"address": "aws_route.c", "type": "aws_route", "change": {"actions": ["no-op"]}}]}"#;
         std::fs::write(&file, plan).unwrap();
-        let clusters = terraform(&file).unwrap();
+        let TerraformChanges { clusters, not_evaluated } = terraform(&file).unwrap();
+        assert_eq!(not_evaluated, ["aws_security_group_rule.b"]);
         assert_eq!(clusters.len(), 1);
         assert_eq!(clusters[0].name.as_deref(), Some("prod"));
         let texts: Vec<String> = clusters[0].edits.iter().map(ToString::to_string).collect();

@@ -174,7 +174,7 @@ pub fn predict(
 
 /// The VPC of a cluster: as it says, else that of its subnets.
 #[must_use]
-pub fn cluster_vpc<'f>(facts: &'f Facts) -> Option<&'f str> {
+pub fn cluster_vpc(facts: &Facts) -> Option<&str> {
     let config = facts.cluster.as_ref()?.resources_vpc_config.as_ref()?;
     config.vpc_id.as_deref().filter(|id| !id.is_empty()).or_else(|| {
         let subnets = facts.network.subnets.as_deref()?;
@@ -248,9 +248,8 @@ pub fn dns_obstacle(network: &ec2::Network, vpc: &str) -> (Option<DnsObstacle>, 
         network.vpcs.iter().flatten().find(|one| one.vpc_id == vpc).and_then(|one| one.dhcp_options_id.as_deref());
     let set = options.and_then(|id| network.dhcp_options.iter().flatten().find(|one| one.dhcp_options_id == id));
     match (options, set) {
-        // No options at all: hosts are given no server by DHCP.
-        (Some("default"), None) => {}
-        (_, None) => missing.push(Missing {
+        // `default` is no set at all: hosts are given no server by DHCP.
+        (id, None) if id != Some("default") => missing.push(Missing {
             what: format!("the DHCP options of {vpc}"),
             decided_by: "ec2/describe-dhcp-options.json (ec2:DescribeDhcpOptions)".to_owned(),
         }),
@@ -266,7 +265,7 @@ pub fn dns_obstacle(network: &ec2::Network, vpc: &str) -> (Option<DnsObstacle>, 
                 return (Some(DnsObstacle::OtherServers { options: id.to_owned(), servers }), missing);
             }
         }
-        (None, Some(_)) => {}
+        (_, None) | (None, Some(_)) => {}
     }
     (None, missing)
 }
@@ -517,9 +516,15 @@ pub(super) fn locate(
         let vpc_id =
             instance.and_then(|one| one.vpc_id.as_deref()).or_else(|| interface.and_then(|one| one.vpc_id.as_deref()));
         if instance.is_none() && interface.is_none() {
-            missing.push(Missing {
-                what: format!("the instance {id}"),
-                decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
+            missing.push(match &facts.network.instances {
+                Some(_) => Missing {
+                    what: format!("the instance {id}, which the facts do not hold"),
+                    decided_by: "the scenario's `instance`, or facts that are newer than it".to_owned(),
+                },
+                None => Missing {
+                    what: format!("the instance {id}"),
+                    decided_by: "ec2/describe-instances.json (ec2:DescribeInstances)".to_owned(),
+                },
             });
             return (Place::Unknown, None);
         }

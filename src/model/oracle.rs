@@ -114,9 +114,11 @@ enum Peer {
 #[derive(Clone, Debug)]
 struct Group {
     vpc: usize,
-    /// Egress, ports (none: all protocols), peer.
-    rules: Vec<(bool, Option<(u16, u16)>, Peer)>,
+    rules: Vec<GroupRule>,
 }
+
+/// Egress, ports (none: all protocols), peer.
+type GroupRule = (bool, Option<(u16, u16)>, Peer);
 
 #[derive(Clone, Debug)]
 struct Peering {

@@ -192,15 +192,25 @@ pub fn headline(report: &super::Report) -> String {
     if total == 0 {
         return format!("{label}: {}", findings_counted(&report.findings));
     }
+    let worst = report.cells.iter().map(|cell| cell.verdict).max();
+    // Doctor's second path never decides; a configuration that is not the one that is meant always does.
+    let beyond = if worst.is_some_and(|worst| report.verdict > worst) {
+        ", but the configuration is not the one that is meant"
+    } else {
+        ""
+    };
     if count(Verdict::Match) == total {
-        return format!("{label}: {total} of {total} cells");
+        return match beyond {
+            "" => format!("{label}: {total} of {total} cells"),
+            beyond => format!("{label}: {total} of {total} cells match{beyond}"),
+        };
     }
     let parts: Vec<String> = [Verdict::Mismatch, Verdict::Inconclusive, Verdict::Propagating, Verdict::Match]
         .into_iter()
         .filter(|&verdict| count(verdict) > 0)
         .map(|verdict| format!("{} {}", count(verdict), verdict.label()))
         .collect();
-    format!("{label}: {} of {total} cells", parts.join(", "))
+    format!("{label}: {} of {total} cells{beyond}", parts.join(", "))
 }
 
 /// `1 error, 2 warnings, 3 notes`, or `no findings`.

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
     super::{Told, evidence::shell},
@@ -316,7 +317,7 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
                 taken = taken.difference(&kept);
                 list_after.extend(nodes.iter().map(|(address, _)| IpNet::from(*address).to_string()));
             }
-            let losing: Vec<String> = vantages_in(view, &taken);
+            let losing: Vec<String> = vantages_in(view, &taken, Over::Internet);
             if !losing.is_empty() {
                 one = one.and(format!("It cuts off {}.", listed(losing)));
             }
@@ -490,7 +491,7 @@ fn public_lacks(view: &ConfigurationView<'_>, access: &Access, list: &PublicList
         addresses(countable.count()),
         ranges(&countable.cover())
     ));
-    told = told.and(cut_off(view, &countable));
+    told = told.and(cut_off(view, &countable, Over::Internet));
     if let Some(six) = six {
         told = told.and(six);
     }
@@ -539,7 +540,7 @@ fn private_lacks(view: &ConfigurationView<'_>, access: &Access, intended: &Addre
         addresses(missing.count()),
         ranges(&missing.cover())
     ))
-    .and(cut_off(view, &missing));
+    .and(cut_off(view, &missing, Over::PrivateNetworks));
     let references = group_references(view);
     if !references.is_empty() {
         told = told.and(format!(
@@ -569,8 +570,8 @@ fn private_lacks(view: &ConfigurationView<'_>, access: &Access, intended: &Addre
 }
 
 /// `Of the vantages, laptop and ci are cut off.`
-fn cut_off(view: &ConfigurationView<'_>, missing: &AddressSet) -> String {
-    let names = vantages_in(view, missing);
+fn cut_off(view: &ConfigurationView<'_>, missing: &AddressSet, over: Over) -> String {
+    let names = vantages_in(view, missing, over);
     if names.is_empty() {
         "No vantage of a known address is among them.".to_owned()
     } else {
@@ -583,12 +584,23 @@ fn cut_off(view: &ConfigurationView<'_>, missing: &AddressSet) -> String {
     }
 }
 
+/// By which path a list lets in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The public endpoint: only public addresses come by it.
+    Internet,
+    /// The private endpoint.
+    PrivateNetworks,
+}
+
 /// The known vantages with an address in a set: `laptop (198.51.100.7)`.
-fn vantages_in(view: &ConfigurationView<'_>, set: &AddressSet) -> Vec<String> {
+fn vantages_in(view: &ConfigurationView<'_>, set: &AddressSet, over: Over) -> Vec<String> {
+    let classes = AddressClasses::default();
+    let comes = |address: &IpAddr| over == Over::PrivateNetworks || classes.of(*address) != AddressClass::Private;
     view.vantages
         .iter()
         .filter_map(|vantage| {
-            let address = vantage.addresses.iter().find(|address| set.contains(**address))?;
+            let address = vantage.addresses.iter().find(|address| set.contains(**address) && comes(address))?;
             Some(format!("{} ({address})", vantage.name))
         })
         .collect()

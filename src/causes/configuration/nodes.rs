@@ -126,9 +126,9 @@ fn add(found: &mut NodeEgress, address: IpAddr, origin: &str) {
     }
 }
 
-/// Whether a route is the IPv4 default route.
+/// Whether a route is the IPv4 default route, or one of the two halves that stand for it.
 pub(super) fn is_default(route: &Route) -> bool {
-    route.destination_cidr_block.as_ref().is_some_and(|cidr| cidr.net.prefix_len() == 0 && cidr.net.addr().is_ipv4())
+    route.destination_cidr_block.as_ref().is_some_and(|cidr| cidr.net.prefix_len() <= 1 && cidr.net.addr().is_ipv4())
 }
 
 /// The id that a route leads to.

@@ -14,7 +14,7 @@ use crate::{
     },
     model::{
         eks::{DnsObstacle, Place, control_plane_interfaces},
-        trace::Reason,
+        trace::{HopKind, Reason},
     },
     report::{Confidence, Severity, Verdict, Via},
 };
@@ -144,6 +144,11 @@ pub(super) fn zone_not_in_effect(view: &CellView<'_>) -> Option<Told> {
     })
 }
 
+/// Only a gateway of the facts shows that an address outside all VPCs is on a network that is connected.
+const fn leads_on_premises(kind: HopKind) -> bool {
+    matches!(kind, HopKind::VpnGateway | HopKind::VpnConnection | HopKind::TransitGateway)
+}
+
 /// `eks-connected-network-gets-public-answer`.
 pub(super) fn connected_network(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
@@ -155,9 +160,7 @@ pub(super) fn connected_network(view: &CellView<'_>) -> Option<Told> {
         Place::OtherVpc { vpc } => clean(vpc),
         // An address outside that some route of the facts leads to.
         Place::OutsideAddress
-            if sight.prediction.private.iter().any(|path| {
-                !path.trace.hops().any(|hop| matches!(hop.reason, Some(Reason::PrivateFromInternet { .. })))
-            }) =>
+            if sight.prediction.private.iter().any(|path| path.trace.hops().any(|hop| leads_on_premises(hop.kind))) =>
         {
             format!("the network of {}", listed(&sight.configured.standpoint.own))
         }

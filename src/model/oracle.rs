@@ -254,7 +254,7 @@ impl World {
         for _ in 0..group_count {
             let mut rules = Vec::new();
             for egress in [false, true] {
-                if egress && random.percent(70) {
+                if egress && random.percent(50) {
                     rules.push((true, None, Peer::Range((0, 0))));
                 }
                 for _ in 0..random.below(4) {
@@ -262,7 +262,7 @@ impl World {
                         random.pick(&[None, Some((443, 443)), Some((443, 443)), Some((0, 65_535)), Some((22, 500))]);
                     let peer = match random.below(6) {
                         0 => Peer::List(random.below(self.lists.len())),
-                        1 => Peer::Group(random.below(first_group + group_count)),
+                        1 | 2 => Peer::Group(random.below(first_group + group_count)),
                         _ => Peer::Range(Self::any_range(random, ranges)),
                     };
                     rules.push((egress, ports, peer));

@@ -121,7 +121,9 @@ mod tests {
             trusted_by_other: by_other.map(str::to_owned),
             ..crate::causes::testing_net::checks()
         });
-        Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![attempt])
+        Scene::new()
+            .saw(vec![answer("system", &["198.51.100.20"])], vec![attempt])
+            .with(|scene| scene.provider = crate::report::Provider::Eks)
     }
 
     fn authorities(ids: &[&str]) -> Value {

@@ -48,6 +48,8 @@ impl Random {
 type Range = (u32, u8);
 /// Destination or prefix list, target, propagated.
 type RouteEntry = (Result<Range, usize>, To, bool);
+/// Egress, ports (none: all protocols), peer.
+type GroupRule = (bool, Option<(u16, u16)>, Peer);
 /// Number, egress, allow, far side, ports (none: all protocols).
 type AclEntry = (u32, bool, bool, Range, Option<(u16, u16)>);
 
@@ -115,7 +117,7 @@ enum Peer {
 struct Group {
     vpc: usize,
     /// Egress, ports (none: all protocols), peer.
-    rules: Vec<(bool, Option<(u16, u16)>, Peer)>,
+    rules: Vec<GroupRule>,
 }
 
 #[derive(Clone, Debug)]
@@ -916,7 +918,7 @@ fn entry((number, egress, allow, range, ports): &AclEntry) -> ec2::NetworkAclEnt
 }
 
 fn permissions(group: &Group, egress: bool) -> List<ec2::Permission> {
-    let permission = |(_, ports, peer): &(bool, Option<(u16, u16)>, Peer)| {
+    let permission = |(_, ports, peer): &GroupRule| {
         let mut permission = ec2::Permission {
             ip_protocol: Some(if ports.is_some() { "tcp" } else { "-1" }.to_owned()),
             from_port: ports.map(|(first, _)| first.into()),

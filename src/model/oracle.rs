@@ -48,6 +48,8 @@ impl Random {
 type Range = (u32, u8);
 /// Destination or prefix list, target, propagated.
 type RouteEntry = (Result<Range, usize>, To, bool);
+/// Egress, ports (none: all protocols), peer.
+type GroupRule = (bool, Option<(u16, u16)>, Peer);
 /// Number, egress, allow, far side, ports (none: all protocols).
 type AclEntry = (u32, bool, bool, Range, Option<(u16, u16)>);
 
@@ -114,11 +116,9 @@ enum Peer {
 #[derive(Clone, Debug)]
 struct Group {
     vpc: usize,
+    /// Egress, ports (none: all protocols), peer.
     rules: Vec<GroupRule>,
 }
-
-/// Egress, ports (none: all protocols), peer.
-type GroupRule = (bool, Option<(u16, u16)>, Peer);
 
 #[derive(Clone, Debug)]
 struct Peering {
@@ -256,7 +256,7 @@ impl World {
         for _ in 0..group_count {
             let mut rules = Vec::new();
             for egress in [false, true] {
-                if egress && random.percent(70) {
+                if egress && random.percent(50) {
                     rules.push((true, None, Peer::Range((0, 0))));
                 }
                 for _ in 0..random.below(4) {
@@ -264,7 +264,7 @@ impl World {
                         random.pick(&[None, Some((443, 443)), Some((443, 443)), Some((0, 65_535)), Some((22, 500))]);
                     let peer = match random.below(6) {
                         0 => Peer::List(random.below(self.lists.len())),
-                        1 => Peer::Group(random.below(first_group + group_count)),
+                        1 | 2 => Peer::Group(random.below(first_group + group_count)),
                         _ => Peer::Range(Self::any_range(random, ranges)),
                     };
                     rules.push((egress, ports, peer));
@@ -918,7 +918,7 @@ fn entry((number, egress, allow, range, ports): &AclEntry) -> ec2::NetworkAclEnt
 }
 
 fn permissions(group: &Group, egress: bool) -> List<ec2::Permission> {
-    let permission = |(_, ports, peer): &(bool, Option<(u16, u16)>, Peer)| {
+    let permission = |(_, ports, peer): &GroupRule| {
         let mut permission = ec2::Permission {
             ip_protocol: Some(if ports.is_some() { "tcp" } else { "-1" }.to_owned()),
             from_port: ports.map(|(first, _)| first.into()),

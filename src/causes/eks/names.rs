@@ -14,7 +14,7 @@ use crate::{
     },
     model::{
         eks::{DnsObstacle, Place, control_plane_interfaces},
-        trace::{HopKind, Reason},
+        trace::HopKind,
     },
     report::{Confidence, Severity, Verdict, Via},
 };

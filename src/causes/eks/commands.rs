@@ -72,8 +72,9 @@ pub(super) fn setting(blocker: &Blocker<'_>) -> Option<String> {
             let direction = if *egress { "egress" } else { "ingress" };
             format!("{direction} entry {number} of {}", clean(acl))
         }
-        Reason::NoRoute { table, .. } | Reason::Blackhole { table, .. } => format!("routes of {}", clean(table)),
-        Reason::TransitRoute { table, .. } => format!("routes of {}", clean(table)),
+        Reason::NoRoute { table, .. } | Reason::Blackhole { table, .. } | Reason::TransitRoute { table, .. } => {
+            format!("routes of {}", clean(table))
+        }
         Reason::PeeringState { peering, code, .. } => format!("Status.Code of {} = {}", clean(peering), clean(code)),
         Reason::AttachmentState { attachment, state, .. } => {
             format!("State of {} = {}", clean(attachment), clean(state))

@@ -238,7 +238,6 @@ fn code(blocker: &Blocker<'_>) -> Option<&'static str> {
         Reason::NoRoute { reply, .. } | Reason::Blackhole { reply, .. } | Reason::LeadsElsewhere { reply, .. } => {
             lost_route(*reply)
         }
-        Reason::Loop { .. } => lost_route(blocker.back),
         Reason::PeeringState { .. } | Reason::PeeringNotTransitive { .. } => "vpc-peering-does-not-carry-traffic",
         Reason::TransitGatewayState { .. } | Reason::AttachmentState { .. } | Reason::AttachmentZone { .. } => {
             "vpc-tgw-attachment-not-usable"
@@ -250,7 +249,8 @@ fn code(blocker: &Blocker<'_>) -> Option<&'static str> {
         | Reason::GatewayDetached { .. }
         | Reason::GatewayFamily { .. }
         | Reason::NoPublicAddress { .. }
-        | Reason::BlockPublicAccess { .. } => lost_route(blocker.back),
+        | Reason::BlockPublicAccess { .. }
+        | Reason::Loop { .. } => lost_route(blocker.back),
         Reason::OverlapsClient { .. } => "vpc-cidr-overlaps-client-network",
         Reason::PrivateFromInternet { .. } | Reason::VpnDown { .. } => "client-not-on-connected-network",
         Reason::EndpointState { .. } => "eks-management-endpoint-unavailable",

@@ -69,6 +69,11 @@ pub(crate) fn reported(mut command: Command) -> Result<Cost, Box<dyn Error>> {
     serde_json::from_str(text.trim()).map_err(|_| format!("{command:?}: {}", text.trim()).into())
 }
 
+/// The most memory that this process has held so far, in MiB.
+pub(crate) fn peak_memory_mebibytes() -> f64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| usage.max_rss() as f64 / 1024.0)
+}
+
 /// A command that runs `command` and prints its [`Cost`]: the only child of its own, so that the peak is its alone.
 pub(crate) fn measuring(command: &Command) -> Result<Command, Box<dyn Error>> {
     let mut measuring = Command::new(std::env::current_exe()?);

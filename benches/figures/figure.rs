@@ -63,7 +63,7 @@ impl fmt::Display for Figure {
             Bound::MedianRatio(_, most) => format!("≤ {most} ×"),
         };
         let met = if self.is_met() { "ok" } else { "NOT MET" };
-        write!(formatter, "{:<58} {value:>10}  {floor:<28} {ratio:>6}  {bound:<18} {met}", self.name)
+        write!(formatter, "{:<70} {value:>10}  {floor:<28} {ratio:>6}  {bound:<18} {met}", self.name)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The figures of `docs/performance.md`, each against its floor and its bound, measured in one run.
 //!
 //!     cargo bench --bench figures                 all of them
-//!     cargo bench --bench figures -- cpu silent   some of them: doctor, silent, cpu, many
+//!     cargo bench --bench figures -- cpu silent   some of them: doctor, silent, cpu, many,
+//!                                                  sets, evaluation, folders
 //!
 //! The bench leaves the host's network first (`unshare`): what it measures goes over a loopback of its own, and what is
 //! to be silent goes to an interface that leads nowhere. Exit status 1 when a bound is not met.
@@ -10,6 +11,7 @@
 
 mod cost;
 mod figure;
+mod model;
 mod world;
 
 use std::{
@@ -48,10 +50,17 @@ fn main() -> ExitCode {
 
 fn measure_all(wanted: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let world = World::build()?;
-    let figures: [(&str, Measure); 4] =
-        [("doctor", healthy_doctor), ("silent", silent_doctor), ("cpu", cpu_of_a_probe), ("many", many_silent)];
+    let figures: [(&str, Measure); 7] = [
+        ("doctor", healthy_doctor),
+        ("silent", silent_doctor),
+        ("cpu", cpu_of_a_probe),
+        ("many", many_silent),
+        ("sets", model::sets),
+        ("evaluation", model::evaluation),
+        ("folders", model::folders),
+    ];
     let mut met = true;
-    println!("{:<58} {:>10}  {:<28} {:>6}  {:<22}", "figure", "value", "floor", "ratio", "bound");
+    println!("{:<70} {:>10}  {:<28} {:>6}  {:<22}", "figure", "value", "floor", "ratio", "bound");
     for (name, figure) in figures {
         if !wanted.is_empty() && !wanted.contains(&name) {
             continue;

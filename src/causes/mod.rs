@@ -641,6 +641,7 @@ const EXPLAINS_PATH: &[&str] = &[
     "vpc-dns-hostnames-disabled",
     "vpc-dhcp-options-lack-amazon-dns",
     "vpc-resolver-config-shadows-endpoint",
+    "eks-management-endpoint-private-dns-off",
 ];
 
 /// What the configuration closes, and the general words for it.

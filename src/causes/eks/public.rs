@@ -109,12 +109,7 @@ pub(super) fn public_access_disabled(view: &CellView<'_>) -> Option<Told> {
             .and("the private endpoint can be reached from the networks that are connected to the VPC")
             .severity(Severity::Info);
     }
-    let own = sight.own_public();
-    let list: Vec<String> = if own.is_empty() {
-        vec!["<egress address>/32".to_owned()]
-    } else {
-        own.iter().map(|address| single(*address)).collect()
-    };
+    let list = own_entries(&sight);
     Some(
         finding
             .setting("resourcesVpcConfig.endpointPublicAccess = false")
@@ -174,12 +169,7 @@ pub(super) fn public_dns_not_switched(view: &CellView<'_>) -> Option<Told> {
         Some(inside) => told.and(lookup_words(inside)),
         None => told.and("the cluster is ACTIVE, so its name is not gone; what the VPC's resolver says was not asked"),
     };
-    let own = sight.own_public();
-    let list: Vec<String> = if own.is_empty() {
-        vec!["<egress address>/32".to_owned()]
-    } else {
-        own.iter().map(|address| single(*address)).collect()
-    };
+    let list = own_entries(&sight);
     Some(
         told.and("the configuration says: private access only; public DNS gives the private addresses of such a cluster, unless it is older than that behaviour")
             .fix(format!(
@@ -353,6 +343,15 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
         }
         _ => None,
     }
+}
+
+/// The entries of a list that is to let this vantage in; a placeholder where its public address is not known.
+fn own_entries(sight: &Sight<'_>) -> Vec<String> {
+    let own = sight.own_public();
+    if own.is_empty() {
+        return vec!["<egress address>/32".to_owned()];
+    }
+    own.iter().map(|address| single(*address)).collect()
 }
 
 #[cfg(test)]

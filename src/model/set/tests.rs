@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -186,18 +184,14 @@ fn it_reads_well_and_stays_short() {
 }
 
 #[test]
-fn two_thousand_ranges_are_nothing() {
+fn two_thousand_ranges_are_covered() {
     let ranges = |offset: u32| -> AddressSet {
         (0..2_000_u32)
             .map(|number| IpNet::V4(Ipv4Net::new(Ipv4Addr::from_bits((number * 7 + offset) << 12), 24).unwrap()))
             .collect()
     };
     let (one, other) = (ranges(0), ranges(3));
-    let started = Instant::now();
-    for _ in 0..20 {
-        assert!(!one.difference(&other).is_empty());
-        assert_eq!(one.cover().len(), 2_000);
-    }
-    // Well under a millisecond each when optimised; this only catches quadratic growth.
-    assert!(started.elapsed().as_millis() < 2_000, "{:?}", started.elapsed());
+    // How long it takes is a figure: `cargo bench --bench figures -- sets`.
+    assert!(!one.difference(&other).is_empty());
+    assert_eq!(one.cover().len(), 2_000);
 }

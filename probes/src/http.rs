@@ -205,11 +205,18 @@ struct Answer {
 
 /// What a body turned out to be.
 enum Body {
-    Status { message: Option<String> },
-    Version { git_version: String },
+    Status {
+        message: Option<String>,
+    },
+    Version {
+        git_version: String,
+    },
     Text,
     Html,
-    Json,
+    /// Any other JSON, with the `message` that errors of providers' APIs carry.
+    Json {
+        message: Option<String>,
+    },
     Empty,
     Unfinished,
 }
@@ -302,10 +309,12 @@ fn kind_of(bytes: &[u8], complete: bool, headers: &HeaderMap) -> Body {
     struct Known {
         kind: Option<String>,
         api_version: Option<String>,
+        #[serde(alias = "Message")]
         message: Option<String>,
         major: Option<String>,
         git_version: Option<String>,
     }
+    let cut = |message: String| message.chars().take(MAXIMUM_TEXT).collect::<String>();
     if bytes.is_empty() {
         return if complete { Body::Empty } else { Body::Unfinished };
     }
@@ -314,12 +323,12 @@ fn kind_of(bytes: &[u8], complete: bool, headers: &HeaderMap) -> Body {
             Known { kind: Some(kind), api_version: Some(version), message, .. }
                 if kind == "Status" && version == "v1" =>
             {
-                Body::Status { message: message.map(|message| message.chars().take(MAXIMUM_TEXT).collect()) }
+                Body::Status { message: message.map(cut) }
             }
             Known { major: Some(_), git_version: Some(version), .. } => {
                 Body::Version { git_version: version.chars().take(80).collect() }
             }
-            _ => Body::Json,
+            Known { message, .. } => Body::Json { message: message.map(cut) },
         };
     }
     let declared_html = headers
@@ -333,7 +342,11 @@ fn kind_of(bytes: &[u8], complete: bool, headers: &HeaderMap) -> Body {
     if !complete {
         return Body::Unfinished;
     }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() { Body::Json } else { Body::Text }
+    if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        Body::Json { message: None }
+    } else {
+        Body::Text
+    }
 }
 
 impl Answer {
@@ -350,7 +363,10 @@ impl Answer {
             Body::Version { .. } => "a version object".to_owned(),
             Body::Text => "plain text".to_owned(),
             Body::Html => "an HTML page".to_owned(),
-            Body::Json => "JSON that is neither a Kubernetes Status nor a version".to_owned(),
+            Body::Json { message: None } => "JSON that is neither a Kubernetes Status nor a version".to_owned(),
+            Body::Json { message: Some(message) } => {
+                format!("JSON that is neither a Kubernetes Status nor a version: {message}")
+            }
             Body::Empty => "an empty body".to_owned(),
             Body::Unfinished => "a body that did not end within the time or the size".to_owned(),
         }
@@ -362,7 +378,7 @@ impl Answer {
             Body::Version { .. } => "version",
             Body::Text => "text",
             Body::Html => "html",
-            Body::Json => "json",
+            Body::Json { .. } => "json",
             Body::Empty => "empty",
             Body::Unfinished => "unfinished",
         };

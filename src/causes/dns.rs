@@ -244,8 +244,7 @@ fn wrong_view(view: &CellView<'_>) -> Option<Told> {
 
 fn stale_answer(view: &CellView<'_>) -> Option<Told> {
     if let Some(told) = names::outdated_private_answer(view) {
-        let lookup = system(view)?;
-        return (!within_window(view, lookup) || lookup.ttl == Some(0)).then_some(told);
+        return Some(told);
     }
     let difference = disagreement(view)?;
     if let Some(seconds) = difference.lookup.ttl.filter(|_| within_window(view, difference.lookup))

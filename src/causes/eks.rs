@@ -493,6 +493,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &["no vpc endpoint policy allows"],
         decided_by: "the message of the 403",
         configuration: Some(configuration::management::policy_denies),
+        predicate: Some(management::policy_denies),
         ..BY_CONFIGURATION
     },
     Cause {

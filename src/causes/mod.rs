@@ -642,6 +642,8 @@ const EXPLAINS_PATH: &[&str] = &[
     "eks-private-access-disabled",
     "eks-private-zone-not-in-effect",
     "eks-connected-network-gets-public-answer",
+    "eks-management-endpoint-unavailable",
+    "eks-management-endpoint-private-dns-off",
     "vpc-dns-support-disabled",
     "vpc-dns-hostnames-disabled",
     "vpc-dhcp-options-lack-amazon-dns",

@@ -1,6 +1,6 @@
 //! Causes of the EKS management API, a target of its own.
 
-use kubereach_probes::AddressClass;
+use kubereach_probes::{AddressClass, Attempt};
 
 use super::sight::{self, Lost, Shown, shown, told};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         eks::{DnsObstacle, Place},
         trace::Outcome,
     },
-    report::{Confidence, Via},
+    report::{Confidence, Severity, Via},
 };
 
 /// `eks-management-endpoint-unavailable`.
@@ -113,6 +113,38 @@ pub(super) fn private_dns_off(view: &CellView<'_>) -> Option<Told> {
     };
     let configuration = sight::configuration(view, &configured);
     Some(told.and(KUBECTL).setting(reason).fix(words::ec2(&configuration, &change)))
+}
+
+/// `eks-management-endpoint-policy-denies`. Whether a call is allowed is no matter of reachability: a warning.
+pub(super) fn policy_denies(view: &CellView<'_>) -> Option<Told> {
+    let says = |attempt: &Attempt| {
+        let message = attempt.http.detail.as_deref().unwrap_or_default().to_ascii_lowercase();
+        attempt.http.status == Some(403) && message.contains("vpc endpoint policy")
+    };
+    let attempts = evidence::deciding(view);
+    let seen = evidence::seen(&attempts, says)?;
+    let message = seen.first().http.detail.as_deref().map(clean).unwrap_or_default();
+    let told = Told::new(
+        Confidence::Certain,
+        format!("{} answered 403, and the message names the endpoint's policy: {message}", seen.count()),
+    )
+    .and("the network is fine")
+    .and(KUBECTL)
+    .severity(Severity::Warning);
+    let configured = view.configuration;
+    let endpoint = configured.and_then(|configured| configured.management?.endpoint.as_ref());
+    Some(match (endpoint, configured) {
+        (Some(endpoint), Some(configured)) => {
+            told.setting(format!("PolicyDocument of {}", clean(&endpoint.id))).fix(words::ec2(
+                &sight::configuration(view, &configured),
+                &format!(
+                    "modify-vpc-endpoint --vpc-endpoint-id {} --policy-document file://<policy.json>",
+                    shell(&endpoint.id)
+                ),
+            ))
+        }
+        _ => told,
+    })
 }
 
 /// The subnet of the client, where the facts know it.

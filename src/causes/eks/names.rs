@@ -16,7 +16,7 @@ use crate::{
         eks::{DnsObstacle, Place, control_plane_interfaces},
         trace::HopKind,
     },
-    report::{Confidence, Severity, Verdict, Via},
+    report::{Confidence, Reachability, Severity, Verdict, Via},
 };
 
 /// `vpc-dns-support-disabled`.
@@ -212,14 +212,15 @@ pub(in crate::causes) fn outdated_private_answer(view: &CellView<'_>) -> Option<
     if now.is_empty() || old.is_empty() || !old.iter().all(fails) || !evidence::silence_counts(view) {
         return None;
     }
-    // Addresses that another resolver gives as well are new rather than old: the facts are.
+    // Addresses that another resolver gives as well may be new rather than old: then the facts are old.
     let elsewhere = || lookups::others(view).filter(|other| answered(other) && other.resolver != lookups::SYSTEM_DNS);
     let gives_it = |other: &DnsObservation| old.iter().any(|address| other.addresses.contains(address));
     let (confirmed, refuted) = (elsewhere().any(gives_it), elsewhere().any(|other| !gives_it(other)));
-    if confirmed && !refuted {
-        return None;
-    }
-    let confidence = if refuted { Confidence::Certain } else { Confidence::Likely };
+    let confidence = match (refuted, confirmed) {
+        (true, _) => Confidence::Certain,
+        (false, false) => Confidence::Likely,
+        (false, true) => Confidence::Possible,
+    };
     let told = Told::new(confidence, lookup_words(lookup))
         .and(format!(
             "{} answered nowhere: no API server is at {}",
@@ -245,7 +246,12 @@ pub(in crate::causes) fn replaced_addresses(view: &CellView<'_>) -> Option<Told>
     let confirmed = lookups::others(view)
         .any(|other| answered(other) && lookup.addresses.iter().all(|address| other.addresses.contains(address)));
     let known = |address: &IpAddr| before.contains(address);
-    if before.is_empty() || !confirmed || lookup.addresses.iter().any(known) {
+    // Either the facts are of the time before, or the scenario's list is.
+    let listed_before = !view.known_addresses.is_empty()
+        && view.configured == Reachability::Reachable
+        && lookup.addresses.iter().all(|address| known(address) && !view.known_addresses.contains(address));
+    let facts_before = confirmed && !lookup.addresses.iter().any(known);
+    if before.is_empty() || !(facts_before || listed_before) {
         return None;
     }
     if !evidence::silence_counts(view) || !lookups::all_silent(view) || view.observation.proxy.is_some() {
@@ -253,7 +259,14 @@ pub(in crate::causes) fn replaced_addresses(view: &CellView<'_>) -> Option<Told>
     }
     Some(
         Told::new(Confidence::Possible, lookup_words(lookup))
-            .and(format!("the facts hold other interfaces of the control plane: {}", listed(&before)))
+            .and(if facts_before {
+                format!("the facts hold other interfaces of the control plane: {}", listed(&before))
+            } else {
+                format!(
+                    "these are the control plane's interfaces of today; the scenario lists others: {}",
+                    listed(view.known_addresses)
+                )
+            })
             .and("they were replaced since then; a firewall in between that allows only the old addresses fits")
             .and("rival: a group, route or ACL that the facts do not show yet; facts pulled again decide")
             .fix(words::ec2(
@@ -422,7 +435,7 @@ mod tests {
         assert!(case.finding(&private_inside(), "dns-stale-answer").is_none());
         // Another resolver gives it as well: the facts are old.
         let both = old(3600).with(|scene| scene.observation.dns.push(answer("vpc", &["10.20.1.99"])));
-        assert!(case.finding(&both, "dns-stale-answer").is_none());
+        assert_eq!(case.finding(&both, "dns-stale-answer").unwrap().confidence, Confidence::Possible);
         assert!(case.finding(&both, "net-endpoint-addresses-changed").is_some());
         assert!(case.finding(&private_inside(), "net-endpoint-addresses-changed").is_none());
     }

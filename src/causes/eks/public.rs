@@ -370,7 +370,7 @@ mod tests {
         Scene::new().saw(vec![answer("system", &["198.51.100.20"])], attempts)
     }
 
-    fn config(value: serde_json::Value) -> serde_json::Value {
+    fn config(value: &serde_json::Value) -> serde_json::Value {
         json!({ "eks/describe-cluster.json": { "cluster": { "resourcesVpcConfig": value } } })
     }
 
@@ -436,14 +436,14 @@ mod tests {
 
     #[test]
     fn public_access_that_is_off_is_an_error_where_it_is_meant() {
-        let off = || Case::new(config(json!({ "endpointPublicAccess": false }))).from("192.0.2.7");
+        let off = || Case::new(config(&json!({ "endpointPublicAccess": false }))).from("192.0.2.7");
         let private = Scene::new().saw(vec![answer("system", &["10.20.1.10"])], vec![silent("10.20.1.10")]);
         assert_eq!(off().errors(&private), ["eks-public-access-disabled"]);
         let finding = off().finding(&private, "eks-public-access-disabled").unwrap();
         assert_eq!(finding.confidence, Confidence::Certain);
         assert!(finding.fix.unwrap().contains(r#""publicAccessCidrs":["192.0.2.7/32"]"#));
         // Inside the VPC the private path is all that is wanted.
-        let inside = Case::new(config(json!({ "endpointPublicAccess": false }))).at("i-node");
+        let inside = Case::new(config(&json!({ "endpointPublicAccess": false }))).at("i-node");
         assert!(inside.finding(&private, "eks-public-access-disabled").is_none());
         // On: silent.
         assert!(Case::new(json!({})).from("192.0.2.7").finding(&private, "eks-public-access-disabled").is_none());
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn private_access_that_is_off_explains_public_addresses() {
-        let off = || Case::new(config(json!({ "endpointPrivateAccess": false }))).from("203.0.113.7");
+        let off = || Case::new(config(&json!({ "endpointPrivateAccess": false }))).from("203.0.113.7");
         let scene = |via| {
             public(vec![reached("198.51.100.20")]).with(|scene| {
                 scene.intended_via = Some(via);
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn an_old_private_cluster_is_unknown_to_public_dns() {
         use kubereach_probes::DnsOutcome;
-        let case = || Case::new(config(json!({ "endpointPublicAccess": false }))).from("192.0.2.7");
+        let case = || Case::new(config(&json!({ "endpointPublicAccess": false }))).from("192.0.2.7");
         let code = "eks-public-dns-not-switched-to-private";
         let denied = |label| no_answer(label, DnsOutcome::Nxdomain);
         let scene = Scene::new().saw(vec![denied("system"), denied("public"), answer("vpc", &["10.20.1.10"])], vec![]);
@@ -507,7 +507,7 @@ mod tests {
             scene.via = Some(Via::Public);
         };
         let code = "net-reachable-though-not-intended";
-        let list = config(json!({ "publicAccessCidrs": ["203.0.113.0/24", "192.0.2.7/32"] }));
+        let list = config(&json!({ "publicAccessCidrs": ["203.0.113.0/24", "192.0.2.7/32"] }));
         let case = Case::new(list).from("192.0.2.7");
         let reached = public(vec![reached("198.51.100.20")]).with(met);
         let finding = case.finding(&reached, code).unwrap();
@@ -533,7 +533,7 @@ mod tests {
         let scene = unprobed().with(|scene| scene.verdict = Verdict::Inconclusive);
         assert_eq!(case.finding(&scene, code).unwrap().severity, Severity::Error);
         assert!(case.finding(&public(vec![reached("198.51.100.20")]), code).is_none());
-        let open = Case::new(config(json!({ "publicAccessCidrs": ["0.0.0.0/0"] })));
+        let open = Case::new(config(&json!({ "publicAccessCidrs": ["0.0.0.0/0"] })));
         assert!(open.finding(&scene, code).is_none());
     }
 }

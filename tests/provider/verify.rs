@@ -47,8 +47,8 @@ fn verify_waits_for_an_update_and_one_ttl() {
         world.command("verify", &["--wait", "40s"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     sleep(Duration::from_millis(1_500));
     drop(provider);
-    let _provider = world.provider(world.provider_address, documents("Successful", true));
-    let _api = world.api_server();
+    let provider = world.provider(world.provider_address, documents("Successful", true));
+    let api = world.api_server();
     let output = child.wait_with_output().unwrap();
     let report = report(&output);
     let cell = &report["cells"][0];
@@ -57,8 +57,8 @@ fn verify_waits_for_an_update_and_one_ttl() {
     assert!(cell["rounds"].as_u64().unwrap() > 2, "{report:#}");
     assert!(cell["convergedAfterMs"].as_u64().is_some(), "{report:#}");
     // Without waiting, the same moment is still propagating.
-    drop(_provider);
-    drop(_api);
+    drop(provider);
+    drop(api);
     let _provider = world.provider(world.provider_address, documents("InProgress", true));
     let (report, code) = world.verify(&["--no-wait"]);
     assert_eq!((code, &report["verdict"]), (4, &json!("propagating")), "{report:#}");

@@ -9,6 +9,7 @@ use super::*;
 use crate::{facts, scenario::Access};
 
 /// Facts of one cluster with these members of `resourcesVpcConfig`, and more documents.
+#[expect(clippy::needless_pass_by_value, reason = "the tests write `json!` in place")]
 fn facts_of(config: Value, more: &[(&str, Value)]) -> Facts {
     let cluster = json!({ "cluster": {
         "name": "prod",

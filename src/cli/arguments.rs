@@ -683,13 +683,17 @@ const TOP_EXAMPLES: &str = "\
 Examples:
   kubereach doctor                            why does kubectl hang?
   kubereach verify s.yaml -o junit=r.xml      after a change, in a pipeline
+  kubereach predict s.yaml --facts DIR        before a change, without a packet
+  kubereach facts pull eks --name prod        the configuration as a folder
+  kubereach facts lint --facts DIR            what is wrong with it by itself
+  kubereach trace --facts D --from A --to B   one path, hop by hop
   kubereach explain partial-address-failure   what a finding means
   kubereach demo                              see it work here
 
 Exit status:
   0  match              everything is as intended
   1  mismatch           something is not; for doctor: not reachable
-  2  wrong input        usage, scenario or kubeconfig; nothing was probed
+  2  wrong input        usage, scenario, kubeconfig or facts
   3  inconclusive       what is needed to decide could not be obtained
   4  still propagating  a change had not taken effect when the wait ended";
 
@@ -722,26 +726,30 @@ Examples:
   kubereach facts lint --facts facts/prod
   kubereach facts lint --facts facts/prod scenario.yaml -o sarif=lint.sarif
 
-Exit status: 0 no error, 1 errors, 2 wrong input, 3 the facts do not describe a cluster";
+Exit status: 0 no error, 1 errors, 2 wrong input,
+3 the facts do not describe a cluster";
 
 const PULL_EKS_EXAMPLES: &str = "\
 Examples:
   kubereach facts pull eks --name prod
-  kubereach facts pull eks --name prod --region eu-west-1 --profile ops --out facts/prod
+  kubereach facts pull eks --name prod --region eu-west-1 --out facts/prod
+  kubereach facts pull eks --name prod --profile ops
 
-Credentials are found as the aws command finds them. An action that they do not allow is named and leaves its file out;
-the rest is written. Pulled again, an unchanged account gives the same bytes.";
+Credentials are found as the aws command finds them. An action that they do not
+allow is named and leaves its file out; the rest is written. Pulled again, an
+unchanged account gives the same bytes.";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
   kubereach predict scenario.yaml --facts facts/prod
   kubereach predict scenario.yaml --set prod.endpointPublicAccess=false
-  terraform show -json plan.bin > plan.json && kubereach predict scenario.yaml --plan plan.json";
+  terraform show -json plan.bin > plan.json
+  kubereach predict scenario.yaml --plan plan.json";
 
 const TRACE_EXAMPLES: &str = "\
 Examples:
-  kubereach trace --facts ./facts/prod --from i-0123456789abcdef0 --to eni-0123456789abcdef0
-  kubereach trace --facts ./facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
+  kubereach trace --facts facts/prod --from i-0123456789abcdef0 --to 10.20.1.10
+  kubereach trace --facts facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
 
 Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 

@@ -70,7 +70,7 @@ fn list(folder: &Path, relative: &Path, levels: usize, files: &mut Vec<PathBuf>)
         InputErrors::from(
             InputError::new(format!("cannot read the facts folder: {error}"))
                 .in_file(&place)
-                .help("make it with `kubereach facts pull`, or by hand: `kubereach facts --help` names the files"),
+                .help("make it with `kubereach facts pull`, or by hand: docs/eks-facts.md names the files"),
         )
     };
     for entry in fs::read_dir(&place).map_err(failed)? {

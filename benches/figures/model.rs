@@ -56,7 +56,7 @@ pub(crate) fn evaluation(_: &World) -> Outcome {
         });
         let name = format!("one cluster: {groups} groups × {rules} rules, 6 subnets, {vantages} vantages");
         // Growth: ten times the rules may cost ten times as much and no more.
-        let bound = bound.unwrap_or_else(|| f64::from(rules) / 60.0);
+        let bound = bound.unwrap_or_else(|| rules as f64 / 60.0);
         figures.push(at_most(&name, milliseconds(wall), "ms", bound));
     }
     Ok(Measured::Figures(figures))

@@ -177,6 +177,11 @@ impl Frame<'_> {
             .map(|one| one.message.as_str());
         let case = judged(planned, &seen, predicted.as_ref(), next);
         let decided = verdict::decide(&Case { contradicted: contradiction.is_some(), ..case });
+        // A place that was to be probed and told nothing is not fine because the configuration is.
+        let decided = match decided {
+            Verdict::Match if probes && seen.observed == Reachability::Unknown => Verdict::Inconclusive,
+            decided => decided,
+        };
         let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
         let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
         let configured = predicted.as_ref().map_or(Reachability::Unknown, Predicted::configured);

@@ -3,14 +3,14 @@
 //!
 //! Rules after <https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html>.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
     network::Network,
     set::{AddressSet, Family},
-    trace::{Hop, Outcome, Point, Trace, TraceError, trace},
+    trace::{Hop, HopKind, Outcome, Point, Trace, TraceError, trace},
 };
 use crate::{
     facts::{Facts, ec2, eks},
@@ -195,6 +195,9 @@ pub fn control_plane_interfaces(facts: &Facts) -> Vec<&ec2::NetworkInterface> {
         .iter()
         .filter(|one| one.description.as_deref() == Some(&description))
         .filter(|one| vpc.is_none() || one.vpc_id.as_deref() == vpc)
+        // EKS makes and attaches them; a user may write the same description on an interface of their own.
+        .filter(|one| one.requester_managed != Some(false))
+        .filter(|one| !one.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("available")))
         .collect();
     own.sort_by(|one, other| one.network_interface_id.cmp(&other.network_interface_id));
     own
@@ -249,7 +252,10 @@ pub fn dns_obstacle(network: &ec2::Network, vpc: &str) -> (Option<DnsObstacle>, 
     let set = options.and_then(|id| network.dhcp_options.iter().flatten().find(|one| one.dhcp_options_id == id));
     match (options, set) {
         // `default` is no set at all: hosts are given no server by DHCP.
-        (id, None) if id != Some("default") => missing.push(Missing {
+        (Some("default"), None) => {
+            return (Some(DnsObstacle::OtherServers { options: "default".to_owned(), servers: Vec::new() }), missing);
+        }
+        (_, None) => missing.push(Missing {
             what: format!("the DHCP options of {vpc}"),
             decided_by: "ec2/describe-dhcp-options.json (ec2:DescribeDhcpOptions)".to_owned(),
         }),
@@ -261,11 +267,11 @@ pub fn dns_obstacle(network: &ec2::Network, vpc: &str) -> (Option<DnsObstacle>, 
                 .flat_map(|option| option.values.iter().map(|value| value.value.clone()))
                 .collect();
             let amazon = |server: &String| server == "AmazonProvidedDNS" || is_amazon_resolver(network, vpc, server);
-            if !servers.is_empty() && !servers.iter().any(amazon) {
+            if !servers.iter().any(amazon) {
                 return (Some(DnsObstacle::OtherServers { options: id.to_owned(), servers }), missing);
             }
         }
-        (_, None) | (None, Some(_)) => {}
+        (None, Some(_)) => {}
     }
     (None, missing)
 }
@@ -278,9 +284,8 @@ fn is_amazon_resolver(network: &ec2::Network, vpc: &str, server: &str) -> bool {
         return true;
     }
     let Some(vpc) = network.vpcs.iter().flatten().find(|one| one.vpc_id == vpc) else { return false };
-    let ranges =
-        vpc.cidr_block.iter().chain(vpc.cidr_block_association_set.iter().filter_map(|one| one.cidr_block.as_ref()));
-    ranges.filter_map(|range| range.net.hosts().nth(1)).any(|second| second == server)
+    // Of the primary range only.
+    vpc.cidr_block.as_ref().and_then(|range| range.net.hosts().nth(1)) == Some(server)
 }
 
 struct Evaluation<'e, 'f> {
@@ -311,25 +316,38 @@ impl Evaluation<'_, '_> {
         }
         let (place, point) = locate(self.facts, self.standpoint, self.classes, &mut missing);
         let answer = self.answer(&place, public_on, private_on, &mut missing);
-        let private = if private_on == Some(true) { self.private(point.as_ref(), &mut missing) } else { Vec::new() };
+        let (private, complete) =
+            if private_on == Some(true) { self.private(point.as_ref(), &mut missing) } else { (Vec::new(), true) };
+        let by_private = || match any(&private) {
+            // Of an interface that nothing is known of it may be the one that lets in.
+            Reachability::Unreachable if !complete => Reachability::Unknown,
+            other => other,
+        };
         let public = self.public(public_on, &place, point.as_ref());
         // What the client's own resolver gave settles which path it takes where the facts do not.
         let seen = self.standpoint.answer.filter(|class| matches!(class, AddressClass::Public | AddressClass::Private));
         let class = answer.class.or(seen);
         let (configured, via) = match class {
-            _ if matches!(answer.obstacle, Some(DnsObstacle::SupportDisabled)) && place == Place::ClusterVpc => {
-                (Reachability::Unreachable, None)
-            }
+            _ if matches!(answer.obstacle, Some(DnsObstacle::SupportDisabled)) => (Reachability::Unreachable, None),
             Some(AddressClass::Public) => (public.reachability(), Some(Via::Public)),
             Some(AddressClass::Private) if private_on == Some(false) => (Reachability::Unreachable, Some(Via::Private)),
-            Some(AddressClass::Private) => (any(&private), Some(Via::Private)),
-            _ => match (public.reachability(), any(&private)) {
+            Some(AddressClass::Private) => (by_private(), Some(Via::Private)),
+            _ => match (public.reachability(), by_private()) {
                 // Both paths say the same, whichever it takes.
                 (one, other) if one == other => (one, None),
                 (one, _) if private_on == Some(false) => (one, Some(Via::Public)),
                 _ => (Reachability::Unknown, None),
             },
         };
+        let serving = |status: &str| ["ACTIVE", "UPDATING"].iter().any(|known| status.eq_ignore_ascii_case(known));
+        let status = self.cluster.status.as_deref().filter(|status| !serving(status));
+        if let (Some(status), Reachability::Reachable) = (status, configured) {
+            missing.push(Missing {
+                what: format!("whether the cluster serves while its status is {status}"),
+                decided_by: "a later eks/describe-cluster.json, or a probe".to_owned(),
+            });
+            return Prediction { configured: Reachability::Unknown, via, place, answer, public, private, missing };
+        }
         Prediction { configured, via, place, answer, public, private, missing }
     }
 
@@ -353,6 +371,14 @@ impl Evaluation<'_, '_> {
         let (Some(public_on), Some(private_on)) = (public_on, private_on) else {
             return unknown("the facts do not say which endpoints are on".to_owned(), None);
         };
+        if let Place::OtherVpc { vpc } = place
+            && let (Some(obstacle @ DnsObstacle::SupportDisabled), _) = dns_obstacle(&self.facts.network, vpc)
+        {
+            return unknown(
+                format!("enableDnsSupport of {vpc} is false: its resolver does not answer"),
+                Some(obstacle),
+            );
+        }
         let obstacle = match (place, cluster_vpc(self.facts)) {
             (Place::ClusterVpc, Some(vpc)) if private_on => {
                 let (obstacle, unknowns) = dns_obstacle(&self.facts.network, vpc);
@@ -395,6 +421,9 @@ impl Evaluation<'_, '_> {
                         "enableDnsSupport is false: the VPC's resolver does not answer".to_owned(),
                         Some(obstacle),
                     ),
+                    DnsObstacle::OtherServers { ref servers, .. } if servers.is_empty() => {
+                        unknown("the DHCP options hand out no resolver".to_owned(), Some(obstacle))
+                    }
                     DnsObstacle::OtherServers { ref servers, .. } => {
                         let because = format!(
                             "the DHCP options name other servers ({}), which may forward or not",
@@ -413,7 +442,8 @@ impl Evaluation<'_, '_> {
         }
     }
 
-    fn private(&self, from: Option<&Point>, missing: &mut Vec<Missing>) -> Vec<PrivatePath> {
+    /// The way to each interface, and whether that is all of them.
+    fn private(&self, from: Option<&Point>, missing: &mut Vec<Missing>) -> (Vec<PrivatePath>, bool) {
         let interfaces = control_plane_interfaces(self.facts);
         if interfaces.is_empty() {
             missing.push(Missing {
@@ -424,8 +454,9 @@ impl Evaluation<'_, '_> {
                 decided_by: "ec2/describe-network-interfaces.json (ec2:DescribeNetworkInterfaces)".to_owned(),
             });
         }
-        let Some(from) = from else { return Vec::new() };
-        interfaces
+        let Some(from) = from else { return (Vec::new(), false) };
+        let all = interfaces.len();
+        let paths: Vec<PrivatePath> = interfaces
             .into_iter()
             .filter_map(|interface| {
                 let to = Point::Interface(interface.network_interface_id.clone());
@@ -437,7 +468,15 @@ impl Evaluation<'_, '_> {
                     trace: trace(self.network, from, &to, PORT).ok()?,
                 })
             })
-            .collect()
+            .collect();
+        let complete = paths.len() == all;
+        if !complete {
+            missing.push(Missing {
+                what: format!("the way to {} of {all} interfaces of the control plane", all - paths.len()),
+                decided_by: "their addresses and subnets in ec2/describe-network-interfaces.json".to_owned(),
+            });
+        }
+        (paths, complete)
     }
 
     fn public(&self, on: Option<bool>, place: &Place, from: Option<&Point>) -> PublicPath {
@@ -459,19 +498,22 @@ impl Evaluation<'_, '_> {
                     Err(_) => return PublicPath::NotKnown,
                 }
             }
+            // The scenario says where it is, and the facts do not know that place: nor whether it has a way out.
+            (Place::Unknown, _) if self.standpoint.declared => return PublicPath::EgressNotKnown,
             _ => egress.extend(self.standpoint.own.iter().filter(|one| self.classes.of(**one) == AddressClass::Public)),
         }
-        if admitted.is_everything(Family::V4) && admitted.is_everything(Family::V6) {
-            return PublicPath::Open;
-        }
-        let ipv4_only = self.cluster.kubernetes_network_config.as_ref().and_then(|config| config.ip_family.as_deref())
-            != Some("ipv6");
-        if ipv4_only {
-            // Such an endpoint has IPv4 addresses only.
+        let dual_stack = self.cluster.kubernetes_network_config.as_ref().and_then(|config| config.ip_family.as_deref())
+            == Some("ipv6");
+        if !dual_stack && !egress.is_empty() {
+            // Such an endpoint has IPv4 addresses only: who has none of those needs a translator to get there.
             egress.retain(IpAddr::is_ipv4);
-            if admitted.is_everything(Family::V4) {
-                return PublicPath::Open;
+            if egress.is_empty() {
+                return PublicPath::EgressNotKnown;
             }
+        }
+        let open = |family| admitted.is_everything(family);
+        if open(Family::V4) && (!dual_stack || open(Family::V6)) {
+            return PublicPath::Open;
         }
         if egress.is_empty() || self.standpoint.behind_proxy {
             return PublicPath::EgressNotKnown;
@@ -504,9 +546,16 @@ pub(super) fn locate(
     let vpc = cluster_vpc(facts);
     let in_vpc = |id: Option<&str>| match id {
         Some(id) if Some(id) == vpc => Place::ClusterVpc,
-        Some(id) => Place::OtherVpc { vpc: id.to_owned() },
-        None => Place::Unknown,
+        // Which VPC the cluster is in must be known before another can be told from it.
+        Some(id) if vpc.is_some() => Place::OtherVpc { vpc: id.to_owned() },
+        Some(_) | None => Place::Unknown,
     };
+    if vpc.is_none() {
+        missing.push(Missing {
+            what: "the cluster's VPC".to_owned(),
+            decided_by: "vpcId in eks/describe-cluster.json, or its subnets in ec2/describe-subnets.json".to_owned(),
+        });
+    }
     if let Some(id) = &standpoint.instance {
         let instance = facts.network.instances.iter().flatten().find(|one| one.instance_id == *id);
         let attached = |one: &&ec2::NetworkInterface| {
@@ -547,6 +596,13 @@ pub(super) fn locate(
             let mut holders = facts.network.subnets.iter().flatten().filter(|one| covers(one, *address));
             match (holders.next(), holders.next()) {
                 (Some(one), None) => (in_vpc(Some(&one.vpc_id)), Some(Point::Address(*address))),
+                (None, _) if in_a_vpc(facts, *address) => {
+                    missing.push(Missing {
+                        what: format!("the subnet of {address}, which is in a VPC's range"),
+                        decided_by: "ec2/describe-subnets.json (ec2:DescribeSubnets)".to_owned(),
+                    });
+                    (Place::Unknown, None)
+                }
                 (None, _) => (Place::OutsideAddress, Some(Point::Address(*address))),
                 _ => (Place::Unknown, None),
             }
@@ -649,15 +705,46 @@ fn any(paths: &[PrivatePath]) -> Reachability {
     }
 }
 
-/// The way from an interface to some place on the internet.
+/// The way from an interface to the endpoint on the internet: to each of its known public addresses. Where none is
+/// known, to places all over the internet; what tells those apart, or might, leaves the way unknown.
 pub(super) fn way_out(
     network: &Network<'_>,
     from: &Point,
     known: &[IpAddr],
     classes: &AddressClasses,
 ) -> Result<Trace, TraceError> {
-    let known = known.iter().find(|one| classes.of(**one) == AddressClass::Public);
-    trace(network, from, &Point::Address(known.copied().unwrap_or(SOME_PUBLIC_ADDRESS)), PORT)
+    let known: Vec<IpAddr> = known.iter().copied().filter(|one| classes.of(*one) == AddressClass::Public).collect();
+    let assumed = known.is_empty();
+    let targets = if assumed { SOME_PUBLIC_ADDRESSES.map(IpAddr::V4).to_vec() } else { known };
+    let mut ways = Vec::with_capacity(targets.len());
+    for target in targets.iter().take(MOST_TARGETS) {
+        ways.push(trace(network, from, &Point::Address(*target), PORT)?);
+    }
+    let same = ways.iter().all(|way| way.outcome == ways[0].outcome);
+    // A filter that names ranges may name the endpoint's, which nobody knows.
+    let filtered = |way: &Trace| {
+        way.blockers().any(|hop| matches!(hop.kind, HopKind::SecurityGroup | HopKind::NetworkAcl))
+            && way.blockers().all(|hop| matches!(hop.kind, HopKind::SecurityGroup | HopKind::NetworkAcl))
+    };
+    let unclear = !same || (assumed && filtered(&ways[0]));
+    // The one that is not open says more.
+    let place = ways.iter().position(|way| way.outcome != Outcome::Reachable).unwrap_or(0);
+    let mut way = ways.swap_remove(place);
+    if unclear {
+        way.outcome = Outcome::Unknown;
+        way.notes
+            .push("the endpoint's addresses are not known, or not all alike: list them under `addresses`".to_owned());
+    }
+    Ok(way)
+}
+
+/// Whether some VPC of the facts has the address in its range.
+fn in_a_vpc(facts: &Facts, address: IpAddr) -> bool {
+    facts.network.vpcs.iter().flatten().any(|vpc| {
+        let ranges = vpc.cidr_block_association_set.iter().filter_map(|one| one.cidr_block.as_ref());
+        let six = vpc.ipv6_cidr_block_association_set.iter().filter_map(|one| one.ipv6_cidr_block.as_ref());
+        vpc.cidr_block.iter().chain(ranges).chain(six).any(|range| range.net.contains(&address))
+    })
 }
 
 fn listed(addresses: &[IpAddr]) -> String {
@@ -691,6 +778,13 @@ fn covers(subnet: &ec2::Subnet, address: IpAddr) -> bool {
 }
 
 pub(super) const PORT: u16 = 443;
-/// Stands for the public endpoint where its addresses are not known: an address that no rule names by itself.
-const SOME_PUBLIC_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(52, 0, 0, 1));
+/// Stand for the public endpoint where its addresses are not known: blocks of the provider's, far from each other.
+const SOME_PUBLIC_ADDRESSES: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(3, 120, 0, 1),
+    Ipv4Addr::new(18, 200, 0, 1),
+    Ipv4Addr::new(34, 240, 0, 1),
+    Ipv4Addr::new(52, 0, 0, 1),
+    Ipv4Addr::new(99, 80, 0, 1),
+];
+const MOST_TARGETS: usize = 16;
 const MOST_LISTED: usize = 3;

@@ -74,6 +74,22 @@ pub enum PullError {
         /// What happened.
         message: String,
     },
+    /// Somebody answers, but not as the provider's API does: a portal, a proxy, a redirect.
+    #[error("what answers at {endpoint} is no AWS API: {message}")]
+    NotAws {
+        /// Who was asked, without secrets.
+        endpoint: String,
+        /// What came.
+        message: String,
+    },
+    /// The API could not describe the cluster, and did not say that it must not.
+    #[error("the AWS API of {region} does not describe the cluster: {message}")]
+    Failed {
+        /// The region asked.
+        region: String,
+        /// The provider's words.
+        message: String,
+    },
     /// It took longer than ten minutes.
     #[error("the AWS API took longer than {} minutes", PULL_LIMIT.as_secs() / 60)]
     TooLong,
@@ -96,6 +112,11 @@ impl PullError {
                     .to_owned()
             }
             Self::NotFound { region, .. } => format!("aws eks list-clusters --region {region} lists those there are"),
+            Self::Failed { .. } => "try again later; status.aws.amazon.com tells of the provider's own faults".to_owned(),
+            Self::NotAws { .. } => {
+                "look at --endpoint-url, AWS_ENDPOINT_URL and the proxy settings, and whether this network wants a login"
+                    .to_owned()
+            }
             Self::Unreachable { .. } => {
                 "look at the region's name, --endpoint-url, AWS_ENDPOINT_URL and the proxy settings".to_owned()
             }
@@ -289,7 +310,11 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
                 }
                 CallError::Credentials(_) => return Err(PullError::Credentials(message)),
                 CallError::Unreachable(_) => return Err(PullError::Unreachable { region: region(), message }),
-                CallError::Denied(_) | CallError::Other(_) => {}
+                CallError::Foreign(_) => {
+                    return Err(PullError::NotAws { endpoint: self.clients.endpoint.to_string(), message });
+                }
+                CallError::Other(_) => return Err(PullError::Failed { region: region(), message }),
+                CallError::Denied(_) => {}
             }
         }
         if matches!(error, CallError::Unreachable(_)) {

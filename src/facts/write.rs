@@ -38,14 +38,26 @@ pub struct Written {
 /// cluster, is refused. Every file is written beside its place first and then moved there; when one cannot be, those
 /// already moved go back. Files that the last manifest lists and that are no longer part of the facts are removed;
 /// any other file stays. When nothing else has changed, the time of the manifest stays, too.
+///
+/// A pull that read nothing at all replaces no earlier facts, and nothing is read, written or removed through a
+/// symbolic link below the folder: both are errors, and the folder stays as it is.
 pub fn write(pulled: &Pulled, folder: &Path) -> Result<Written, InputErrors> {
     let before = check_folder(pulled, folder)?;
+    if pulled.documents.is_empty() && before.as_ref().is_some_and(|before| !before.files.is_empty()) {
+        return Err(InputError::new("nothing could be read, so the facts of the earlier pull stay as they are")
+            .in_file(folder)
+            .help("the credentials need the actions of the IAM policy; to start afresh, give --out a new folder")
+            .into());
+    }
     let mut manifest = pulled.manifest.clone();
     manifest.files = pulled.documents.keys().cloned().collect();
     let mut contents: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     for (path, document) in &pulled.documents {
         let path = relative(path).ok_or_else(|| InputError::new(format!("{path:?} is no path in a facts folder")))?;
         contents.insert(path, text(document)?);
+    }
+    for path in contents.keys() {
+        refuse_links(folder, path)?;
     }
     let present = |path: &Path| fs::read(folder.join(path)).ok();
     let same_documents = contents.iter().all(|(path, content)| present(path).as_ref() == Some(content));
@@ -113,6 +125,9 @@ fn earlier_manifest(folder: &Path) -> Result<Option<Manifest>, InputErrors> {
                 .into());
         }
     }
+    for path in [Manifest::FILE, "ec2", "eks"] {
+        refuse_links(folder, Path::new(path))?;
+    }
     let file = folder.join(Manifest::FILE);
     if !file.exists() {
         let mut entries = fs::read_dir(folder).map_err(|error| {
@@ -138,7 +153,25 @@ fn earlier_manifest(folder: &Path) -> Result<Option<Manifest>, InputErrors> {
         return Err(not_ours().into());
     }
     let manifest: Manifest = serde_json::from_value(value).map_err(|_| not_ours())?;
+    for path in manifest.files.iter().filter_map(|path| relative(path)) {
+        refuse_links(folder, &path)?;
+    }
     Ok(Some(manifest))
+}
+
+/// An error when a part of the path below the folder is a symbolic link: what it leads to is not ours. The folder
+/// itself may be one, because the user named it.
+fn refuse_links(folder: &Path, path: &Path) -> Result<(), InputError> {
+    let mut place = folder.to_owned();
+    for part in path.components() {
+        place.push(part);
+        if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(InputError::new("this is a symbolic link, and facts are never written through one")
+                .in_file(place)
+                .help("remove the link, or give --out a new or an empty folder"));
+        }
+    }
+    Ok(())
 }
 
 /// The same, and it is this cluster's folder.
@@ -195,6 +228,15 @@ fn stage_and_move(
     gone: &BTreeSet<PathBuf>,
 ) -> Result<(), (PathBuf, io::Error)> {
     let (new, old) = (stage.join("new"), stage.join("old"));
+    fs::create_dir_all(folder).map_err(|error| (folder.to_owned(), error))?;
+    // What a killed process of the same number left; a link is removed, never followed.
+    match fs::symlink_metadata(stage) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(stage),
+        Ok(_) => fs::remove_file(stage),
+        Err(_) => Ok(()),
+    }
+    .and_then(|()| fs::create_dir(stage))
+    .map_err(|error| (stage.to_owned(), error))?;
     for (path, content) in contents {
         for parent in [&new, &old, folder].map(|root| root.join(path)).iter().filter_map(|path| path.parent()) {
             fs::create_dir_all(parent).map_err(|error| (parent.to_owned(), error))?;
@@ -349,6 +391,62 @@ mod tests {
         }
         let file = home.path().join("thesis.tex");
         assert!(write(&pulled, &file).unwrap_err().to_string().contains("this is a file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_below_the_folder_are_refused_and_never_followed() {
+        use std::os::unix::fs::symlink;
+
+        let manifest = json!({"createdAt": "2026-03-01T12:00:00Z", "files": ["ec2/precious.json"]}).to_string();
+        let linked: [(&str, &str); 4] = [
+            ("ec2", "out"),
+            ("ec2/describe-vpcs.json", "out/precious.json"),
+            ("ec2/precious.json", "out/precious.json"),
+            ("manifest.json", "out/manifest.json"),
+        ];
+        for (link, target) in linked {
+            let home = tempfile::tempdir().unwrap();
+            let (folder, out) = (home.path().join("facts"), home.path().join("out"));
+            fs::create_dir_all(&out).unwrap();
+            fs::create_dir_all(folder.join(link).parent().unwrap()).unwrap();
+            fs::write(out.join("precious.json"), "x").unwrap();
+            fs::write(out.join("manifest.json"), &manifest).unwrap();
+            if link != "manifest.json" {
+                fs::write(folder.join("manifest.json"), &manifest).unwrap();
+            }
+            symlink(home.path().join(target), folder.join(link)).unwrap();
+            let before = snapshot(&out);
+            let error = write(&pulled(&["ec2/describe-vpcs.json"], 1), &folder).unwrap_err().to_string();
+            assert!(error.contains("symbolic link") && error.contains(link), "{error}");
+            assert_eq!(snapshot(&out), before, "{link}");
+            // What no document says beforehand is told before anything is pulled.
+            assert_eq!(check(&folder).is_err(), link != "ec2/describe-vpcs.json", "{link}");
+        }
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("real")).unwrap();
+        symlink(home.path().join("real"), home.path().join("named")).unwrap();
+        write(&pulled(&["ec2/describe-vpcs.json"], 1), &home.path().join("named")).unwrap();
+        assert!(home.path().join("real/ec2/describe-vpcs.json").is_file());
+        let stage = home.path().join(format!("real/.pull-{}", std::process::id()));
+        fs::create_dir(home.path().join("elsewhere")).unwrap();
+        symlink(home.path().join("elsewhere"), stage).unwrap();
+        write(&pulled(&["ec2/describe-subnets.json"], 2), &home.path().join("named")).unwrap();
+        assert!(snapshot(&home.path().join("elsewhere")).is_empty());
+        assert!(home.path().join("real/ec2/describe-subnets.json").is_file());
+    }
+
+    #[test]
+    fn a_pull_that_read_nothing_replaces_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("facts");
+        // Who may read nothing is told so, where there is nothing to lose.
+        write(&pulled(&[], 1), &folder).unwrap();
+        write(&pulled(&["ec2/describe-vpcs.json"], 1), &folder).unwrap();
+        let before = snapshot(&folder);
+        let error = write(&pulled(&[], 2), &folder).unwrap_err().to_string();
+        assert!(error.contains("nothing could be read"), "{error}");
+        assert_eq!(snapshot(&folder), before);
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Command, Output},
-    sync::RwLock,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -62,6 +65,10 @@ const TRIALS: &[(&str, Test)] = &[
     ("an_action_that_fails_leaves_only_its_own_file_out", an_action_that_fails_leaves_only_its_own_file_out),
     ("throttling_is_waited_out", throttling_is_waited_out),
     ("what_ends_a_pull_is_told_clearly", what_ends_a_pull_is_told_clearly),
+    ("what_is_no_aws_api_ends_a_pull", what_is_no_aws_api_ends_a_pull),
+    ("an_endless_answer_ends", an_endless_answer_ends),
+    ("an_answer_of_newer_types_is_kept", an_answer_of_newer_types_is_kept),
+    ("no_credential_is_repeated", no_credential_is_repeated),
     ("nothing_but_the_policy_is_asked", nothing_but_the_policy_is_asked),
     ("calls_run_at_the_same_time", calls_run_at_the_same_time),
     ("the_command_writes_and_tells", the_command_writes_and_tells),
@@ -161,7 +168,7 @@ fn an_action_that_fails_leaves_only_its_own_file_out() {
     assert_eq!(
         failed,
         [
-            "ec2:DescribeVpcBlockPublicAccessOptions InvalidAction: The action is not valid   for this endpoint",
+            "ec2:DescribeVpcBlockPublicAccessOptions InvalidAction: The action is not valid",
             "eks:DescribeUpdate ResourceNotFoundException: No update found",
             "eks:ListCertificateAuthorities HTTP 404",
         ]
@@ -208,6 +215,137 @@ fn what_ends_a_pull_is_told_clearly() {
     let request = EksRequest { endpoint_url: Some(format!("http://{nobody}")), ..house.request() };
     let error = house.runtime.block_on(pull(&request, drop)).unwrap_err();
     assert!(matches!(&error, PullError::Unreachable { region, .. } if region == "eu-west-1"), "{error}");
+}
+
+/// Whoever answers, the facts of the earlier pull stay, and the command fails.
+fn what_is_no_aws_api_ends_a_pull() {
+    let house = House::new(AwsApi::default());
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("facts/prod");
+    assert_eq!(house.command(home.path(), &[]).output().unwrap().status.code(), Some(0));
+    let first = files(&folder);
+    for head in [
+        "200 OK\r\ncontent-type: text/html",
+        "302 Found\r\nlocation: http://portal.invalid/login",
+        "403 Forbidden\r\ncontent-type: text/html",
+        "404 Not Found",
+    ] {
+        for body in ["<html><body>Log in</body></html>", "{}", "\u{0}", ""] {
+            let other = answerer(&format!("HTTP/1.1 {head}"), body);
+            let output = command(other, home.path()).output().unwrap();
+            let (stdout, stderr) = told(&output);
+            assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{head} {body} {stderr}");
+            assert!(stderr.starts_with(&format!("error: what answers at http://{other} is no AWS API: ")), "{stderr}");
+            assert_eq!(files(&folder), first);
+        }
+    }
+    // A failure of the cluster's own API is told as it is; only a refusal leaves facts without the cluster.
+    let fails = |status, code: &str| {
+        let faults = vec![fault("eks:DescribeCluster", status, code, "words")];
+        House::new(AwsApi { faults, ..AwsApi::default() }).pull()
+    };
+    let error = fails(400, "InvalidRequestException").unwrap_err();
+    assert!(matches!(&error, PullError::Failed { message, .. } if message.ends_with("words")), "{error}");
+    assert!(fails(403, "AccessDeniedException").unwrap().documents.contains_key("ec2/describe-vpcs.json"));
+}
+
+fn an_endless_answer_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let sent = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&sent);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, sent) = (stream.unwrap(), Arc::clone(&counter));
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 65_536]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+                let chunk = [&b"100000\r\n"[..], &vec![b' '; 1 << 20], b"\r\n"].concat();
+                while stream.write_all(&chunk).is_ok() {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let home = tempfile::tempdir().unwrap();
+    let output = command(server, home.path()).output().unwrap();
+    let (_, stderr) = told(&output);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("larger than") && stderr.contains("MiB"), "{stderr}");
+    // What waits in the sockets' buffers of some fifty connections was sent, but not read.
+    assert!(sent.load(Ordering::Relaxed) < 1_024, "{} MiB were sent", sent.load(Ordering::Relaxed));
+}
+
+/// The SDK's own types hold no text for a time, and no number for a name.
+fn an_answer_of_newer_types_is_kept() {
+    let cluster = r#"{"cluster": {"name": "prod", "status": "ACTIVE", "createdAt": true, "version": 7}}"#;
+    let server = answerer("HTTP/1.1 200 OK\r\ncontent-type: application/json", cluster);
+    let request = EksRequest {
+        name: "prod".to_owned(),
+        region: Some("eu-west-1".to_owned()),
+        profile: None,
+        endpoint_url: Some(format!("http://{server}")),
+    };
+    let pulled = Runtime::new().unwrap().block_on(pull(&request, drop)).unwrap();
+    let expected: Value = serde_json::from_str(cluster).unwrap();
+    assert_eq!(pulled.documents["eks/describe-cluster.json"], expected);
+    let failed = pulled.manifest.failed.iter().find(|failed| failed.action == "eks:ListUpdates").unwrap();
+    assert_eq!(failed.message, "an answer that cannot be read: it is not what ListUpdates gives");
+}
+
+fn no_credential_is_repeated() {
+    let (secret, token) = ("wJalrXUtnFEMIK7MDENG", "IQoJb3JpZ2luX2VjEHoaCXVz");
+    let canonical = format!("host:x\nx-amz-security-token:{token}\n{secret}");
+    let echo = |action: &str, code: &str, message: &str| fault(action, 400, code, message);
+    for (code, status) in [("InvalidAction", Some(0)), ("SignatureDoesNotMatch", Some(0))] {
+        let faults = vec![
+            echo("ec2:DescribeVpcs", code, &format!("The Canonical String is {token} {canonical}")),
+            echo("ec2:DescribeSubnets", code, &format!("Authorization: AWS4-HMAC-SHA256 Credential=x {secret}")),
+        ];
+        let house = House::new(AwsApi { faults, ..AwsApi::default() });
+        let home = tempfile::tempdir().unwrap();
+        let mut command = house.command(home.path(), &["-v"]);
+        command.env("AWS_SECRET_ACCESS_KEY", secret).env("AWS_SESSION_TOKEN", token);
+        let output = command.output().unwrap();
+        let (stdout, stderr) = told(&output);
+        assert_eq!(output.status.code(), status, "{stderr}");
+        let manifest = std::fs::read_to_string(home.path().join("facts/prod/manifest.json")).unwrap();
+        for text in [stdout, stderr, manifest] {
+            assert!(text.contains(code), "{text}");
+            for part in [secret, token, "x-amz-security-token", "AWS4-HMAC"] {
+                assert!(!text.contains(part), "{text}");
+            }
+        }
+    }
+}
+
+/// A server that gives everybody the same answer, then closes.
+fn answerer(head: &str, body: &str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let answer = format!("{head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 65_536]);
+                let _ = stream.write_all(answer.as_bytes());
+                let _ = stream.shutdown(Shutdown::Write);
+                // What is not read would make the system reset the connection, and the answer with it.
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+        }
+    });
+    server
+}
+
+/// The built binary, asked to pull from there.
+fn command(server: SocketAddr, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
+    let endpoint = format!("http://{server}");
+    command.args(["facts", "pull", "eks", "--name", "prod", "--region", "eu-west-1", "--endpoint-url", &endpoint]);
+    command.current_dir(folder);
+    command
 }
 
 fn nothing_but_the_policy_is_asked() {
@@ -367,10 +505,8 @@ impl House {
 
     /// The built binary, asked to pull.
     fn command(&self, folder: &Path, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
-        let endpoint = format!("http://{}", self.server);
-        command.args(["facts", "pull", "eks", "--name", "prod", "--region", "eu-west-1", "--endpoint-url", &endpoint]);
-        command.args(more).current_dir(folder);
+        let mut command = command(self.server, folder);
+        command.args(more);
         command
     }
 }

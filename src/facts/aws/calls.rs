@@ -2,7 +2,12 @@
 
 use std::{
     error::Error,
-    sync::{Arc, Mutex, PoisonError},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,13 +19,14 @@ use aws_sdk_ec2::{
 use aws_smithy_runtime_api::client::{
     interceptors::{
         Intercept, OverriddenHooks,
-        context::{AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef},
+        context::{AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut},
     },
     orchestrator::HttpResponse,
     result::SdkError,
     runtime_components::RuntimeComponents,
 };
-use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetadata};
+use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag, error::metadata::ProvideErrorMetadata};
+use hyper::body::{Body, Bytes, Frame, SizeHint};
 use serde_json::{Map, Value};
 
 use super::{EksRequest, PullError, actions::Action, shapes, tidy};
@@ -33,6 +39,21 @@ pub(super) struct Clients {
     cluster: Arc<str>,
     /// The region asked.
     pub(super) region: Arc<str>,
+    /// Who is asked about the cluster, for messages.
+    pub(super) endpoint: Arc<str>,
+    /// How many bytes the answers of this pull have had so far.
+    read: Arc<AtomicU64>,
+    secrets: Secrets,
+}
+
+/// The secret parts of our own credentials: they reach no message, whoever repeats them.
+#[derive(Clone, Default)]
+struct Secrets(Arc<[String]>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secrets")
+    }
 }
 
 /// An action and what it is asked about.
@@ -62,6 +83,8 @@ pub(super) enum CallError {
     Missing(String),
     /// No answer came.
     Unreachable(String),
+    /// What came is no answer of the provider's protocol.
+    Foreign(String),
     /// Anything else.
     Other(String),
 }
@@ -74,6 +97,7 @@ impl CallError {
             | Self::Credentials(message)
             | Self::Missing(message)
             | Self::Unreachable(message)
+            | Self::Foreign(message)
             | Self::Other(message) => message,
         }
     }
@@ -104,8 +128,12 @@ impl Clients {
         }
         let config = loader.load().await;
         let region: Arc<str> = config.region().ok_or(PullError::NoRegion)?.as_ref().into();
-        let config = with_fixed_credentials(config).await?;
+        let (config, secrets) = with_fixed_credentials(config).await?;
+        let endpoint = config.endpoint_url().map_or_else(|| format!("the EKS endpoint of {region}"), without_secrets);
         Ok(Self {
+            endpoint: endpoint.into(),
+            read: Arc::default(),
+            secrets,
             ec2: aws_sdk_ec2::Client::new(&config),
             eks: aws_sdk_eks::Client::new(&config),
             cluster: request.name.as_str().into(),
@@ -119,9 +147,9 @@ impl Clients {
         let mut token: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let body = self.page(call, token.clone()).await?;
-            let page = shapes::document(call.action, &body).map_err(|error| CallError::Other(error.to_string()))?;
+            let page = shapes::document(call.action, &body).map_err(|error| CallError::Foreign(error.to_string()))?;
             let Value::Object(mut page) = page else {
-                return Err(CallError::Other("the answer is no JSON object".to_owned()));
+                return Err(CallError::Foreign("the answer is no JSON object".to_owned()));
             };
             let next = tidy::take_token(&mut page);
             tidy::merge(&mut document, page);
@@ -138,14 +166,14 @@ impl Clients {
 
     /// One page, as the bytes that came.
     async fn page(&self, call: &Call, token: Option<String>) -> Result<Vec<u8>, CallError> {
-        let kept = Keep::default();
+        let kept = Keep { body: Arc::default(), read: Arc::clone(&self.read) };
         let id = call.id.clone().unwrap_or_default();
         macro_rules! send {
             ($operation:expr) => {
                 Box::pin($operation.customize().interceptor(kept.clone()).send())
                     .await
                     .map(drop)
-                    .or_else(|error| failed(&error, &kept))
+                    .or_else(|error| failed(&error, &kept, &self.secrets))
             };
         }
         macro_rules! send_page {
@@ -208,14 +236,16 @@ impl Clients {
             Action::DescribeVpcEndpoints => send_page!(ec2.describe_vpc_endpoints(), LARGE_PAGE),
             Action::DescribeVpcBlockPublicAccessOptions => send!(ec2.describe_vpc_block_public_access_options()),
         }?;
-        kept.take().ok_or_else(|| CallError::Other("the answer has no body".to_owned()))
+        kept.take().ok_or_else(|| CallError::Foreign("the answer has no body".to_owned()))
     }
 }
 
 /// Keeps the bytes of the last answer: the SDK's own types would lose what they do not know.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Keep {
     body: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Counts what the whole pull has read.
+    read: Arc<AtomicU64>,
 }
 
 impl Keep {
@@ -230,19 +260,23 @@ impl Intercept for Keep {
     }
 
     fn overridden_hooks(&self) -> OverriddenHooks {
-        OverriddenHooks::READ_BEFORE_DESERIALIZATION | OverriddenHooks::READ_AFTER_DESERIALIZATION
+        OverriddenHooks::MODIFY_BEFORE_DESERIALIZATION | OverriddenHooks::READ_AFTER_DESERIALIZATION
     }
 
-    fn read_before_deserialization(
+    /// Whatever its status, and whether or not its length is told: no answer is read beyond the bounds.
+    fn modify_before_deserialization(
         &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let length = context.response().headers().get("content-length").and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > LARGEST_BODY) {
-            return Err(format!("the answer is larger than {} MiB", LARGEST_BODY >> 20).into());
+            return Err(too_large().into());
         }
+        let body = context.response_mut().body_mut();
+        let inner = std::mem::replace(body, SdkBody::taken());
+        *body = SdkBody::from_body_1_x(Bounded { inner, left: LARGEST_BODY, read: Arc::clone(&self.read) });
         Ok(())
     }
 
@@ -259,43 +293,116 @@ impl Intercept for Keep {
     }
 }
 
+/// A body that ends with an error where it becomes too large, alone or with the others of the pull.
+struct Bounded {
+    inner: SdkBody,
+    /// Bytes that may still come.
+    left: u64,
+    /// Bytes that came in the whole pull.
+    read: Arc<AtomicU64>,
+}
+
+impl Body for Bounded {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            let before = self.read.fetch_add(length, Ordering::Relaxed);
+            if before.saturating_add(length) > LARGEST_PULL {
+                let message = format!("the answers of this pull are larger than {} MiB", LARGEST_PULL >> 20);
+                return Poll::Ready(Some(Err(message.into())));
+            }
+            let Some(left) = self.left.checked_sub(length) else {
+                return Poll::Ready(Some(Err(too_large().into())));
+            };
+            self.left = left;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.inner)
+    }
+}
+
+fn too_large() -> String {
+    format!("the answer is larger than {} MiB", LARGEST_BODY >> 20)
+}
+
+/// A URL without what may be secret in it: user, password and query.
+fn without_secrets(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return "the endpoint URL".to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
 /// Credentials that hold for the whole pull: found once, so that a missing set is told once and clearly.
-async fn with_fixed_credentials(config: SdkConfig) -> Result<SdkConfig, PullError> {
+async fn with_fixed_credentials(config: SdkConfig) -> Result<(SdkConfig, Secrets), PullError> {
     let none = || PullError::NoCredentials("no provider of credentials is configured".to_owned());
     let provider = config.credentials_provider().ok_or_else(none)?;
     let found = tokio::time::timeout(CREDENTIALS_LIMIT, provider.provide_credentials()).await;
     let found = found.map_err(|_| PullError::NoCredentials("the search for them took too long".to_owned()))?;
-    let credentials = found.map_err(|error| PullError::NoCredentials(chain(&error)))?;
-    Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+    let credentials = found.map_err(|error| PullError::NoCredentials(chain(&error, &Secrets::default())))?;
+    let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
+    let secrets = secrets.into_iter().flatten().filter(|secret| secret.len() >= SHORTEST_SECRET).map(str::to_owned);
+    let secrets = Secrets(secrets.collect());
+    let provider = SharedCredentialsProvider::new(credentials);
+    Ok((config.into_builder().credentials_provider(provider).build(), secrets))
 }
 
 /// What kind of failure it is. An answer that came well but that the SDK's own types could not hold is none.
-fn failed<E>(error: &SdkError<E, HttpResponse>, kept: &Keep) -> Result<(), CallError>
+fn failed<E>(error: &SdkError<E, HttpResponse>, kept: &Keep, secrets: &Secrets) -> Result<(), CallError>
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
+    let has_body = || kept.body.lock().unwrap_or_else(PoisonError::into_inner).is_some();
     match error {
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
-            Err(CallError::Unreachable(chain(error)))
+            Err(CallError::Unreachable(chain(error, secrets)))
+        }
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            if has_body() {
+                Ok(())
+            } else {
+                Err(CallError::Foreign("an answer that cannot be read".to_owned()))
+            }
         }
         SdkError::ServiceError(service) => {
-            Err(classify(error.code(), error.message(), service.raw().status().as_u16()))
+            Err(classify(error.code(), error.message(), service.raw().status().as_u16(), secrets))
         }
-        _ if kept.body.lock().unwrap_or_else(PoisonError::into_inner).is_some() => Ok(()),
-        _ => Err(CallError::Other(chain(error))),
+        _ if has_body() => Ok(()),
+        _ => Err(CallError::Foreign(chain(error, secrets))),
     }
 }
 
 /// A service's error by its code: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>.
-fn classify(code: Option<&str>, message: Option<&str>, status: u16) -> CallError {
+fn classify(code: Option<&str>, message: Option<&str>, status: u16, secrets: &Secrets) -> CallError {
     let code = code.unwrap_or_default();
-    let words = match (code, message.filter(|message| !message.is_empty())) {
-        ("", None) => format!("HTTP {status}"),
-        ("", Some(message)) => format!("HTTP {status}: {message}"),
+    // The provider's words on these repeat what was signed, the session token included.
+    if matches!(code, "SignatureDoesNotMatch" | "InvalidSignatureException" | "IncompleteSignature") {
+        return CallError::Credentials(format!(
+            "{code}: the request's signature is not accepted: the secret access key or this machine's clock is wrong"
+        ));
+    }
+    let message = message.map(|message| one_line(message, secrets)).filter(|message| !message.is_empty());
+    let words = match (one_line(code, secrets), message) {
+        (code, None) if code.is_empty() => format!("HTTP {status}"),
+        (code, Some(message)) if code.is_empty() => format!("HTTP {status}: {message}"),
         (code, None) => format!("{code} (HTTP {status})"),
         (code, Some(message)) => format!("{code}: {message}"),
     };
-    let words = one_line(&words);
     match code {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "NotAuthorized" => {
             CallError::Denied(words)
@@ -306,18 +413,16 @@ fn classify(code: Option<&str>, message: Option<&str>, status: u16) -> CallError
         | "InvalidClientTokenId"
         | "UnrecognizedClientException"
         | "RequestExpired"
-        | "SignatureDoesNotMatch"
-        | "InvalidSignatureException"
-        | "IncompleteSignature"
         | "MissingAuthenticationToken" => CallError::Credentials(words),
         "ResourceNotFoundException" => CallError::Missing(words),
-        "" if status == 403 => CallError::Denied(words),
+        // The provider names every error, a refusal above all.
+        "" => CallError::Foreign(words),
         _ => CallError::Other(words),
     }
 }
 
 /// An error and what caused it, without the types' inner state.
-fn chain(error: &dyn Error) -> String {
+fn chain(error: &dyn Error, secrets: &Secrets) -> String {
     let mut parts = vec![error.to_string()];
     let mut next = error.source();
     while let Some(error) = next {
@@ -330,16 +435,23 @@ fn chain(error: &dyn Error) -> String {
             break;
         }
     }
-    one_line(&parts.join(": "))
+    one_line(&parts.join(": "), secrets)
 }
 
-/// A message as one bounded line, without what the provider makes up anew for each call.
-fn one_line(message: &str) -> String {
-    let mut message = message;
+/// The first line of a message, bounded, up to where it mentions a credential, and without what the provider makes up
+/// anew for each call.
+fn one_line(message: &str, secrets: &Secrets) -> String {
+    let mut message = message.trim().lines().next().unwrap_or_default();
     for volatile in [" Encoded authorization failure message:", " (Request ID:", ", Request ID:", " RequestID:"] {
         message = message.split(volatile).next().unwrap_or_default();
     }
-    let clean: String = message.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    // Lower case of ASCII keeps every position.
+    let lower = message.to_ascii_lowercase();
+    let ours = secrets.0.iter().filter_map(|secret| message.find(secret.as_str()));
+    let cut = CREDENTIAL_WORDS.iter().filter_map(|word| lower.find(word)).chain(ours).min();
+    let safe =
+        cut.map_or(message, |cut| message[..cut].trim_end_matches([' ', ':', ',', '(', '"', '\'', '{', '?', '&']));
+    let clean: String = safe.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let clean = clean.trim();
     match clean.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}…", &clean[..end]),
@@ -347,6 +459,20 @@ fn one_line(message: &str) -> String {
     }
 }
 
+/// Where a request, or what holds credentials, begins to be repeated; in lower case.
+const CREDENTIAL_WORDS: &[&str] = &[
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-amz-credential",
+    "authorization",
+    "aws4-hmac-sha256",
+    "credential=",
+    "signature=",
+    "secretaccesskey\"",
+    "sessiontoken\"",
+    "secret_access_key=",
+    "session_token=",
+];
 const CONNECT_LIMIT: Duration = Duration::from_millis(3_100);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
 const CALL_LIMIT: Duration = Duration::from_mins(2);
@@ -361,6 +487,10 @@ const LARGE_PAGE_OF_EKS: i32 = 100;
 const SMALL_PAGE: i32 = 100;
 /// A page of a thousand instances has some five megabytes.
 const LARGEST_BODY: u64 = 64 << 20;
+/// A region with ten thousand instances has some hundred megabytes; answers that are tried again count again.
+const LARGEST_PULL: u64 = 512 << 20;
+/// What is shorter protects nothing and is part of usual words.
+const SHORTEST_SECRET: usize = 8;
 const LONGEST_MESSAGE: usize = 500;
 const DEEPEST_CHAIN: usize = 8;
 
@@ -374,18 +504,56 @@ mod tests {
             Some("UnauthorizedOperation"),
             Some("You are not authorized to perform this operation. Encoded authorization failure message: AbC123"),
             403,
+            &Secrets::default(),
         );
         let words = "UnauthorizedOperation: You are not authorized to perform this operation.";
         assert_eq!(denied, CallError::Denied(words.to_owned()));
-        assert!(matches!(classify(Some("ExpiredTokenException"), None, 400), CallError::Credentials(_)));
-        assert!(matches!(classify(Some("ResourceNotFoundException"), Some("x"), 404), CallError::Missing(_)));
-        assert_eq!(classify(None, None, 404), CallError::Other("HTTP 404".to_owned()));
-        assert_eq!(classify(None, None, 403), CallError::Denied("HTTP 403".to_owned()));
+        assert!(matches!(
+            classify(Some("ExpiredTokenException"), None, 400, &Secrets::default()),
+            CallError::Credentials(_)
+        ));
+        assert!(matches!(
+            classify(Some("ResourceNotFoundException"), Some("x"), 404, &Secrets::default()),
+            CallError::Missing(_)
+        ));
+        assert_eq!(classify(None, None, 404, &Secrets::default()), CallError::Foreign("HTTP 404".to_owned()));
+        assert_eq!(classify(None, None, 403, &Secrets::default()), CallError::Foreign("HTTP 403".to_owned()));
     }
 
     #[test]
     fn messages_are_one_bounded_harmless_line() {
-        assert_eq!(one_line("a\r\nb\u{1b}[31m (Request ID: 1-2)"), "a  b [31m");
-        assert_eq!(one_line(&"é".repeat(2_000)).chars().count(), LONGEST_MESSAGE + 1);
+        let none = Secrets::default();
+        assert_eq!(one_line("a\u{1b}[31m (Request ID: 1-2)\r\nb", &none), "a [31m");
+        assert_eq!(one_line(&"é".repeat(2_000), &none).chars().count(), LONGEST_MESSAGE + 1);
+    }
+
+    #[test]
+    fn no_message_repeats_a_credential() {
+        let secrets = Secrets(Arc::from(["wJalrXUtnFEMI".to_owned(), "IQoJb3JpZ2lu".to_owned()]));
+        for told in [
+            "Refused x-amz-security-token:IQoJb3JpZ2lu",
+            "Refused: X-Amz-Security-Token=IQoJb3JpZ2lu",
+            "Refused (Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=IQoJb3JpZ2lu)",
+            "Refused ?X-Amz-Signature=IQoJb3JpZ2lu",
+            "Refused Credential=wJalrXUtnFEMI",
+            "Refused IQoJb3JpZ2lu",
+            "Refused wJalrXUtnFEMI and more",
+            "Refused\nhost:x\nx-amz-security-token:IQoJb3JpZ2lu",
+            "\r\nRefused\rwJalrXUtnFEMI",
+        ] {
+            assert_eq!(one_line(told, &secrets), "Refused", "{told}");
+            let error = classify(Some("InvalidAction"), Some(told), 400, &secrets);
+            assert_eq!(error.message(), "InvalidAction: Refused");
+            for code in ["SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"] {
+                let error = classify(Some(code), Some(told), 403, &secrets);
+                assert!(matches!(&error, CallError::Credentials(words) if !words.contains("Refused")), "{error:?}");
+            }
+        }
+        let long = format!("{}IQoJb3JpZ2lu", "x".repeat(LONGEST_MESSAGE - 4));
+        assert!(!one_line(&long, &secrets).contains("IQoJ"));
+        assert_eq!(classify(Some("IQoJb3JpZ2lu"), None, 400, &secrets).message(), "HTTP 400");
+        assert!(!format!("{secrets:?}").contains("IQoJ"));
+        let url = without_secrets("http://user:hunter2@localhost:4566/path?key=hunter2");
+        assert_eq!(url, "http://localhost:4566");
     }
 }

@@ -22,6 +22,9 @@ pub(super) enum ShapeError {
         /// The parser's words; they hold none of the answer's text.
         message: String,
     },
+    /// It is of the protocol's form, but not the answer to what was asked.
+    #[error("an answer that cannot be read: it is not what {0} gives")]
+    Other(&'static str),
     /// The table has no such operation.
     #[error("no shape is known for {0}")]
     Unknown(&'static str),
@@ -34,12 +37,44 @@ pub(super) fn document(action: Action, body: &[u8]) -> Result<Value, ShapeError>
     let shapes = &service["shapes"];
     if action.service() == "eks" {
         let value: Value = serde_json::from_slice(body).map_err(|error| form("JSON", position(&error)))?;
-        return Ok(from_json(value, shape, shapes).unwrap_or_else(|| Value::Object(Map::new())));
+        if !fits(&value, shape, shapes) {
+            return Err(ShapeError::Other(action.operation()));
+        }
+        let said = value.as_object().is_some_and(|fields| !fields.is_empty());
+        let document = from_json(value, shape, shapes).unwrap_or_else(|| Value::Object(Map::new()));
+        let empty = document.as_object().is_some_and(Map::is_empty);
+        // A list may be left out when it is empty, a described object may not.
+        if empty && (said || action.operation().starts_with("Describe")) {
+            return Err(ShapeError::Other(action.operation()));
+        }
+        return Ok(document);
     }
     let text = std::str::from_utf8(body).map_err(|error| form("UTF-8", error.to_string()))?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(|error| form("XML", error.pos().to_string()))?;
-    Ok(from_xml(document.root_element(), shape, shapes))
+    let root = document.root_element();
+    if root.tag_name().name().strip_suffix("Response") != Some(action.operation()) {
+        return Err(ShapeError::Other(action.operation()));
+    }
+    Ok(from_xml(root, shape, shapes))
+}
+
+/// Whether objects and lists are where the shape has them; scalars may be of any kind, as a newer version may have them.
+/// The depth is bounded: no shape of the table holds itself.
+fn fits(value: &Value, shape: &str, shapes: &Value) -> bool {
+    match (&shapes[shape], value) {
+        (_, Value::Null) => true,
+        (Value::Object(members), Value::Object(fields)) => fields.iter().all(|(name, value)| {
+            members.get(name).and_then(member).is_none_or(|(_, shape)| fits(value, shape, shapes))
+        }),
+        (Value::Array(items), Value::Array(values)) => {
+            let shape = items.first().and_then(Value::as_str).unwrap_or_default();
+            values.iter().all(|value| fits(value, shape, shapes))
+        }
+        (Value::Object(_) | Value::Array(_), _) => false,
+        (Value::String(kind), value) => (kind == "map") == value.is_object() && !value.is_array(),
+        (_, value) => !value.is_object() && !value.is_array(),
+    }
 }
 
 /// A node by its shape. The depth is bounded: no shape of the table holds itself.
@@ -214,7 +249,13 @@ mod tests {
         }
         let error = document(Action::DescribeCluster, b"{hunter2").unwrap_err().to_string();
         assert!(error.contains("JSON") && !error.contains("hunter2"), "{error}");
-        assert_eq!(document(Action::DescribeCluster, b"[]").unwrap(), json!([]));
+        for body in [&b"[]"[..], b"{}", b"7", br#"{"a": 1}"#, br#"{"cluster": []}"#, br#"{"cluster": {"tags": 1}}"#] {
+            let error = document(Action::DescribeCluster, body).unwrap_err();
+            assert_eq!(error, ShapeError::Other("DescribeCluster"));
+        }
+        assert_eq!(document(Action::ListUpdates, b"{}").unwrap(), json!({}));
+        let portal = document(Action::DescribeVpcs, b"<html><body>Log in</body></html>").unwrap_err();
+        assert_eq!(portal.to_string(), "an answer that cannot be read: it is not what DescribeVpcs gives");
     }
 
     #[test]

@@ -653,6 +653,7 @@ const EXPLAINS_PATH: &[&str] = &[
 
 /// What the configuration closes, and the general words for it.
 const CLOSED: &[(&str, &[&str])] = &[
+    ("eks-cluster-not-healthy", &["net-filtered-silently"]),
     ("eks-client-not-in-public-access-cidrs", &["net-filtered-silently", "inconclusive-egress-address-unknown"]),
     ("eks-public-access-disabled", PATH),
     ("vpc-no-internet-egress", PATH),

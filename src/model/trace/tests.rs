@@ -509,14 +509,14 @@ fn a_group_behind_another_or_a_dead_peering_connection_allows_nothing() {
 
 #[test]
 fn many_holders_of_one_address_are_indexed_in_linear_time() {
-    let interface = |id: usize| crate::facts::ec2::NetworkInterface {
+    let interface = |id: usize| facts::ec2::NetworkInterface {
         network_interface_id: format!("eni-{id}"),
         private_ip_address: "10.0.0.5".parse().ok(),
-        ..crate::facts::ec2::NetworkInterface::default()
+        ..facts::ec2::NetworkInterface::default()
     };
-    let facts = crate::facts::ec2::Network {
+    let facts = facts::ec2::Network {
         network_interfaces: Some((0..100_000).map(interface).collect()),
-        ..crate::facts::ec2::Network::default()
+        ..facts::ec2::Network::default()
     };
     let begun = std::time::Instant::now();
     let network = Network::new(&facts);

@@ -196,8 +196,8 @@ pub struct RouteTable {
     pub vpc_id: String,
     /// Subnets and gateways that use it.
     pub associations: List<RouteTableAssociation>,
-    /// The routes, in no order that matters.
-    pub routes: List<Route>,
+    /// The routes, in no order that matters; `None` when the facts leave them out, which is not "none".
+    pub routes: Option<List<Route>>,
 }
 
 /// Who uses a route table.
@@ -262,8 +262,8 @@ pub struct NetworkAcl {
     pub is_default: Option<bool>,
     /// Subnets that use it.
     pub associations: List<NetworkAclAssociation>,
-    /// The entries, in any order; their numbers order them.
-    pub entries: List<NetworkAclEntry>,
+    /// The entries, in any order; their numbers order them. `None` when the facts leave them out.
+    pub entries: Option<List<NetworkAclEntry>>,
 }
 
 /// A subnet that uses a network ACL.
@@ -315,10 +315,10 @@ pub struct SecurityGroup {
     pub group_name: Option<String>,
     /// `vpc-…`.
     pub vpc_id: Option<String>,
-    /// Ingress rules.
-    pub ip_permissions: List<Permission>,
-    /// Egress rules.
-    pub ip_permissions_egress: List<Permission>,
+    /// Ingress rules; `None` when the facts leave them out, which is not "none".
+    pub ip_permissions: Option<List<Permission>>,
+    /// Egress rules; `None` when the facts leave them out.
+    pub ip_permissions_egress: Option<List<Permission>>,
 }
 
 /// A rule of a security group: one protocol and port range, several peers.

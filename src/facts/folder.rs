@@ -1,7 +1,7 @@
 //! A folder of the providers' own JSON → facts. What a file is, is told by its content, not by its name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{HashMap, HashSet, hash_map},
     fmt::Debug,
     fs,
     path::{Path, PathBuf},
@@ -56,6 +56,8 @@ pub fn from_documents(
     let mut gathering = Gathering {
         facts: Facts { origin: origin.to_owned(), ..Facts::default() },
         update_order: Vec::new(),
+        attribute_files: Vec::new(),
+        book: Book::default(),
         errors: Vec::new(),
     };
     for (relative, bytes) in documents {
@@ -96,13 +98,59 @@ fn list(folder: &Path, relative: &Path, levels: usize, files: &mut Vec<PathBuf>)
 struct Gathering {
     facts: Facts,
     update_order: Vec<String>,
+    /// The file of each of the VPC attributes, by its place in `book.files`.
+    attribute_files: Vec<usize>,
+    book: Book,
     errors: Vec<InputError>,
+}
+
+/// What was said where.
+#[derive(Default)]
+struct Book {
+    /// Relative to the folder; the last one is being read.
+    files: Vec<PathBuf>,
+    /// By kind and id: the place in the list of that kind, and the file.
+    seen: HashMap<&'static str, HashMap<String, (usize, usize)>>,
+}
+
+impl Book {
+    /// The place and file of what was said before of this id; else it is noted at `place`.
+    fn note(&mut self, kind: &'static str, id: &str, place: usize) -> Option<(usize, &Path)> {
+        let file = self.files.len().saturating_sub(1);
+        match self.seen.entry(kind).or_default().entry(id.to_owned()) {
+            hash_map::Entry::Occupied(known) => {
+                let (place, file) = *known.get();
+                Some((place, self.name(file)))
+            }
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert((place, file));
+                None
+            }
+        }
+    }
+
+    fn file_of(&self, kind: &str, id: &str) -> &Path {
+        self.seen.get(kind).and_then(|ids| ids.get(id)).map_or(Path::new(""), |(_, file)| self.name(*file))
+    }
+
+    fn name(&self, file: usize) -> &Path {
+        self.files.get(file).map_or(Path::new(""), PathBuf::as_path)
+    }
 }
 
 impl Gathering {
     fn take(&mut self, origin: &Path, relative: &Path, bytes: &[u8]) {
         let file = origin.join(relative);
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        // Nothing of ours is a list at its top; read as fields in their order, it would say anything.
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'{') {
+            match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+                Ok(_) => self.facts.unrecognised.push(relative.to_owned()),
+                Err(error) => self.errors.push(wrong(&file, &error)),
+            }
+            return;
+        }
         if relative == Path::new("manifest.json") {
             match serde_json::from_slice(bytes) {
                 Ok(manifest) => self.facts.manifest = Some(manifest),
@@ -110,20 +158,25 @@ impl Gathering {
             }
             return;
         }
-        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         let document: Document = match serde_json::from_slice(bytes) {
             Ok(document) => document,
-            // A list or a bare value is nothing of ours, as long as it is JSON.
-            Err(_) if first != Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() => {
-                Document::default()
-            }
             Err(error) => {
                 self.errors.push(wrong(&file, &error));
                 return;
             }
         };
         let id = |prefix: &str| id_in_name(relative, prefix);
-        if !self.gather(document, &file, &id) {
+        let is_page = document.next_token.as_deref().is_some_and(|token| !token.is_empty());
+        self.book.files.push(relative.to_owned());
+        if self.gather(document, &file, &id) {
+            if is_page {
+                self.errors.push(
+                    InputError::new("this is one page of several (`NextToken`), and what the others say is not known")
+                        .in_file(&file)
+                        .help("pull all of them: `kubereach facts pull`, or `aws …` without --no-paginate and --max-items"),
+                );
+            }
+        } else {
             self.facts.unrecognised.push(relative.to_owned());
         }
     }
@@ -131,6 +184,7 @@ impl Gathering {
     /// Adds what the document says; false when that is nothing.
     fn gather(&mut self, document: Document, file: &Path, id: &dyn Fn(&str) -> Option<String>) -> bool {
         let Document {
+            next_token: _,
             cluster,
             update,
             update_ids,
@@ -167,7 +221,7 @@ impl Gathering {
             resolver_rule_associations,
             hosted_zone_summaries,
         } = document;
-        let Self { facts, update_order, errors } = self;
+        let Self { facts, update_order, attribute_files, book, errors } = self;
         let mut known = false;
         if let Some(found) = cluster {
             known = true;
@@ -196,9 +250,10 @@ impl Gathering {
         if let Some(listed) = certificate_authorities {
             known = true;
             let all = facts.certificate_authorities.get_or_insert_default();
+            let mut known: HashSet<Option<String>> = all.iter().map(|other| other.id.clone()).collect();
             for one in listed.0 {
                 // The description of one says more than its line in the list.
-                if !all.iter().any(|other| other.id == one.id) {
+                if known.insert(one.id.clone()) {
                     all.push(one);
                 }
             }
@@ -212,6 +267,7 @@ impl Gathering {
         if enable_dns_support.is_some() || enable_dns_hostnames.is_some() {
             known = true;
             let vpc_id = vpc_id.filter(|id| !id.is_empty()).or_else(|| id("vpc-"));
+            attribute_files.push(book.files.len().saturating_sub(1));
             facts.network.vpc_attributes.push(ec2::VpcAttribute {
                 vpc_id,
                 enable_dns_support: enable_dns_support.and_then(|attribute| attribute.value),
@@ -221,10 +277,18 @@ impl Gathering {
         if let Some(entries) = entries {
             known = true;
             match id("pl-") {
-                Some(prefix_list_id) => facts.network.prefix_list_entries.push(ec2::PrefixListEntries {
-                    prefix_list_id,
-                    entries: entries.0.into_iter().filter_map(|entry| entry.cidr).collect(),
-                }),
+                Some(prefix_list_id) => {
+                    let all = &mut facts.network.prefix_list_entries;
+                    let entries: Vec<Cidr> = entries.0.into_iter().filter_map(|entry| entry.cidr).collect();
+                    let known = book.note("prefix_list_entries", &prefix_list_id, all.len());
+                    match known.and_then(|(place, other)| Some((all.get(place)?, other))) {
+                        Some((said, _)) if same_items(&said.entries, &entries) => {}
+                        Some((_, other)) => {
+                            errors.push(twice(&format!("`{}`", prefix_list_id.escape_debug()), file, other));
+                        }
+                        None => all.push(ec2::PrefixListEntries { prefix_list_id, entries }),
+                    }
+                }
                 None => errors.push(unnamed(file, "prefix-list entries", "get-managed-prefix-list-entries-pl-….json")),
             }
         }
@@ -232,11 +296,22 @@ impl Gathering {
             known = true;
             match id("tgw-rtb-") {
                 Some(transit_gateway_route_table_id) => {
-                    facts.network.transit_gateway_routes.push(ec2::TransitGatewayRoutes {
-                        transit_gateway_route_table_id,
-                        routes: routes.0,
-                        more: additional_routes_available.unwrap_or(false),
-                    });
+                    let all = &mut facts.network.transit_gateway_routes;
+                    let more = additional_routes_available.unwrap_or(false);
+                    let known = book.note("transit_gateway_routes", &transit_gateway_route_table_id, all.len());
+                    match known.and_then(|(place, other)| Some((all.get(place)?, other))) {
+                        Some((said, _)) if said.more == more && same_items(&said.routes, &routes.0) => {}
+                        Some((_, other)) => errors.push(twice(
+                            &format!("`{}`", transit_gateway_route_table_id.escape_debug()),
+                            file,
+                            other,
+                        )),
+                        None => all.push(ec2::TransitGatewayRoutes {
+                            transit_gateway_route_table_id,
+                            routes: routes.0,
+                            more,
+                        }),
+                    }
                 }
                 None => errors.push(unnamed(
                     file,
@@ -247,12 +322,25 @@ impl Gathering {
         }
         if let Some(options) = vpc_block_public_access_options {
             known = true;
-            facts.network.block_public_access = Some(options);
+            match book.note("block_public_access", "", 0) {
+                Some((_, other)) if facts.network.block_public_access.as_ref() != Some(&options) => {
+                    errors.push(twice("VPC Block Public Access", file, other));
+                }
+                _ => facts.network.block_public_access = Some(options),
+            }
         }
         if let Some(reservations) = reservations {
             known = true;
             let instances = reservations.0.into_iter().flat_map(|reservation| reservation.instances.0).collect();
-            add(&mut facts.network.instances, Some(List(instances)), |one| &one.instance_id, file, errors);
+            add(
+                &mut facts.network.instances,
+                Some(List(instances)),
+                |one| &one.instance_id,
+                "instances",
+                book,
+                file,
+                errors,
+            );
         }
         let resolver = &mut facts.resolver;
         known |= extend(&mut resolver.rules, resolver_rules)
@@ -261,7 +349,7 @@ impl Gathering {
         let network = &mut facts.network;
         macro_rules! gather {
             ($($list:ident: $found:ident by $id:ident),* $(,)?) => {
-                $( known |= add(&mut network.$list, $found, |one| &one.$id, file, errors); )*
+                $( known |= add(&mut network.$list, $found, |one| &one.$id, stringify!($list), book, file, errors); )*
             };
         }
         gather! {
@@ -289,13 +377,16 @@ impl Gathering {
     }
 
     fn finish(mut self) -> Result<Facts, InputErrors> {
+        self.compare_attributes();
+        self.compare_users();
         if !self.errors.is_empty() {
             return Err(InputErrors::bounded(self.errors));
         }
-        let place = |update: &eks::Update| {
-            let id = update.id.as_ref()?;
-            self.update_order.iter().position(|listed| listed == id)
-        };
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (place, id) in self.update_order.iter().enumerate() {
+            places.entry(id).or_insert(place);
+        }
+        let place = |update: &eks::Update| places.get(update.id.as_deref()?).copied();
         // Newest first; those without a time in the order in which they are listed.
         self.facts.updates.sort_by(|one, other| {
             other
@@ -305,6 +396,87 @@ impl Gathering {
         });
         Ok(self.facts)
     }
+
+    /// An attribute of a VPC has one value.
+    fn compare_attributes(&mut self) {
+        let Self { facts, attribute_files, book, errors, .. } = self;
+        // Where there is one VPC only, an attribute that names none is of that one.
+        let only = match facts.network.vpcs.as_deref() {
+            Some([vpc]) => Some(vpc.vpc_id.as_str()),
+            _ => None,
+        };
+        let mut said: HashMap<(&str, &str), (bool, usize)> = HashMap::new();
+        for (one, file) in facts.network.vpc_attributes.iter().zip(attribute_files.iter().copied()) {
+            let vpc = one.vpc_id.as_deref().or(only).unwrap_or_default();
+            let values =
+                [("EnableDnsSupport", one.enable_dns_support), ("EnableDnsHostnames", one.enable_dns_hostnames)];
+            for (name, value) in values {
+                let Some(value) = value else { continue };
+                let (known, other) = *said.entry((vpc, name)).or_insert((value, file));
+                if known != value {
+                    let what = if vpc.is_empty() {
+                        format!("`{name}` of the VPC")
+                    } else {
+                        format!("`{name}` of `{}`", vpc.escape_debug())
+                    };
+                    errors.push(twice(&what, &facts.origin.join(book.name(file)), book.name(other)));
+                }
+            }
+        }
+    }
+
+    /// A subnet has one route table and one network ACL, and a VPC one main table and one default ACL.
+    fn compare_users(&mut self) {
+        let Self { facts, book, errors, .. } = self;
+        let mut users: HashMap<(&'static str, &str), &str> = HashMap::new();
+        let mut note = |what: &'static str, of, kind, id| {
+            let other = *users.entry((what, of)).or_insert(id);
+            if other != id {
+                let what = format!("the {what} of `{}`", of.escape_debug());
+                errors.push(twice(&what, &facts.origin.join(book.file_of(kind, id)), book.file_of(kind, other)));
+            }
+        };
+        for table in facts.network.route_tables.iter().flatten() {
+            let id = table.route_table_id.as_str();
+            for association in &table.associations {
+                let state = association.association_state.as_ref().and_then(|state| state.state.as_deref());
+                if state.is_some_and(|state| !state.eq_ignore_ascii_case("associated")) {
+                    continue;
+                }
+                if let Some(subnet) = association.subnet_id.as_deref() {
+                    note("route table", subnet, "route_tables", id);
+                }
+                if association.main == Some(true) && !table.vpc_id.is_empty() {
+                    note("main route table", &table.vpc_id, "route_tables", id);
+                }
+            }
+        }
+        for acl in facts.network.network_acls.iter().flatten() {
+            let id = acl.network_acl_id.as_str();
+            for subnet in acl.associations.iter().filter_map(|association| association.subnet_id.as_deref()) {
+                note("network ACL", subnet, "network_acls", id);
+            }
+            if acl.is_default == Some(true) && !acl.vpc_id.is_empty() {
+                note("default network ACL", &acl.vpc_id, "network_acls", id);
+            }
+        }
+    }
+}
+
+/// Whether two lists have the same items, in whatever order.
+fn same_items<T: Debug>(one: &[T], other: &[T]) -> bool {
+    let sorted = |items: &[T]| {
+        let mut texts: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+        texts.sort_unstable();
+        texts
+    };
+    one.len() == other.len() && sorted(one) == sorted(other)
+}
+
+fn twice(what: &str, file: &Path, other: &Path) -> InputError {
+    InputError::new(format!("{what} is described twice, and differently"))
+        .in_file(file)
+        .help(format!("the other description is in {}; keep the facts of one moment in a folder", other.display()))
 }
 
 /// Adds a list's items, each id once. An id that says two things is an error.
@@ -312,25 +484,18 @@ fn add<T: PartialEq + Debug>(
     all: &mut Option<Vec<T>>,
     found: Option<List<T>>,
     id: impl Fn(&T) -> &String,
+    kind: &'static str,
+    book: &mut Book,
     file: &Path,
     errors: &mut Vec<InputError>,
 ) -> bool {
     let Some(found) = found else { return false };
     let all = all.get_or_insert_default();
-    let mut known: BTreeMap<String, usize> =
-        all.iter().enumerate().map(|(index, one)| (id(one).clone(), index)).collect();
     for one in found.0 {
-        match known.get(id(&one)) {
-            Some(index) if all[*index] == one => {}
-            Some(_) => errors.push(
-                InputError::new(format!("`{}` is described twice, and differently", id(&one).escape_debug()))
-                    .in_file(file)
-                    .help("keep the facts of one moment in a folder"),
-            ),
-            None => {
-                known.insert(id(&one).clone(), all.len());
-                all.push(one);
-            }
+        match book.note(kind, id(&one), all.len()) {
+            Some((place, _)) if all.get(place) == Some(&one) => {}
+            Some((_, other)) => errors.push(twice(&format!("`{}`", id(&one).escape_debug()), file, other)),
+            None => all.push(one),
         }
     }
     true
@@ -375,6 +540,8 @@ fn id_in_name(file: &Path, prefix: &str) -> Option<String> {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Document {
+    #[serde(alias = "nextToken")]
+    next_token: Option<String>,
     #[serde(rename = "cluster")]
     cluster: Option<eks::Cluster>,
     #[serde(rename = "update")]
@@ -443,3 +610,141 @@ const LEVELS: usize = 3;
 const MAXIMUM_FILES: usize = 10_000;
 const MAXIMUM_FILE: u64 = 64 << 20;
 const MAXIMUM_TOTAL: usize = 512 << 20;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(documents: &[(&str, Value)]) -> Result<Facts, String> {
+        let documents = documents.iter().map(|(name, value)| (PathBuf::from(name), value.to_string().into_bytes()));
+        from_documents(Path::new("folder"), documents.collect::<Vec<_>>()).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn one_page_of_several_is_refused() {
+        for name in ["NextToken", "nextToken"] {
+            let mut page = json!({"SecurityGroups": []});
+            page[name] = json!("more");
+            let error = read(&[("groups.json", page.clone())]).unwrap_err();
+            assert!(error.contains("one page of several") && error.contains("groups.json"), "{error}");
+            for none in [json!(""), Value::Null] {
+                page[name] = none;
+                assert!(read(&[("groups.json", page.clone())]).is_ok());
+            }
+        }
+        let entries = json!({"Entries": [], "NextToken": "more"});
+        assert!(read(&[("pl-1.json", entries)]).unwrap_err().contains("one page of several"));
+        // What is none of ours may be what it likes.
+        let other = read(&[("other.json", json!({"Others": [], "NextToken": "more"}))]).unwrap();
+        assert_eq!(other.unrecognised, [PathBuf::from("other.json")]);
+    }
+
+    #[test]
+    fn a_list_at_the_top_is_not_read_by_position() {
+        for name in ["list.json", "manifest.json"] {
+            let list = json!([null, {"name": "demo"}, {"id": "u-1"}]);
+            let facts = read(&[(name, list)]).unwrap();
+            assert!(facts.is_empty() && facts.manifest.is_none(), "{facts:?}");
+            assert_eq!(facts.unrecognised, [PathBuf::from(name)]);
+        }
+        let broken = from_documents(Path::new("folder"), [(PathBuf::from("broken.json"), b"[1,".to_vec())]);
+        let error = broken.unwrap_err().to_string();
+        assert!(error.contains("broken.json") && error.contains("not JSON"), "{error}");
+    }
+
+    #[test]
+    fn what_is_said_twice_must_be_the_same() {
+        let table = |id: &str, association: Value| json!({"RouteTables": [{"RouteTableId": id, "VpcId": "vpc-1", "Associations": [association]}]});
+        let acl = |id: &str, subnet: &str, default: bool| {
+            json!({"NetworkAcls": [{"NetworkAclId": id, "VpcId": "vpc-1", "IsDefault": default,
+                "Associations": [{"SubnetId": subnet}]}]})
+        };
+        let entries = |cidrs: &[&str]| {
+            let entries: Vec<Value> = cidrs.iter().map(|cidr| json!({ "Cidr": cidr })).collect();
+            json!({ "Entries": entries })
+        };
+        let routes = |state: &str| json!({"Routes": [{"DestinationCidrBlock": "10.0.0.0/8", "State": state}]});
+        let attribute = |value: bool| json!({"VpcId": "vpc-1", "EnableDnsSupport": {"Value": value}});
+        let mode = |mode: &str| json!({"VpcBlockPublicAccessOptions": {"InternetGatewayBlockMode": mode}});
+        let subnet = json!({"SubnetId": "subnet-1"});
+        let leaves = json!({"SubnetId": "subnet-1", "AssociationState": {"State": "disassociated"}});
+        for (one, same, other, what) in [
+            (attribute(true), attribute(true), attribute(false), "`EnableDnsSupport` of `vpc-1`"),
+            (
+                entries(&["10.0.0.0/8", "10.1.0.0/16"]),
+                entries(&["10.1.0.0/16", "10.0.0.0/8"]),
+                entries(&["10.0.0.0/8"]),
+                "`pl-1-tgw-rtb-1`",
+            ),
+            (routes("active"), routes("active"), routes("blackhole"), "`tgw-rtb-1`"),
+            (mode("off"), mode("off"), mode("block-ingress"), "VPC Block Public Access"),
+            (
+                table("rtb-1", subnet.clone()),
+                table("rtb-2", leaves),
+                table("rtb-2", subnet),
+                "the route table of `subnet-1`",
+            ),
+            (
+                table("rtb-1", json!({"Main": true})),
+                table("rtb-2", json!({"Main": false})),
+                table("rtb-2", json!({"Main": true})),
+                "the main route table of `vpc-1`",
+            ),
+            (
+                acl("acl-1", "subnet-1", true),
+                acl("acl-2", "subnet-2", false),
+                acl("acl-2", "subnet-1", false),
+                "the network ACL of `subnet-1`",
+            ),
+        ] {
+            let (first, second) = ("one/pl-1-tgw-rtb-1.json", "two/pl-1-tgw-rtb-1.json");
+            assert!(read(&[(first, one.clone()), (second, same)]).is_ok(), "{what}");
+            let error = read(&[(first, one), (second, other)]).unwrap_err();
+            for word in [what, "is described twice, and differently", second] {
+                assert!(error.contains(word), "{word}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_attribute_of_no_named_vpc_is_of_the_only_one() {
+        let documents = |second: &str| {
+            let vpcs = if second.is_empty() {
+                json!([{"VpcId": "vpc-1"}])
+            } else {
+                json!([{"VpcId": "vpc-1"}, {"VpcId": second}])
+            };
+            read(&[
+                ("a.json", json!({"EnableDnsSupport": {"Value": true}})),
+                ("b.json", json!({"VpcId": "vpc-1", "EnableDnsSupport": {"Value": false}})),
+                ("c.json", json!({ "Vpcs": vpcs })),
+            ])
+        };
+        assert!(documents("").unwrap_err().contains("`EnableDnsSupport` of `vpc-1` is described twice"));
+        assert!(documents("vpc-2").is_ok());
+    }
+
+    #[test]
+    fn many_files_and_long_lists_are_read_in_linear_time() {
+        let authorities: Vec<Value> = (0..40_000).map(|id| json!({"id": format!("ca-{id}")})).collect();
+        let groups: Vec<Value> = (0..40_000).map(|id| json!({"GroupId": format!("sg-{id}")})).collect();
+        let ids: Vec<String> = (0..40_000).map(|id| format!("u-{id}")).collect();
+        let mut documents = vec![
+            ("a.json".to_owned(), json!({"certificateAuthorities": authorities}).to_string()),
+            ("b.json".to_owned(), json!({"SecurityGroups": groups}).to_string()),
+            ("c.json".to_owned(), json!({"updateIds": ids}).to_string()),
+        ];
+        for id in 40_000..43_000 {
+            let group = json!({"SecurityGroups": [{"GroupId": format!("sg-{id}")}]});
+            documents.push((format!("d-{id}.json"), group.to_string()));
+        }
+        let begun = std::time::Instant::now();
+        let documents = documents.into_iter().map(|(name, text)| (PathBuf::from(name), text.into_bytes()));
+        let facts = from_documents(Path::new("folder"), documents).unwrap();
+        assert_eq!(facts.network.security_groups.map(|all| all.len()), Some(43_000));
+        assert_eq!(facts.certificate_authorities.map(|all| all.len()), Some(40_000));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+}

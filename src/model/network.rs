@@ -45,15 +45,15 @@ pub struct Holder<'f> {
     pub public: Option<IpAddr>,
 }
 
-/// A security group with those of its rules that can match TCP, one peer a rule.
+/// A security group with those of its rules that can match TCP or that cannot be understood, one peer a rule.
 #[derive(Debug)]
 pub struct Group<'f> {
     /// The group.
     pub facts: &'f ec2::SecurityGroup,
-    /// For packets that come.
-    pub ingress: Vec<Rule<'f>>,
-    /// For packets that go.
-    pub egress: Vec<Rule<'f>>,
+    /// For packets that come; `None` when the facts leave the rules out.
+    pub ingress: Option<Vec<Rule<'f>>>,
+    /// For packets that go; `None` when the facts leave the rules out.
+    pub egress: Option<Vec<Rule<'f>>>,
 }
 
 /// One peer of one rule of a security group.
@@ -71,6 +71,8 @@ pub struct Rule<'f> {
     pub peer: Peer<'f>,
     /// What the user wrote beside it.
     pub description: Option<&'f str>,
+    /// What of it cannot be understood, so that it is not known whether it matches.
+    pub unclear: Option<&'static str>,
 }
 
 /// The far side of a rule.
@@ -84,22 +86,22 @@ pub enum Peer<'f> {
     Group(&'f ec2::GroupReference),
 }
 
-/// A network ACL with those of its entries that can match TCP, in the order of evaluation.
+/// A network ACL with those of its entries that can match TCP or that cannot be understood, in the order of evaluation.
 #[derive(Debug)]
 pub struct Acl<'f> {
     /// `acl-…`.
     pub id: &'f str,
-    /// For packets that come into the subnet.
-    pub ingress: Vec<Entry<'f>>,
-    /// For packets that leave it.
-    pub egress: Vec<Entry<'f>>,
+    /// For packets that come into the subnet; `None` when the facts leave the entries out.
+    pub ingress: Option<Vec<Entry<'f>>>,
+    /// For packets that leave it; `None` when the facts leave the entries out.
+    pub egress: Option<Vec<Entry<'f>>>,
 }
 
 /// An entry of a network ACL.
 #[derive(Debug)]
 pub struct Entry<'f> {
-    /// Its number.
-    pub number: u32,
+    /// Its number; `None` when the facts leave it out: it may then stand before any other.
+    pub number: Option<u32>,
     /// Allow or deny.
     pub allow: bool,
     /// Whether it is for every protocol.
@@ -108,8 +110,10 @@ pub struct Entry<'f> {
     pub first: u16,
     /// Last destination port.
     pub last: u16,
-    /// The far side.
-    pub net: &'f Cidr,
+    /// The far side; `None` when the entry names none, which may then be any.
+    pub net: Option<&'f Cidr>,
+    /// What of it cannot be understood, so that it is not known what it does with what it may match.
+    pub unclear: Option<&'static str>,
 }
 
 /// A network ACL's final entry has this number.
@@ -448,7 +452,9 @@ fn holders<'f>(interfaces: &HashMap<&'f str, &'f ec2::NetworkInterface>) -> Hash
     let mut holders: HashMap<IpAddr, Vec<Holder<'f>>> = HashMap::with_capacity(interfaces.len() * 2);
     let mut add = |address: IpAddr, holder: Holder<'f>| {
         let all = holders.entry(address).or_default();
-        if !all.iter().any(|other| other.interface.network_interface_id == holder.interface.network_interface_id) {
+        // One interface after the other: if it is there already, it is the last.
+        let last = all.last().map(|other| other.interface.network_interface_id.as_str());
+        if last != Some(holder.interface.network_interface_id.as_str()) {
             all.push(holder);
         }
     };
@@ -472,12 +478,15 @@ fn holders<'f>(interfaces: &HashMap<&'f str, &'f ec2::NetworkInterface>) -> Hash
 pub fn interface_addresses(interface: &ec2::NetworkInterface) -> Vec<(IpAddr, Option<IpAddr>)> {
     let public = |association: Option<&ec2::PublicAssociation>| association.and_then(|one| one.public_ip);
     let mut found: Vec<(IpAddr, Option<IpAddr>)> = Vec::new();
+    let mut places: HashMap<IpAddr, usize> = HashMap::new();
     if let Some(primary) = interface.private_ip_address {
+        places.insert(primary, 0);
         found.push((primary, public(interface.association.as_ref())));
     }
     for one in &interface.private_ip_addresses {
         let Some(address) = one.private_ip_address else { continue };
-        match found.iter_mut().find(|(other, _)| *other == address) {
+        let place = *places.entry(address).or_insert(found.len());
+        match found.get_mut(place) {
             Some((_, known)) => *known = known.or(public(one.association.as_ref())),
             None => found.push((address, public(one.association.as_ref()))),
         }
@@ -487,20 +496,26 @@ pub fn interface_addresses(interface: &ec2::NetworkInterface) -> Vec<(IpAddr, Op
 }
 
 fn group(facts: &ec2::SecurityGroup) -> Group<'_> {
-    Group { facts, ingress: rules(&facts.ip_permissions), egress: rules(&facts.ip_permissions_egress) }
+    Group {
+        facts,
+        ingress: facts.ip_permissions.as_ref().map(|list| rules(list)),
+        egress: facts.ip_permissions_egress.as_ref().map(|list| rules(list)),
+    }
 }
 
-/// The rules that can match TCP, each peer on its own.
+/// The rules that can match TCP or cannot be understood, each peer on its own.
 fn rules(permissions: &[ec2::Permission]) -> Vec<Rule<'_>> {
     let mut rules = Vec::with_capacity(permissions.len());
     for (index, permission) in permissions.iter().enumerate() {
-        let Some((all_protocols, first, last)) =
-            tcp_ports(permission.ip_protocol.as_deref(), permission.from_port, permission.to_port)
-        else {
-            continue;
+        let ports = Ports::of(permission.ip_protocol.as_deref(), permission.from_port, permission.to_port);
+        let (all_protocols, first, last, unclear) = match ports {
+            Ports::All => (true, 0, u16::MAX, None),
+            Ports::Tcp(first, last) => (false, first, last, None),
+            Ports::Other => continue,
+            Ports::Unclear(what) => (false, 0, u16::MAX, Some(what)),
         };
         let mut add = |peer, description: Option<_>| {
-            rules.push(Rule { number: index + 1, all_protocols, first, last, peer, description });
+            rules.push(Rule { number: index + 1, all_protocols, first, last, peer, description, unclear });
         };
         for range in &permission.ip_ranges {
             if let Some(cidr) = &range.cidr_ip {
@@ -522,44 +537,74 @@ fn rules(permissions: &[ec2::Permission]) -> Vec<Rule<'_>> {
     rules
 }
 
-/// Whether a protocol is all or TCP, with its ports; `None` for another protocol or ports that cannot be.
-/// Protocol -1 has all ports, whatever is written beside it
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html>).
-fn tcp_ports(protocol: Option<&str>, from: Option<i64>, to: Option<i64>) -> Option<(bool, u16, u16)> {
-    match protocol? {
-        "-1" => return Some((true, 0, u16::MAX)),
-        protocol if protocol.eq_ignore_ascii_case("all") => return Some((true, 0, u16::MAX)),
-        "6" => {}
-        protocol if protocol.eq_ignore_ascii_case("tcp") => {}
-        _ => return None,
+/// What a rule's protocol and ports mean to TCP.
+enum Ports {
+    /// Every protocol, whatever ports are written beside it
+    /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html>).
+    All,
+    /// TCP, from the first to the last port.
+    Tcp(u16, u16),
+    /// Another protocol.
+    Other,
+    /// What cannot be understood.
+    Unclear(&'static str),
+}
+
+impl Ports {
+    fn of(protocol: Option<&str>, from: Option<i64>, to: Option<i64>) -> Self {
+        let Some(protocol) = protocol else { return Self::Unclear("it names no protocol") };
+        let is = |word: &str| protocol.eq_ignore_ascii_case(word);
+        if protocol == "-1" || is("all") {
+            return Self::All;
+        }
+        if protocol != "6" && !is("tcp") {
+            let known = protocol.parse::<u8>().is_ok() || OTHER_PROTOCOLS.iter().any(|word| is(word));
+            return if known { Self::Other } else { Self::Unclear("its protocol is not one that is known") };
+        }
+        let from = from.filter(|port| *port != -1).unwrap_or(0).max(0);
+        let to = to.filter(|port| *port != -1).unwrap_or_else(|| i64::from(u16::MAX)).min(i64::from(u16::MAX));
+        match (u16::try_from(from), u16::try_from(to)) {
+            (Ok(first), Ok(last)) if first <= last => Self::Tcp(first, last),
+            _ => Self::Unclear("its first port is behind its last"),
+        }
     }
-    let from = from.filter(|port| *port != -1).unwrap_or(0).max(0);
-    let to = to.filter(|port| *port != -1).unwrap_or_else(|| i64::from(u16::MAX)).min(i64::from(u16::MAX));
-    let (first, last) = (u16::try_from(from).ok()?, u16::try_from(to).ok()?);
-    (first <= last).then_some((false, first, last))
 }
 
 fn acl(facts: &ec2::NetworkAcl) -> Acl<'_> {
     let entries = |egress: bool| {
-        let mut entries: Vec<Entry<'_>> = facts
-            .entries
-            .iter()
-            .filter(|entry| entry.egress.unwrap_or(false) == egress)
-            .filter_map(|entry| {
-                let (from, to) = entry.port_range.as_ref().map_or((None, None), |range| (range.from, range.to));
-                let (all_protocols, first, last) = tcp_ports(entry.protocol.as_deref(), from, to)?;
-                Some(Entry {
-                    number: entry.rule_number.unwrap_or(FINAL_ENTRY),
-                    allow: is(entry.rule_action.as_deref(), "allow"),
-                    all_protocols,
-                    first,
-                    last,
-                    net: entry.cidr_block.as_ref().or(entry.ipv6_cidr_block.as_ref())?,
-                })
-            })
-            .collect();
+        let all = facts.entries.as_ref()?;
+        // An entry that does not say for which direction it is may be for either.
+        let of_direction = all.iter().filter(|entry| entry.egress.is_none_or(|known| known == egress));
+        let mut entries: Vec<Entry<'_>> = of_direction.filter_map(acl_entry).collect();
         entries.sort_by_key(|entry| entry.number);
-        entries
+        Some(entries)
     };
     Acl { id: &facts.network_acl_id, ingress: entries(false), egress: entries(true) }
 }
+
+/// `None` for an entry of another protocol.
+fn acl_entry(entry: &ec2::NetworkAclEntry) -> Option<Entry<'_>> {
+    let (from, to) = entry.port_range.as_ref().map_or((None, None), |range| (range.from, range.to));
+    let (all_protocols, first, last, mut unclear) = match Ports::of(entry.protocol.as_deref(), from, to) {
+        Ports::All => (true, 0, u16::MAX, None),
+        Ports::Tcp(first, last) => (false, first, last, None),
+        Ports::Other => return None,
+        Ports::Unclear(what) => (false, 0, u16::MAX, Some(what)),
+    };
+    let net = entry.cidr_block.as_ref().or(entry.ipv6_cidr_block.as_ref());
+    let action = entry.rule_action.as_deref();
+    let allow = is(action, "allow");
+    let doubts = [
+        (net.is_none(), "it names no range"),
+        (!allow && !is(action, "deny"), "its action is neither allow nor deny"),
+        (entry.rule_number.is_none(), "it has no number"),
+        (entry.egress.is_none(), "it does not say for which direction it is"),
+    ];
+    for (_, what) in doubts.into_iter().filter(|(doubt, _)| *doubt) {
+        unclear.get_or_insert(what);
+    }
+    Some(Entry { number: entry.rule_number, allow, all_protocols, first, last, net, unclear })
+}
+
+/// Names of protocols that stand beside numbers; with these, a rule does not speak of TCP.
+const OTHER_PROTOCOLS: [&str; 6] = ["udp", "icmp", "icmpv6", "ipv6-icmp", "esp", "ah"];

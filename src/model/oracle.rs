@@ -750,7 +750,7 @@ impl World {
                     }))
                     .collect::<Vec<_>>()
                     .into(),
-                routes: table.routes.iter().map(route).collect::<Vec<_>>().into(),
+                routes: Some(table.routes.iter().map(route).collect::<Vec<_>>().into()),
             })),
             network_acls: Some(listed(&self.acls, |(index, acl)| ec2::NetworkAcl {
                 network_acl_id: format!("acl-{index}"),
@@ -764,13 +764,13 @@ impl World {
                     .map(|(subnet, _)| ec2::NetworkAclAssociation { subnet_id: Some(subnet_id(subnet)) })
                     .collect::<Vec<_>>()
                     .into(),
-                entries: acl.entries.iter().map(entry).collect::<Vec<_>>().into(),
+                entries: Some(acl.entries.iter().map(entry).collect::<Vec<_>>().into()),
             })),
             security_groups: Some(listed(&self.groups, |(index, group)| ec2::SecurityGroup {
                 group_id: format!("sg-{index}"),
                 vpc_id: Some(format!("vpc-{}", group.vpc)),
-                ip_permissions: permissions(group, false),
-                ip_permissions_egress: permissions(group, true),
+                ip_permissions: Some(permissions(group, false)),
+                ip_permissions_egress: Some(permissions(group, true)),
                 ..ec2::SecurityGroup::default()
             })),
             prefix_lists: Some(listed(&self.lists, |(index, _)| ec2::PrefixList {

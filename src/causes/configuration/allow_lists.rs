@@ -703,7 +703,7 @@ fn private_lists<'a>(view: &ConfigurationView<'a>) -> Vec<PrivateList<'a>> {
     }
     for group in view.control_plane_groups().into_iter().filter_map(|id| view.group(id)) {
         let (mut entries, mut permissions) = (Vec::new(), Vec::new());
-        for permission in group.ip_permissions.iter().filter(|permission| speaks_of_tcp(permission, PORT)) {
+        for permission in group.ip_permissions.iter().flatten().filter(|permission| speaks_of_tcp(permission, PORT)) {
             let four = permission.ip_ranges.iter().filter_map(|range| range.cidr_ip.as_ref());
             let six = permission.ipv6_ranges.iter().filter_map(|range| range.cidr_ipv6.as_ref());
             for cidr in four.chain(six) {
@@ -732,7 +732,7 @@ fn private_lists<'a>(view: &ConfigurationView<'a>) -> Vec<PrivateList<'a>> {
 pub(super) fn referenced_prefix_lists<'a>(view: &ConfigurationView<'a>) -> Vec<&'a str> {
     let mut ids: Vec<&str> = Vec::new();
     for group in view.control_plane_groups().into_iter().filter_map(|id| view.group(id)) {
-        for permission in group.ip_permissions.iter().filter(|permission| speaks_of_tcp(permission, PORT)) {
+        for permission in group.ip_permissions.iter().flatten().filter(|permission| speaks_of_tcp(permission, PORT)) {
             for reference in &permission.prefix_list_ids {
                 if !ids.contains(&reference.prefix_list_id.as_str()) {
                     ids.push(&reference.prefix_list_id);
@@ -753,7 +753,7 @@ pub(super) fn unread_prefix_lists<'a>(view: &ConfigurationView<'a>) -> Vec<&'a s
 fn group_references<'a>(view: &ConfigurationView<'a>) -> Vec<&'a str> {
     let mut ids: Vec<&str> = Vec::new();
     for group in view.control_plane_groups().into_iter().filter_map(|id| view.group(id)) {
-        for permission in group.ip_permissions.iter().filter(|permission| speaks_of_tcp(permission, PORT)) {
+        for permission in group.ip_permissions.iter().flatten().filter(|permission| speaks_of_tcp(permission, PORT)) {
             for id in permission.user_id_group_pairs.iter().filter_map(|pair| pair.group_id.as_deref()) {
                 if !ids.contains(&id) {
                     ids.push(id);

@@ -237,8 +237,9 @@ pub(in crate::causes) fn control_plane_egress_unrouted(view: &ConfigurationView<
     let mut tables = Vec::new();
     for subnet in subnets {
         let Some(table) = view.route_table(subnet) else { continue };
-        let routed =
-            table.routes.iter().any(|route| nodes::is_default(route) && !is(route.state.as_deref(), "blackhole"));
+        // A table whose routes are left out says nothing.
+        let Some(routes) = &table.routes else { continue };
+        let routed = routes.iter().any(|route| nodes::is_default(route) && !is(route.state.as_deref(), "blackhole"));
         if !routed {
             without.push(format!("{} ({})", subnet.subnet_id, table.route_table_id));
             if !tables.contains(&table.route_table_id) {

@@ -252,14 +252,17 @@ pub(in crate::causes) fn group_rules_insufficient(view: &ConfigurationView<'_>) 
         permission.user_id_group_pairs.iter().any(|pair| pair.group_id.as_deref() == Some(id))
     };
     let mut told = Vec::new();
-    if !group.ip_permissions.iter().any(|one| one.ip_protocol.as_deref() == Some("-1") && names_itself(one)) {
+    // Rules that are left out are not "no rules": nothing is said of them.
+    if let Some(rules) = &group.ip_permissions
+        && !rules.iter().any(|one| one.ip_protocol.as_deref() == Some("-1") && names_itself(one))
+    {
         told.push(
             Told::new(
                 Confidence::Certain,
                 format!(
                     "The cluster security group {} has no ingress rule for all traffic from itself, in {}.",
                     clean(id),
-                    counted(group.ip_permissions.len(), "rule", "rules")
+                    counted(rules.len(), "rule", "rules")
                 ),
             )
             .and("Nodes and control plane reach each other by that rule. EKS restores it on the next update of the cluster.")
@@ -274,11 +277,11 @@ pub(in crate::causes) fn group_rules_insufficient(view: &ConfigurationView<'_>) 
             )),
         );
     }
+    let Some(egress) = &group.ip_permissions_egress else { return told };
     let vpc = view.vpc_id().and_then(|id| view.vpc(id)).map(|vpc| set_of(&ipv4_ranges(vpc)));
     // Without the VPC's ranges, a rule by addresses may or may not cover its hosts.
     let allows = |protocols: &[&str], port: i64| {
-        let rules =
-            || group.ip_permissions_egress.iter().filter(move |permission| speaks_of(permission, protocols, port));
+        let rules = || egress.iter().filter(move |permission| speaks_of(permission, protocols, port));
         if rules().any(names_itself) {
             return Some(true);
         }
@@ -366,7 +369,7 @@ fn one_peering(
     let peer_ranges = peering_ranges(peer);
     let severity = if is_intended(view, &peer_ranges) { Severity::Error } else { Severity::Warning };
     let through = |table: &&RouteTable| {
-        table.routes.iter().any(|route| route.vpc_peering_connection_id.as_deref() == Some(id.as_str()))
+        table.routes.iter().flatten().any(|route| route.vpc_peering_connection_id.as_deref() == Some(id.as_str()))
     };
     let tables_of = |id: &str| -> Vec<&RouteTable> {
         view.facts.network.route_tables.iter().flatten().filter(|table| table.vpc_id == id).collect()
@@ -475,8 +478,9 @@ pub(in crate::causes) fn attachment_unusable(view: &ConfigurationView<'_>) -> Ve
         }
         let id = &attachment.transit_gateway_attachment_id;
         let tables = view.facts.network.route_tables.iter().flatten().filter(|table| table.vpc_id == *attached);
-        let leads =
-            |table: &RouteTable| table.routes.iter().any(|route| route.transit_gateway_id.as_ref() == Some(gateway));
+        let leads = |table: &RouteTable| {
+            table.routes.iter().flatten().any(|route| route.transit_gateway_id.as_ref() == Some(gateway))
+        };
         let used = tables.clone().any(leads);
         let state = attachment.state.as_deref();
         let ranges = view.vpc(attached).map(ipv4_ranges).unwrap_or_default();
@@ -539,7 +543,7 @@ fn zones_lacking(
         .iter()
         .filter(|subnet| {
             view.route_table(subnet).is_some_and(|table| {
-                table.routes.iter().any(|route| route.transit_gateway_id.as_deref() == Some(gateway))
+                table.routes.iter().flatten().any(|route| route.transit_gateway_id.as_deref() == Some(gateway))
             })
         })
         .filter_map(|subnet| Some((subnet.availability_zone.as_deref()?, subnet.subnet_id.as_str())))

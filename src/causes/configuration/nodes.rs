@@ -67,7 +67,11 @@ fn of_subnet(view: &ConfigurationView<'_>, subnet: &Subnet, nodes: &[&Instance],
         found.unknown.push(format!("the route table of {id} is not in the facts"));
         return;
     };
-    let Some(route) = table.routes.iter().find(|route| is_default(route)) else {
+    let Some(routes) = &table.routes else {
+        found.unknown.push(format!("the routes of {} ({id}) are not in the facts", table.route_table_id));
+        return;
+    };
+    let Some(route) = routes.iter().find(|route| is_default(route)) else {
         found.unknown.push(format!("{id} has no default route ({})", table.route_table_id));
         return;
     };

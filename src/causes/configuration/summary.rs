@@ -281,7 +281,7 @@ fn subnets(view: &ConfigurationView<'_>) -> Vec<SubnetSummary> {
                 range: subnet.and_then(|subnet| subnet.cidr_block.as_ref()).map(|range| range.net.to_string()),
                 free_addresses: subnet.and_then(|subnet| subnet.available_ip_address_count),
                 default_route: table
-                    .and_then(|table| table.routes.iter().find(|route| nodes::is_default(route)))
+                    .and_then(|table| table.routes.iter().flatten().find(|route| nodes::is_default(route)))
                     .map(nodes::target),
             }
         })

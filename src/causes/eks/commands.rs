@@ -267,7 +267,7 @@ fn acl_entry(network: &Network<'_>, numbers: &mut Numbers, want: &AclWant<'_>) -
 /// The greatest free number below the entry that denies; after the last one where the final `*` denies.
 fn free_number(network: &Network<'_>, numbers: &Numbers, acl: &str, egress: bool, below: Option<u32>) -> Option<u32> {
     let acls = network.facts.network_acls.iter().flatten();
-    let entries = acls.filter(|one| one.network_acl_id == acl).flat_map(|one| &one.entries);
+    let entries = acls.filter(|one| one.network_acl_id == acl).flat_map(|one| one.entries.iter().flatten());
     let used: BTreeSet<u32> =
         entries.filter(|entry| entry.egress == Some(egress)).filter_map(|entry| entry.rule_number).collect();
     let is_free = |number: &u32| !used.contains(number) && !numbers.given.contains(&(acl.to_owned(), egress, *number));
@@ -287,7 +287,7 @@ fn route(network: &Network<'_>, verb: &str, table: &str, way: Way, destination: 
     let wanted = lead_to(network, table, way, destination);
     // A route to the same range cannot be created a second time.
     let tables = network.facts.route_tables.iter().flatten();
-    let routes = tables.filter(|one| one.route_table_id == table).flat_map(|one| &one.routes);
+    let routes = tables.filter(|one| one.route_table_id == table).flat_map(|one| one.routes.iter().flatten());
     let exists = routes
         .filter_map(|route| route.destination_cidr_block.as_ref().or(route.destination_ipv6_cidr_block.as_ref()))
         .any(|cidr| cidr.net == wanted.destination);

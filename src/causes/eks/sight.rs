@@ -232,7 +232,7 @@ pub(super) fn listed(addresses: &[IpAddr]) -> String {
 fn leads_apart(network: &ec2::Network) -> bool {
     let classes = kubereach_probes::AddressClasses::default();
     let public = |net: &IpNet| net.prefix_len() > 0 && classes.of(net.addr()) == AddressClass::Public;
-    let routes = network.route_tables.iter().flatten().flat_map(|table| &table.routes);
+    let routes = network.route_tables.iter().flatten().flat_map(|table| table.routes.iter().flatten());
     routes
         .filter_map(|route| route.destination_cidr_block.as_ref().or(route.destination_ipv6_cidr_block.as_ref()))
         .any(|cidr| public(&cidr.net))

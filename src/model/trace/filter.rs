@@ -8,7 +8,7 @@ use super::{
     walk::{Medium, Walk, missing, nets_words},
 };
 use crate::model::{
-    network::{Acl, Entry, FINAL_ENTRY, Peer, Rule},
+    network::{Acl, Entry, FINAL_ENTRY, Peer, Rule, is},
     set::{AddressSet, Family, PortSet},
 };
 
@@ -37,7 +37,7 @@ impl<'f> Walk<'_, 'f> {
             }
         };
         let direction = if egress { "egress" } else { "ingress" };
-        let mut allowed = AddressSet::empty();
+        let mut allowed: Vec<IpNet> = Vec::new();
         let mut partly: Option<(&'f str, String)> = None;
         let mut unknown: Option<(String, Reason)> = None;
         let mut lacking = None;
@@ -52,16 +52,29 @@ impl<'f> Walk<'_, 'f> {
                 unknown.get_or_insert((rule, reason));
                 continue;
             };
-            let rules = if egress { &group.egress } else { &group.ingress };
+            let Some(rules) = (if egress { &group.egress } else { &group.ingress }) else {
+                let field = if egress { "IpPermissionsEgress" } else { "IpPermissions" };
+                let what = format!("`{field}` of {id}");
+                let rule = format!("{what} is not in the facts");
+                let file = "ec2/describe-security-groups.json";
+                unknown.get_or_insert((rule, missing(what, file, "ec2:DescribeSecurityGroups")));
+                continue;
+            };
             for rule in rules.iter().filter(|rule| rule.first <= self.port && self.port <= rule.last) {
-                match self.matches(rule, egress, of, far, peers) {
+                let matched = self.matches(rule, egress, of, far, peers);
+                if let (Some(why), Match::All | Match::Part) = (rule.unclear, &matched) {
+                    let what = format!("{direction} rule {} of {id} is not understood: {why}", rule.number);
+                    unknown.get_or_insert((what.clone(), Reason::NotEvaluable { what }));
+                    continue;
+                }
+                match matched {
                     Match::All => {
                         let words = rule_words(rule, egress, id);
                         self.push(HopKind::SecurityGroup, (*id).to_owned(), Decision::Allow, words, None);
                         return;
                     }
                     Match::Part => {
-                        allowed = allowed.union(&AddressSet::from_nets(self.rule_nets(rule)));
+                        allowed.extend(self.rule_nets(rule).copied());
                         partly.get_or_insert_with(|| (id, rule_words(rule, egress, id)));
                     }
                     Match::Unknown(reason) => {
@@ -78,7 +91,7 @@ impl<'f> Walk<'_, 'f> {
         }
         let component = ids.join(", ");
         let wanted = AddressSet::from_nets(peers);
-        let open = allowed.intersection(&wanted);
+        let open = AddressSet::from_nets(&allowed).intersection(&wanted);
         let far_words = format!("tcp/{} {} {}", self.port, if egress { "to" } else { "from" }, nets_words(peers));
         if open == wanted && !wanted.is_empty() {
             let rule = partly.map(|(_, words)| format!("{words}, and others")).unwrap_or_default();
@@ -128,11 +141,11 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    fn rule_nets(&self, rule: &Rule<'f>) -> Vec<&IpNet> {
+    fn rule_nets(&self, rule: &Rule<'f>) -> std::slice::Iter<'_, IpNet> {
         match rule.peer {
-            Peer::Net(cidr) => vec![&cidr.net],
-            Peer::List(list) => self.network.prefix_list_entries(list).into_iter().flatten().collect(),
-            Peer::Group(_) => Vec::new(),
+            Peer::Net(cidr) => std::slice::from_ref(&cidr.net).iter(),
+            Peer::List(list) => self.network.prefix_list_entries(list).unwrap_or_default().iter(),
+            Peer::Group(_) => [].iter(),
         }
     }
 
@@ -162,6 +175,13 @@ impl<'f> Walk<'_, 'f> {
                     Groups::None if far.interface.is_some() => return Match::No,
                     Groups::None | Groups::Unknown => false,
                 };
+                // A pair is for one peering connection, as long as that is active
+                // (<https://docs.aws.amazon.com/vpc/latest/peering/vpc-peering-security-groups.html>).
+                let by = pair.vpc_peering_connection_id.as_deref().filter(|id| !id.is_empty());
+                let other = matches!(self.medium, Medium::Peering { .. }) && by.is_some() && by != self.peering;
+                if other || pair.peering_status.as_deref().is_some_and(|status| !is(Some(status), "active")) {
+                    return Match::No;
+                }
                 let carried = match self.medium {
                     // Where the way is lost, the rule is given the benefit: what lost it is told already.
                     Medium::Unset => true,
@@ -206,7 +226,13 @@ impl<'f> Walk<'_, 'f> {
             self.push(HopKind::NetworkAcl, subnet.to_owned(), Decision::Unknown, rule, Some(reason));
             return;
         };
-        let entries = if egress { &acl.egress } else { &acl.ingress };
+        let Some(entries) = (if egress { &acl.egress } else { &acl.ingress }) else {
+            let what = format!("`Entries` of {}", acl.id);
+            let rule = format!("{what} is not in the facts");
+            let reason = missing(what, "ec2/describe-network-acls.json", "ec2:DescribeNetworkAcls");
+            self.push(HopKind::NetworkAcl, acl.id.to_owned(), Decision::Unknown, rule, Some(reason));
+            return;
+        };
         let ports = if self.reply { ephemeral() } else { PortSet::of(self.port..=self.port) };
         let Some(judged) = judge(entries, &peers, &ports) else {
             let what = format!("what {} does with parts of {}: it has too many entries", acl.id, nets_words(&peers));
@@ -237,7 +263,7 @@ impl<'f> Walk<'_, 'f> {
         let reason = Reason::AclEntry {
             acl: component.clone(),
             subnet: subnet.to_owned(),
-            rule_number: judged.denying.map(|entry| entry.number).filter(|number| *number != FINAL_ENTRY),
+            rule_number: judged.denying.and_then(|entry| entry.number).filter(|number| *number != FINAL_ENTRY),
             egress,
             reply: self.reply,
             ports: ports.difference(&judged.everywhere),
@@ -257,6 +283,11 @@ impl<'f> Walk<'_, 'f> {
             (Decision::Deny, deciding)
         } else if self.closed.is_superset(&wanted) || (self.reply && self.open.is_empty()) {
             (Decision::Deny, format!("{deciding}; what it leaves open is closed before"))
+        } else if let Some((entry, why)) = judged.unclear {
+            let what = format!("{} of {component} is not understood: {why}", entry_name(entry, egress));
+            let reason = Reason::NotEvaluable { what: what.clone() };
+            self.push(HopKind::NetworkAcl, component, Decision::Unknown, what, Some(reason));
+            return;
         } else if judged.somewhere == judged.everywhere {
             (Decision::Unknown, format!("{deciding}; open {far} are only ports {}", judged.everywhere))
         } else {
@@ -277,12 +308,14 @@ pub(super) fn ephemeral() -> PortSet {
 struct Judged<'a, 'f> {
     /// Ports that pass for every peer.
     everywhere: PortSet,
-    /// Ports that pass for some peer.
+    /// Ports that pass for some peer, or that may.
     somewhere: PortSet,
-    /// Peers for which nothing passes.
+    /// Peers for which nothing passes for certain.
     closed: AddressSet,
     allowing: Option<&'a Entry<'f>>,
     denying: Option<&'a Entry<'f>>,
+    /// The first entry that is not understood and may decide, and why it is not.
+    unclear: Option<(&'a Entry<'f>, &'static str)>,
 }
 
 /// Judges peers that some entries tell apart piece by piece; `None` when there are too many pieces.
@@ -293,6 +326,7 @@ fn judge<'a, 'f>(entries: &'a [Entry<'f>], peers: &[IpNet], ports: &PortSet) -> 
         closed: AddressSet::empty(),
         allowing: None,
         denying: None,
+        unclear: None,
     };
     let mut pieces: Vec<IpNet> = peers.to_vec();
     let mut seen = 0;
@@ -301,35 +335,40 @@ fn judge<'a, 'f>(entries: &'a [Entry<'f>], peers: &[IpNet], ports: &PortSet) -> 
         if seen > MOST_PIECES {
             return None;
         }
-        let inside = |entry: &Entry<'_>| piece.contains(&entry.net.net) && entry.net.net != piece;
+        let inside = |entry: &Entry<'_>| entry.net.is_some_and(|cidr| piece.contains(&cidr.net) && cidr.net != piece);
         if piece.prefix_len() < piece.max_prefix_len() && entries.iter().any(inside) {
             pieces.extend(piece.subnets(piece.prefix_len() + 1).ok()?);
             continue;
         }
-        let allowed = judge_piece(entries, &piece, ports, &mut judged);
-        if allowed.is_empty() {
+        let (allowed, unclear) = judge_piece(entries, &piece, ports, &mut judged);
+        let perhaps = allowed.union(&unclear);
+        if perhaps.is_empty() {
             judged.closed.insert(piece);
         }
         judged.everywhere = judged.everywhere.intersection(&allowed);
-        judged.somewhere = judged.somewhere.union(&allowed);
+        judged.somewhere = judged.somewhere.union(&perhaps);
     }
     Some(judged)
 }
 
+/// The ports that pass, and those of which it is not known.
 fn judge_piece<'a, 'f>(
     entries: &'a [Entry<'f>],
     piece: &IpNet,
     ports: &PortSet,
     judged: &mut Judged<'a, 'f>,
-) -> PortSet {
-    let (mut left, mut allowed) = (ports.clone(), PortSet::default());
-    for entry in entries.iter().filter(|entry| entry.net.net.contains(piece)) {
+) -> (PortSet, PortSet) {
+    let (mut left, mut allowed, mut unclear) = (ports.clone(), PortSet::default(), PortSet::default());
+    for entry in entries.iter().filter(|entry| entry.net.is_none_or(|cidr| cidr.net.contains(piece))) {
         let taken = left.intersection(&PortSet::of(entry.first..=entry.last));
         if taken.is_empty() {
             continue;
         }
         left = left.difference(&taken);
-        if entry.allow {
+        if let Some(why) = entry.unclear {
+            judged.unclear.get_or_insert((entry, why));
+            unclear = unclear.union(&taken);
+        } else if entry.allow {
             judged.allowing.get_or_insert(entry);
             allowed = allowed.union(&taken);
         } else {
@@ -339,7 +378,7 @@ fn judge_piece<'a, 'f>(
             break;
         }
     }
-    allowed
+    (allowed, unclear)
 }
 
 fn within(nets: &[IpNet], peers: &[IpNet]) -> Match {
@@ -392,12 +431,22 @@ fn rule_words(rule: &Rule<'_>, egress: bool, group: &str) -> String {
 
 /// `entry 100 egress allow tcp 443-443 to 0.0.0.0/0`.
 fn entry_words(entry: &Entry<'_>, egress: bool) -> String {
-    let number = if entry.number == FINAL_ENTRY { "*".to_owned() } else { entry.number.to_string() };
-    let (direction, side) = if egress { ("egress", "to") } else { ("ingress", "from") };
+    let side = if egress { "to" } else { "from" };
     let action = if entry.allow { "allow" } else { "deny" };
     let what =
         if entry.all_protocols { "all traffic".to_owned() } else { format!("tcp {}-{}", entry.first, entry.last) };
-    format!("entry {number} {direction} {action} {what} {side} {}", entry.net.net)
+    let net = entry.net.map_or_else(|| "any range".to_owned(), |cidr| cidr.net.to_string());
+    format!("{} {action} {what} {side} {net}", entry_name(entry, egress))
+}
+
+/// `entry 100 egress`.
+fn entry_name(entry: &Entry<'_>, egress: bool) -> String {
+    let number = match entry.number {
+        Some(FINAL_ENTRY) => "*".to_owned(),
+        Some(number) => number.to_string(),
+        None => "without a number".to_owned(),
+    };
+    format!("entry {number} {}", if egress { "egress" } else { "ingress" })
 }
 
 /// The family of a list of ranges; they are all of one.

@@ -113,7 +113,7 @@ pub(super) fn look_up<'f>(network: &Network<'f>, table: &'f ec2::RouteTable, des
     let mut best = (0_u8, 0_u8);
     let mut parts: Vec<Taken<'f>> = Vec::new();
     let mut unread: Vec<(&'f str, Target<'f>, bool)> = Vec::new();
-    for route in &table.routes {
+    for route in table.routes.iter().flatten() {
         let target = Target::of(route);
         let blackhole = is(route.state.as_deref(), "blackhole");
         let propagated = is(route.origin.as_deref(), "EnableVgwRoutePropagation");
@@ -164,6 +164,35 @@ pub(super) struct TransitTaken<'f> {
     pub(super) text: &'f str,
 }
 
+/// What a route of a transit gateway does by its state
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TransitGatewayRoute.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TransitState {
+    /// `active`, or nothing said.
+    Forwards,
+    /// `blackhole`.
+    Drops,
+    /// `pending`, `deleting`, `deleted`: as if it were not there.
+    Absent,
+    /// A word that is not known.
+    Unclear,
+}
+
+impl TransitState {
+    pub(super) fn of(route: &ec2::TransitGatewayRoute) -> Self {
+        let state = route.state.as_deref();
+        if state.is_none() || is(state, "active") {
+            Self::Forwards
+        } else if is(state, "blackhole") {
+            Self::Drops
+        } else if ["pending", "deleting", "deleted"].iter().any(|word| is(state, word)) {
+            Self::Absent
+        } else {
+            Self::Unclear
+        }
+    }
+}
+
 /// The longest match; at equal length static routes come first, then propagated ones by the kind of their attachment
 /// (<https://docs.aws.amazon.com/vpc/latest/tgw/how-transit-gateways-work.html>). With it, a longer route for a part.
 pub(super) fn look_up_transit<'f>(
@@ -173,7 +202,7 @@ pub(super) fn look_up_transit<'f>(
 ) -> (Option<TransitTaken<'f>>, Option<TransitTaken<'f>>) {
     let mut best: Option<((u8, u8), TransitTaken<'f>)> = None;
     let mut parts = Vec::new();
-    for route in &routes.routes {
+    for route in routes.routes.iter().filter(|route| TransitState::of(route) != TransitState::Absent) {
         let mut consider = |net: IpNet, text: &'f str| {
             let taken = TransitTaken { route, net, text };
             if net.contains(destination) {
@@ -197,7 +226,7 @@ pub(super) fn look_up_transit<'f>(
     let first = |taken: &TransitTaken<'f>| {
         let attachment = taken.route.transit_gateway_attachments.first();
         (
-            is(taken.route.state.as_deref(), "blackhole"),
+            TransitState::of(taken.route),
             attachment.and_then(|attachment| attachment.transit_gateway_attachment_id.clone()),
         )
     };
@@ -205,8 +234,11 @@ pub(super) fn look_up_transit<'f>(
     (best, part)
 }
 
-/// Whether a TGW route's destination holds this address, and how long it is.
+/// Whether a TGW route's destination holds this address, and how long it is; one that is not in effect holds nothing.
 pub(super) fn holds(network: &Network<'_>, route: &ec2::TransitGatewayRoute, address: IpAddr) -> Option<u8> {
+    if TransitState::of(route) == TransitState::Absent {
+        return None;
+    }
     match (&route.destination_cidr_block, route.prefix_list_id.as_deref()) {
         (Some(cidr), _) => cidr.net.contains(&address).then(|| cidr.net.prefix_len()),
         (None, Some(list)) => {

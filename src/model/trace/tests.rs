@@ -282,3 +282,245 @@ fn hostile_routes_end() {
         facts_of(&json!({"NetworkInterfaces": [{"NetworkInterfaceId": "eni-a", "PrivateIpAddress": "10.0.0.5"}]}));
     assert_eq!(ask(&empty, "eni-a", "198.51.100.1", 443).unwrap().outcome, Outcome::Unknown);
 }
+
+#[test]
+fn an_acl_entry_that_is_not_understood_is_no_way_through() {
+    for (what, entry) in [
+        (
+            "it names no protocol",
+            json!({"RuleNumber": 50, "RuleAction": "deny", "Egress": false, "CidrBlock": "0.0.0.0/0"}),
+        ),
+        (
+            "its protocol is not one that is known",
+            json!({"RuleNumber": 50, "Protocol": "six", "RuleAction": "deny", "Egress": false, "CidrBlock": "0.0.0.0/0"}),
+        ),
+        (
+            "it has no number",
+            json!({"Protocol": "6", "RuleAction": "deny", "Egress": false, "CidrBlock": "10.0.0.0/8"}),
+        ),
+        ("it names no range", json!({"RuleNumber": 50, "Protocol": "6", "RuleAction": "deny", "Egress": false})),
+        (
+            "its first port is behind its last",
+            json!({"RuleNumber": 50, "Protocol": "6", "RuleAction": "deny", "Egress": false, "CidrBlock": "0.0.0.0/0",
+                "PortRange": {"From": 500, "To": 400}}),
+        ),
+        (
+            "its action is neither allow nor deny",
+            json!({"RuleNumber": 50, "Protocol": "6", "RuleAction": "dance", "Egress": false, "CidrBlock": "0.0.0.0/0"}),
+        ),
+    ] {
+        let with = |number: u64| {
+            changed(|value| {
+                let mut entry = entry.clone();
+                if entry.get("RuleNumber").is_some() {
+                    entry["RuleNumber"] = json!(number);
+                }
+                value["NetworkAcls"][0]["Entries"].as_array_mut().unwrap().push(entry);
+            })
+        };
+        let words = told(&with(50), "eni-a", "10.0.1.5", 443);
+        assert!(words.starts_with("unknown; ? acl-1: entry ") && words.contains(what), "{words}");
+        // What was decided before it stands.
+        let later = told(&with(200), "eni-a", "10.0.1.5", 443);
+        assert_eq!(later == "reachable", what != "it has no number", "{later}");
+    }
+    // Another protocol is understood, and so is a range that does not hold the far side.
+    let other = changed(|value| {
+        let entries = value["NetworkAcls"][0]["Entries"].as_array_mut().unwrap();
+        entries.push(
+            json!({"RuleNumber": 1, "Protocol": "17", "RuleAction": "deny", "Egress": false, "CidrBlock": "0.0.0.0/0"}),
+        );
+        entries.push(json!({"RuleNumber": 2, "RuleAction": "deny", "Egress": false, "CidrBlock": "192.0.2.0/24"}));
+    });
+    assert_eq!(told(&other, "eni-a", "10.0.1.5", 443), "reachable");
+}
+
+#[test]
+fn lists_that_are_left_out_are_not_empty() {
+    for (list, field, component) in [
+        ("SecurityGroups", "IpPermissions", "sg-b"),
+        ("SecurityGroups", "IpPermissionsEgress", "sg-a"),
+        ("NetworkAcls", "Entries", "acl-1"),
+        ("RouteTables", "Routes", "rtb-1"),
+    ] {
+        for null in [false, true] {
+            let facts = changed(|value| {
+                for one in value[list].as_array_mut().unwrap() {
+                    one.as_object_mut().unwrap().remove(field);
+                    if null {
+                        one[field] = Value::Null;
+                    }
+                }
+            });
+            let words = told(&facts, "eni-a", "10.0.1.5", 443);
+            let wanted = format!("? {component}: `{field}` of {component} is not in the facts");
+            assert!(words.starts_with("unknown; ") && words.contains(&wanted), "{words}");
+        }
+        let empty = changed(|value| {
+            for one in value[list].as_array_mut().unwrap() {
+                one[field] = json!([]);
+            }
+        });
+        assert!(told(&empty, "eni-a", "10.0.1.5", 443).starts_with("blocked"), "{field}");
+    }
+    let nameless = changed(|value| {
+        value["SecurityGroups"][1]["IpPermissions"][0].as_object_mut().unwrap().remove("IpProtocol");
+    });
+    let words = told(&nameless, "eni-a", "10.0.1.5", 443);
+    assert_eq!(words, "unknown; ? sg-b: ingress rule 1 of sg-b is not understood: it names no protocol");
+}
+
+/// Two VPCs, joined by a peering connection or a transit gateway.
+fn two_vpcs(through: &Value) -> Value {
+    let mut value = base();
+    let push = |value: &mut Value, list: &str, one: Value| value[list].as_array_mut().unwrap().push(one);
+    push(&mut value, "Vpcs", json!({"VpcId": "vpc-2", "CidrBlock": "10.2.0.0/16"}));
+    push(
+        &mut value,
+        "Subnets",
+        json!({"SubnetId": "subnet-c", "VpcId": "vpc-2", "CidrBlock": "10.2.0.0/24", "AvailabilityZone": "z-a"}),
+    );
+    let mut acl = value["NetworkAcls"][0].clone();
+    (acl["NetworkAclId"], acl["VpcId"]) = (json!("acl-2"), json!("vpc-2"));
+    push(&mut value, "NetworkAcls", acl);
+    let route = |destination: &str| {
+        let mut route = through.clone();
+        route["DestinationCidrBlock"] = json!(destination);
+        route
+    };
+    value["RouteTables"][0]["Routes"].as_array_mut().unwrap().push(route("10.2.0.0/16"));
+    let local = json!({"DestinationCidrBlock": "10.2.0.0/16", "GatewayId": "local"});
+    push(
+        &mut value,
+        "RouteTables",
+        json!({"RouteTableId": "rtb-2", "VpcId": "vpc-2", "Associations": [{"Main": true}],
+        "Routes": [local, route("10.0.0.0/16")]}),
+    );
+    let mut group = value["SecurityGroups"][0].clone();
+    (group["GroupId"], group["VpcId"]) = (json!("sg-c"), json!("vpc-2"));
+    push(&mut value, "SecurityGroups", group);
+    push(
+        &mut value,
+        "NetworkInterfaces",
+        json!({"NetworkInterfaceId": "eni-c", "SubnetId": "subnet-c", "VpcId": "vpc-2",
+        "PrivateIpAddress": "10.2.0.5", "Groups": [{"GroupId": "sg-c"}]}),
+    );
+    value
+}
+
+fn peered(status: &str) -> Value {
+    let mut value = two_vpcs(&json!({"VpcPeeringConnectionId": "pcx-1"}));
+    value["VpcPeeringConnections"] = json!([{"VpcPeeringConnectionId": "pcx-1", "Status": {"Code": status},
+        "RequesterVpcInfo": {"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/16"},
+        "AccepterVpcInfo": {"VpcId": "vpc-2", "CidrBlock": "10.2.0.0/16"}}]);
+    value
+}
+
+fn behind_transit_gateway() -> Value {
+    let mut value = two_vpcs(&json!({"TransitGatewayId": "tgw-1"}));
+    value["TransitGateways"] = json!([{"TransitGatewayId": "tgw-1", "State": "available"}]);
+    let attachment = |id: &str, vpc: &str, subnet: &str| {
+        json!({"TransitGatewayAttachmentId": id, "TransitGatewayId": "tgw-1", "VpcId": vpc, "State": "available",
+            "SubnetIds": [subnet]})
+    };
+    value["TransitGatewayVpcAttachments"] =
+        json!([attachment("tgw-attach-1", "vpc-1", "subnet-a"), attachment("tgw-attach-2", "vpc-2", "subnet-c")]);
+    let described = |id: &str, vpc: &str| {
+        json!({"TransitGatewayAttachmentId": id, "TransitGatewayId": "tgw-1", "ResourceType": "vpc", "ResourceId": vpc,
+            "State": "available", "Association": {"TransitGatewayRouteTableId": "tgw-rtb-1", "State": "associated"}})
+    };
+    value["TransitGatewayAttachments"] =
+        json!([described("tgw-attach-1", "vpc-1"), described("tgw-attach-2", "vpc-2")]);
+    value
+}
+
+fn with_transit_routes(value: &Value, routes: &Value) -> Facts {
+    let mut documents: Vec<(PathBuf, Vec<u8>)> = value
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| (PathBuf::from(format!("{key}.json")), json!({ key: value }).to_string().into_bytes()))
+        .collect();
+    let file = PathBuf::from("search-transit-gateway-routes-tgw-rtb-1.json");
+    documents.push((file, json!({ "Routes": routes }).to_string().into_bytes()));
+    facts::from_documents(Path::new("test"), documents).unwrap()
+}
+
+#[test]
+fn routes_of_a_transit_gateway_forward_only_while_they_are_active() {
+    let route = |destination: &str, attachment: &str, state: &str| {
+        json!({"DestinationCidrBlock": destination, "Type": "static", "State": state,
+            "TransitGatewayAttachments": [{"TransitGatewayAttachmentId": attachment, "ResourceType": "vpc"}]})
+    };
+    let told_of = |state: &str| {
+        let routes =
+            json!([route("10.2.0.0/16", "tgw-attach-2", state), route("10.0.0.0/16", "tgw-attach-1", "active")]);
+        told(&with_transit_routes(&behind_transit_gateway(), &routes), "eni-a", "10.2.0.5", 443)
+    };
+    assert_eq!(told_of("active"), "reachable");
+    assert!(told_of("blackhole").contains("tgw-rtb-1: 10.2.0.0/16 is a black hole"));
+    for state in ["pending", "deleting", "deleted"] {
+        assert!(told_of(state).starts_with("blocked; tgw-rtb-1: no route to 10.2.0.5"), "{}", told_of(state));
+    }
+    let weird = told_of("weird");
+    assert!(weird.starts_with("unknown; ? tgw-rtb-1: what state `weird` of the route 10.2.0.0/16"), "{weird}");
+}
+
+#[test]
+fn a_state_that_nobody_documents_blocks_nothing_for_certain() {
+    let peering = |code: &str| told(&facts_of(&peered(code)), "eni-a", "10.2.0.5", 443);
+    assert_eq!(peering("active"), "reachable");
+    assert!(peering("expired").starts_with("blocked; pcx-1: expired, not active"));
+    assert!(peering("weird").starts_with("unknown; ? pcx-1: what state `weird` of pcx-1 means is not known"));
+    let attachment = |state: &str| {
+        let mut value = behind_transit_gateway();
+        value["TransitGatewayVpcAttachments"][0]["State"] = json!(state);
+        told(&facts_of(&value), "eni-a", "10.2.0.5", 443)
+    };
+    assert!(attachment("failed").starts_with("blocked; tgw-attach-1: failed, not available"));
+    assert!(attachment("weird").starts_with("unknown; ? tgw-attach-1: what state `weird`"), "{}", attachment("weird"));
+    let nat = |state: &str| {
+        let facts = changed(|value| {
+            let routes = value["RouteTables"][0]["Routes"].as_array_mut().unwrap();
+            routes.push(json!({"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1"}));
+            value["NatGateways"] = json!([{"NatGatewayId": "nat-1", "VpcId": "vpc-1", "SubnetId": "subnet-b",
+                "State": state, "NatGatewayAddresses": [{"PrivateIp": "10.0.1.9", "PublicIp": "203.0.113.9"}]}]);
+        });
+        told(&facts, "eni-a", "198.51.100.7", 443)
+    };
+    assert!(nat("failed").contains("; nat-1: failed, not available"), "{}", nat("failed"));
+    assert!(nat("weird").contains("? nat-1: what state `weird` of nat-1 means is not known"), "{}", nat("weird"));
+}
+
+#[test]
+fn a_group_behind_another_or_a_dead_peering_connection_allows_nothing() {
+    let with = |pair: Value| {
+        let mut value = peered("active");
+        value["SecurityGroups"][2]["IpPermissions"] = json!([{"IpProtocol": "-1", "UserIdGroupPairs": [pair]}]);
+        told(&facts_of(&value), "eni-a", "10.2.0.5", 443)
+    };
+    let pair =
+        |id: &str, status: &str| json!({"GroupId": "sg-a", "VpcPeeringConnectionId": id, "PeeringStatus": status});
+    assert_eq!(with(pair("pcx-1", "active")), "reachable");
+    assert_eq!(with(json!({"GroupId": "sg-a"})), "reachable");
+    assert!(with(pair("pcx-2", "active")).starts_with("blocked; sg-c: no ingress rule"));
+    assert!(with(pair("pcx-1", "deleted")).starts_with("blocked; sg-c: no ingress rule"));
+}
+
+#[test]
+fn many_holders_of_one_address_are_indexed_in_linear_time() {
+    let interface = |id: usize| facts::ec2::NetworkInterface {
+        network_interface_id: format!("eni-{id}"),
+        private_ip_address: "10.0.0.5".parse().ok(),
+        ..facts::ec2::NetworkInterface::default()
+    };
+    let facts = facts::ec2::Network {
+        network_interfaces: Some((0..100_000).map(interface).collect()),
+        ..facts::ec2::Network::default()
+    };
+    let begun = std::time::Instant::now();
+    let network = Network::new(&facts);
+    assert_eq!(network.holders("10.0.0.5".parse().unwrap()).len(), 100_000);
+    // Every pair of them would be five thousand million comparisons.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+}

@@ -8,7 +8,7 @@ use super::{
     Decision, Hop, HopKind, Reason,
     ends::{Groups, Inside, Public, is_private},
     filter::{ephemeral, family},
-    route::{Target, look_up, look_up_transit},
+    route::{Target, TransitState, look_up, look_up_transit},
 };
 use crate::{
     facts::ec2,
@@ -34,6 +34,8 @@ pub(super) struct Walk<'n, 'f> {
     /// Far-side addresses that some filter has stopped.
     pub(super) closed: AddressSet,
     pub(super) medium: Medium,
+    /// The peering connection that has carried it.
+    pub(super) peering: Option<&'f str>,
     /// Translations of the source so far.
     pub(super) translations: Vec<Translation<'f>>,
     /// The last route that it took was a default route.
@@ -122,6 +124,7 @@ impl<'n, 'f> Walk<'n, 'f> {
             open: ephemeral(),
             closed: AddressSet::empty(),
             medium: Medium::Unset,
+            peering: None,
             translations: Vec::new(),
             by_default: false,
             steps: 0,
@@ -223,6 +226,12 @@ impl<'n, 'f> Walk<'n, 'f> {
             return None;
         };
         let id = table.route_table_id.as_str();
+        if table.routes.is_none() {
+            let what = format!("`Routes` of {id}");
+            let reason = missing(what, "ec2/describe-route-tables.json", "ec2:DescribeRouteTables");
+            self.unknown(HopKind::RouteTable, id, reason);
+            return None;
+        }
         let lookup = look_up(network, table, &destination);
         for list in &lookup.unknown_services {
             self.note(format!(
@@ -349,6 +358,9 @@ impl<'n, 'f> Walk<'n, 'f> {
             Some(code) if code.eq_ignore_ascii_case("active") => {
                 self.push(HopKind::Peering, id, Decision::Forward, format!("active, to {other}"), None);
             }
+            Some(code) if !one_of(code, &BAD_PEERINGS) => {
+                self.unknown(HopKind::Peering, id, unknown_state(id, code));
+            }
             Some(code) => {
                 let reason = Reason::PeeringState { peering: id.to_owned(), code: code.to_owned(), reply: self.reply };
                 self.push(HopKind::Peering, id, Decision::Drop, format!("{code}, not active"), Some(reason));
@@ -365,6 +377,7 @@ impl<'n, 'f> Walk<'n, 'f> {
         match goal {
             Goal::Inside(inside) if inside.vpc == other => {
                 self.pass(Medium::Peering { same_region });
+                self.peering = Some(id);
                 self.network_acl(inside.vpc, inside.subnet, false);
                 Arrival::There
             }
@@ -393,6 +406,11 @@ impl<'n, 'f> Walk<'n, 'f> {
     fn transit_from_vpc(&mut self, gateway: &'f str, vpc: &'f str, subnet: &'f str, goal: Goal<'_, 'f>) -> Next<'f> {
         let network = self.network;
         if let Some(state) = network.transit_gateway(gateway).and_then(|known| known.state.as_deref())
+            && !is(Some(state), "available")
+            && !one_of(state, &BAD_TRANSIT_GATEWAYS)
+        {
+            self.unknown(HopKind::TransitGateway, gateway, unknown_state(gateway, state));
+        } else if let Some(state) = network.transit_gateway(gateway).and_then(|known| known.state.as_deref())
             && !is(Some(state), "available")
         {
             let reason = Reason::TransitGatewayState { gateway: gateway.to_owned(), state: state.to_owned() };
@@ -454,11 +472,16 @@ impl<'n, 'f> Walk<'n, 'f> {
         self.transit_table(gateway, id, zone, goal)
     }
 
-    /// True when it told of a state that stops packets or is not known.
+    /// True when it told of a state that stops packets or is not known
+    /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TransitGatewayAttachment.html>).
     fn attachment_state(&mut self, id: &str, state: Option<&str>) -> bool {
         match state {
             // A change of an available attachment leaves it working.
             Some(state) if is(Some(state), "available") || is(Some(state), "modifying") => false,
+            Some(state) if !one_of(state, &BAD_ATTACHMENTS) => {
+                self.unknown(HopKind::TransitGatewayAttachment, id, unknown_state(id, state));
+                true
+            }
             Some(state) => {
                 let reason =
                     Reason::AttachmentState { attachment: id.to_owned(), state: state.to_owned(), reply: self.reply };
@@ -552,7 +575,14 @@ impl<'n, 'f> Walk<'n, 'f> {
             );
             return lost;
         }
-        let blackhole = taken.as_ref().is_some_and(|taken| is(taken.route.state.as_deref(), "blackhole"));
+        let state = taken.as_ref().map(|taken| TransitState::of(taken.route));
+        if let (Some(TransitState::Unclear), Some(taken)) = (state, &taken) {
+            let word = taken.route.state.as_deref().unwrap_or_default();
+            let reason = unknown_state(&format!("the route {} of {table}", taken.text), word);
+            self.unknown(HopKind::TransitGatewayRouteTable, table, reason);
+            return lost;
+        }
+        let blackhole = state == Some(TransitState::Drops);
         let next = taken
             .as_ref()
             .filter(|_| !blackhole)
@@ -844,6 +874,13 @@ impl<'n, 'f> Walk<'n, 'f> {
         };
         let Some(table) = self.network.facts.route_tables.iter().flatten().find(associated) else { return };
         let Some(destination) = self.destination.first().copied() else { return };
+        if table.routes.is_none() {
+            let id = table.route_table_id.as_str();
+            let what = format!("`Routes` of {id}");
+            let reason = missing(what, "ec2/describe-route-tables.json", "ec2:DescribeRouteTables");
+            self.unknown(HopKind::RouteTable, id, reason);
+            return;
+        }
         let lookup = look_up(self.network, table, &destination);
         if let Some(taken) = lookup.taken.filter(|taken| taken.target != Target::Local) {
             let id = table.route_table_id.as_str();
@@ -905,6 +942,9 @@ impl<'n, 'f> Walk<'n, 'f> {
             Some(state) if is(Some(state), "available") => {
                 let rule = format!("translates {} to {seen}", nets_words(&self.source));
                 self.push(HopKind::NatGateway, id, Decision::Forward, rule, None);
+            }
+            Some(state) if !one_of(state, &BAD_NAT_GATEWAYS) => {
+                self.unknown(HopKind::NatGateway, id, unknown_state(id, state));
             }
             Some(state) => {
                 let reason = Reason::NatState { gateway: id.to_owned(), state: state.to_owned() };
@@ -1180,6 +1220,16 @@ pub(super) fn nets_words(nets: &[IpNet]) -> String {
     words
 }
 
+fn one_of(state: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| state.eq_ignore_ascii_case(word))
+}
+
+/// A reason for a state that no document of the provider names: what it does is not guessed.
+fn unknown_state(of: &str, state: &str) -> Reason {
+    let short: String = state.escape_debug().take(LONGEST_STATE).collect();
+    Reason::NotEvaluable { what: format!("what state `{short}` of {of} means is not known") }
+}
+
 /// A reason for what a file of the facts folder would say.
 pub(super) fn missing(what: String, file: impl Into<String>, action: &'static str) -> Reason {
     Reason::Missing { what, file: file.into(), action }
@@ -1188,4 +1238,34 @@ pub(super) fn missing(what: String, file: impl Into<String>, action: &'static st
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-nat64-dns64.html>
 const NAT64: ipnet::Ipv6Net = ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 const MOST_STEPS: u32 = 16;
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcPeeringConnectionStateReason.html>
+const BAD_PEERINGS: [&str; 8] = [
+    "initiating-request",
+    "pending-acceptance",
+    "deleted",
+    "rejected",
+    "failed",
+    "expired",
+    "provisioning",
+    "deleting",
+];
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_NatGateway.html>
+const BAD_NAT_GATEWAYS: [&str; 4] = ["pending", "failed", "deleting", "deleted"];
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TransitGateway.html>
+const BAD_TRANSIT_GATEWAYS: [&str; 4] = ["pending", "modifying", "deleting", "deleted"];
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TransitGatewayAttachment.html>
+const BAD_ATTACHMENTS: [&str; 11] = [
+    "initiating",
+    "initiatingRequest",
+    "pendingAcceptance",
+    "rollingBack",
+    "pending",
+    "deleting",
+    "deleted",
+    "failed",
+    "rejected",
+    "rejecting",
+    "failing",
+];
 const MOST_NETS: usize = 4;
+const LONGEST_STATE: usize = 40;

@@ -258,7 +258,7 @@ fn an_endless_answer_ends() {
         for stream in listener.incoming() {
             let (mut stream, sent) = (stream.unwrap(), Arc::clone(&counter));
             std::thread::spawn(move || {
-                let _ = stream.read(&mut [0; 65_536]);
+                let _ = stream.read(&mut [0; 8_192]);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
                 let chunk = [&b"100000\r\n"[..], &vec![b' '; 1 << 20], b"\r\n"].concat();
                 while stream.write_all(&chunk).is_ok() {
@@ -328,7 +328,7 @@ fn answerer(head: &str, body: &str) -> SocketAddr {
         for stream in listener.incoming() {
             let (mut stream, answer) = (stream.unwrap(), answer.clone());
             std::thread::spawn(move || {
-                let _ = stream.read(&mut [0; 65_536]);
+                let _ = stream.read(&mut [0; 8_192]);
                 let _ = stream.write_all(answer.as_bytes());
                 let _ = stream.shutdown(Shutdown::Write);
                 // What is not read would make the system reset the connection, and the answer with it.

@@ -5,10 +5,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
 use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
-    network::Network,
+    network::{Network, Span},
     set::{AddressSet, Family},
     trace::{Hop, HopKind, Outcome, Point, Trace, TraceError, trace},
 };
@@ -715,7 +716,14 @@ pub(super) fn way_out(
 ) -> Result<Trace, TraceError> {
     let known: Vec<IpAddr> = known.iter().copied().filter(|one| classes.of(*one) == AddressClass::Public).collect();
     let assumed = known.is_empty();
-    let targets = if assumed { SOME_PUBLIC_ADDRESSES.map(IpAddr::V4).to_vec() } else { known };
+    let targets = match known {
+        known if !known.is_empty() => known,
+        // One stands for all where nothing in the facts tells them apart.
+        _ if network.tells_apart(&SOME_PUBLIC_ADDRESSES.map(|one| Span::of(&IpNet::from(IpAddr::V4(one))))) => {
+            SOME_PUBLIC_ADDRESSES.map(IpAddr::V4).to_vec()
+        }
+        _ => vec![IpAddr::V4(SOME_PUBLIC_ADDRESSES[0])],
+    };
     let mut ways = Vec::with_capacity(targets.len());
     for target in targets.iter().take(MOST_TARGETS) {
         ways.push(trace(network, from, &Point::Address(*target), PORT)?);

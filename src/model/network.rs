@@ -1,9 +1,10 @@
 //! The provider's objects by id, each with what belongs to it.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, sync::OnceLock};
 
 use ipnet::IpNet;
 
+use super::set::Family;
 use crate::facts::{Cidr, ec2};
 
 /// An index of the EC2 facts. Only references are kept; rules are laid flat once.
@@ -16,6 +17,8 @@ pub struct Network<'f> {
     interfaces: HashMap<&'f str, &'f ec2::NetworkInterface>,
     instances: HashMap<&'f str, &'f ec2::Instance>,
     holders: HashMap<IpAddr, Vec<Holder<'f>>>,
+    /// See [`Self::tells_apart`].
+    apart: OnceLock<bool>,
     subnet_tables: HashMap<&'f str, &'f ec2::RouteTable>,
     main_tables: HashMap<&'f str, &'f ec2::RouteTable>,
     acls: Vec<Acl<'f>>,
@@ -69,10 +72,49 @@ pub struct Rule<'f> {
     pub last: u16,
     /// The far side.
     pub peer: Peer<'f>,
+    /// The far side as numbers, where it is one range.
+    pub span: Option<Span>,
     /// What the user wrote beside it.
     pub description: Option<&'f str>,
     /// What of it cannot be understood, so that it is not known whether it matches.
     pub unclear: Option<&'static str>,
+}
+
+/// A range as numbers: comparing those is all that most rules ask for, thousands of times a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    family: Family,
+    first: u128,
+    last: u128,
+}
+
+impl Span {
+    /// The first and the last address of a range.
+    #[must_use]
+    pub fn of(net: &IpNet) -> Self {
+        match net {
+            IpNet::V4(net) => Self {
+                family: Family::V4,
+                first: u128::from(net.network().to_bits()),
+                last: u128::from(net.broadcast().to_bits()),
+            },
+            IpNet::V6(net) => {
+                Self { family: Family::V6, first: net.network().to_bits(), last: net.broadcast().to_bits() }
+            }
+        }
+    }
+
+    /// Whether all of the other range is in this one.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
+        self.family == other.family && self.first <= other.first && other.last <= self.last
+    }
+
+    /// Whether they share an address.
+    #[must_use]
+    pub fn touches(&self, other: &Self) -> bool {
+        self.family == other.family && self.first <= other.last && other.first <= self.last
+    }
 }
 
 /// The far side of a rule.
@@ -120,6 +162,31 @@ pub struct Entry<'f> {
 pub const FINAL_ENTRY: u32 = 32_767;
 
 impl<'f> Network<'f> {
+    /// Whether any range of the facts holds some of these places and not the others. They are always the same places:
+    /// the answer is kept.
+    #[must_use]
+    pub fn tells_apart(&self, places: &[Span]) -> bool {
+        let splits = |range: Span| {
+            let held = places.iter().filter(|place| range.holds(place)).count();
+            held > 0 && held < places.len()
+        };
+        *self.apart.get_or_init(|| {
+            let routes =
+                self.facts.route_tables.iter().flatten().flat_map(|table| table.routes.iter().flat_map(|list| &list.0));
+            let gateway_routes = self.facts.transit_gateway_routes.iter().flat_map(|table| &table.routes);
+            let listed = self.facts.prefix_list_entries.iter().flat_map(|list| &list.entries);
+            let entries = self.acls.iter().flat_map(|acl| acl.ingress.iter().chain(&acl.egress).flatten());
+            let rules = self.groups.values().flat_map(|group| group.ingress.iter().chain(&group.egress).flatten());
+            routes
+                .filter_map(|route| route.destination_cidr_block.as_ref())
+                .chain(gateway_routes.filter_map(|route| route.destination_cidr_block.as_ref()))
+                .chain(listed)
+                .chain(entries.filter_map(|entry| entry.net))
+                .any(|cidr| splits(Span::of(&cidr.net)))
+                || rules.filter_map(|rule| rule.span).any(splits)
+        })
+    }
+
     /// Makes the index.
     #[must_use]
     pub fn new(facts: &'f ec2::Network) -> Self {
@@ -163,6 +230,7 @@ impl<'f> Network<'f> {
             interfaces,
             instances,
             holders,
+            apart: OnceLock::new(),
             subnet_tables,
             main_tables,
             acls,
@@ -515,7 +583,11 @@ fn rules(permissions: &[ec2::Permission]) -> Vec<Rule<'_>> {
             Ports::Unclear(what) => (false, 0, u16::MAX, Some(what)),
         };
         let mut add = |peer, description: Option<_>| {
-            rules.push(Rule { number: index + 1, all_protocols, first, last, peer, description, unclear });
+            let span = match peer {
+                Peer::Net(cidr) => Some(Span::of(&cidr.net)),
+                Peer::List(_) | Peer::Group(_) => None,
+            };
+            rules.push(Rule { number: index + 1, all_protocols, first, last, peer, span, description, unclear });
         };
         for range in &permission.ip_ranges {
             if let Some(cidr) = &range.cidr_ip {

@@ -8,7 +8,7 @@ use super::{
     walk::{Medium, Walk, missing, nets_words},
 };
 use crate::model::{
-    network::{Acl, Entry, FINAL_ENTRY, Peer, Rule, is},
+    network::{Acl, Entry, FINAL_ENTRY, Peer, Rule, Span, is},
     set::{AddressSet, Family, PortSet},
 };
 
@@ -37,6 +37,7 @@ impl<'f> Walk<'_, 'f> {
             }
         };
         let direction = if egress { "egress" } else { "ingress" };
+        let spans: Vec<Span> = peers.iter().map(Span::of).collect();
         let mut allowed: Vec<IpNet> = Vec::new();
         let mut partly: Option<(&'f str, String)> = None;
         let mut unknown: Option<(String, Reason)> = None;
@@ -61,6 +62,12 @@ impl<'f> Walk<'_, 'f> {
                 continue;
             };
             for rule in rules.iter().filter(|rule| rule.first <= self.port && self.port <= rule.last) {
+                // Most rules concern somebody else.
+                if let Some(span) = &rule.span
+                    && !spans.iter().any(|peer| span.touches(peer))
+                {
+                    continue;
+                }
                 let matched = self.matches(rule, egress, of, far, peers);
                 if let (Some(why), Match::All | Match::Part) = (rule.unclear, &matched) {
                     let what = format!("{direction} rule {} of {id} is not understood: {why}", rule.number);

@@ -60,6 +60,8 @@ pub struct Settings {
     pub predict: bool,
     /// What is to be evaluated as if it were configured already; for predictions only.
     pub planned: Vec<PlannedChange>,
+    /// What would change as well and cannot be evaluated, in words: no prediction is then as intended for certain.
+    pub planned_beyond: Option<String>,
     /// Read the provider's configuration live only when something turned out to be wrong.
     pub configuration_in_need: bool,
 }
@@ -78,6 +80,7 @@ impl Default for Settings {
             investigate: true,
             predict: false,
             planned: Vec::new(),
+            planned_beyond: None,
             configuration_in_need: false,
         }
     }

@@ -180,6 +180,7 @@ impl Frame<'_> {
         // A place that was to be probed and told nothing is not fine because the configuration is.
         let decided = match decided {
             Verdict::Match if probes && seen.observed == Reachability::Unknown => Verdict::Inconclusive,
+            Verdict::Match if self.settings.planned_beyond.is_some() => Verdict::Inconclusive,
             decided => decided,
         };
         let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
@@ -195,6 +196,7 @@ impl Frame<'_> {
             () if !probes && nothing_known => {
                 Some(missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
             }
+            () if decided == Verdict::Inconclusive => self.settings.planned_beyond.clone(),
             () => None,
         };
         if facts_missing.is_some() || !probes {

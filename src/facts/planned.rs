@@ -3,6 +3,7 @@
 use std::{fmt, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Cidr, Facts, List, ec2, eks};
 use crate::input::{InputError, InputErrors, MEBIBYTE, read_bytes};
@@ -126,26 +127,33 @@ pub fn terraform(file: &Path) -> Result<TerraformChanges, InputErrors> {
             .at(error.line().max(1), error.column().max(1))
             .help("write it with `terraform show -json plan.bin > plan.json`")
     })?;
-    let clusters: Vec<TerraformCluster> = document
-        .resource_changes
-        .iter()
-        .filter(|change| change.kind == "aws_eks_cluster")
-        .filter_map(|change| Some(TerraformCluster::of(&change.address, change.change.after.as_ref()?)))
-        .collect::<Result<_, String>>()
-        .map_err(|reason| InputError::new(reason).in_file(file))?;
+    let mut clusters = Vec::new();
+    let mut not_evaluated = Vec::new();
+    for TerraformChange { address, kind, change } in &document.resource_changes {
+        let changes = change.actions.iter().any(|action| !matches!(action.as_str(), "no-op" | "read"));
+        if kind == "aws_eks_cluster" {
+            match &change.after {
+                Some(after) => {
+                    let wrong = |reason: String| InputError::new(format!("{address}: {reason}")).in_file(file);
+                    let after = TerraformAfter::deserialize(after).map_err(|error| wrong(error.to_string()))?;
+                    clusters.push(TerraformCluster::of(address, &after).map_err(wrong)?);
+                    if change.leaves_open() {
+                        not_evaluated.push(format!("{address} (values that are known only after it is applied)"));
+                    }
+                }
+                None if changes => not_evaluated.push(address.clone()),
+                None => {}
+            }
+        } else if changes && NETWORK_RESOURCES.iter().any(|prefix| kind.starts_with(prefix)) {
+            not_evaluated.push(address.clone());
+        }
+    }
     if clusters.is_empty() {
         return Err(InputError::new("the plan holds no `aws_eks_cluster` that exists afterwards")
             .in_file(file)
             .help("only plans that create or change an EKS cluster change what is predicted")
             .into());
     }
-    let not_evaluated = document
-        .resource_changes
-        .iter()
-        .filter(|change| NETWORK_RESOURCES.iter().any(|prefix| change.kind.starts_with(prefix)))
-        .filter(|change| change.change.actions.iter().any(|action| !matches!(action.as_str(), "no-op" | "read")))
-        .map(|change| change.address.clone())
-        .collect();
     Ok(TerraformChanges { clusters, not_evaluated })
 }
 
@@ -156,8 +164,8 @@ impl TerraformCluster {
             edits.extend(config.endpoint_public_access.map(Edit::PublicAccess));
             edits.extend(config.endpoint_private_access.map(Edit::PrivateAccess));
             if let Some(cidrs) = &config.public_access_cidrs {
-                let cidrs = cidrs.iter().map(|cidr| Cidr::parse(cidr)).collect::<Result<_, _>>();
-                edits.push(Edit::PublicAccessCidrs(cidrs.map_err(|reason| format!("{address}: {reason}"))?));
+                let cidrs = cidrs.iter().map(|cidr| Cidr::parse(cidr)).collect::<Result<_, _>>()?;
+                edits.push(Edit::PublicAccessCidrs(cidrs));
             }
             edits.extend(config.security_group_ids.clone().map(Edit::SecurityGroups));
             edits.extend(config.subnet_ids.clone().map(Edit::Subnets));
@@ -253,14 +261,23 @@ struct TerraformChange {
 #[serde(default)]
 struct TerraformBeforeAndAfter {
     actions: Vec<String>,
-    #[serde(deserialize_with = "cluster_or_nothing")]
-    after: Option<TerraformAfter>,
+    /// Of whatever kind of resource: only a cluster's is looked into.
+    after: Option<Value>,
+    /// In the shape of `after`: true where a value is known only after the plan is applied.
+    after_unknown: Value,
 }
 
-/// Resources of other kinds have other fields: they are passed over.
-fn cluster_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TerraformAfter>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).ok())
+impl TerraformBeforeAndAfter {
+    /// Whether a setting that is evaluated is not known yet.
+    fn leaves_open(&self) -> bool {
+        let config = &self.after_unknown["vpc_config"];
+        let open = |one: &Value| TERRAFORM_SETTINGS.iter().any(|name| has_true(&one[*name]));
+        *config == Value::Bool(true) || config.as_array().is_some_and(|all| all.iter().any(open))
+    }
+}
+
+fn has_true(value: &Value) -> bool {
+    *value == Value::Bool(true) || value.as_array().is_some_and(|all| all.iter().any(has_true))
 }
 
 #[derive(Default, Deserialize)]
@@ -280,6 +297,9 @@ struct TerraformVpcConfig {
     subnet_ids: Option<Vec<String>>,
 }
 
+/// The settings of `vpc_config` that are evaluated.
+const TERRAFORM_SETTINGS: [&str; 5] =
+    ["endpoint_public_access", "endpoint_private_access", "public_access_cidrs", "security_group_ids", "subnet_ids"];
 /// Kinds of resources that decide who reaches the cluster, beside the cluster itself.
 const NETWORK_RESOURCES: [&str; 12] = [
     "aws_security_group",
@@ -360,20 +380,23 @@ mod tests {
         let file = folder.path().join("plan.json");
         let plan = r#"{"format_version": "1.2", "resource_changes": [
             {"address": "aws_vpc.a", "type": "aws_vpc", "change": {"after": {"name": 7}}},
-            {"address": "aws_eks_cluster.gone", "type": "aws_eks_cluster", "change": {"after": null}},
+            {"address": "aws_eks_cluster.gone", "type": "aws_eks_cluster", "change": {"actions": ["delete"], "after": null}},
             {"address": "aws_eks_cluster.prod", "type": "aws_eks_cluster", "change": {"actions": ["update"],
+             "after_unknown": {"vpc_config": [{"subnet_ids": [false, true], "vpc_id": true}]},
              "after": {"name": "prod", "vpc_config": [{"endpoint_public_access": true,
                        "public_access_cidrs": ["203.0.113.0/24"]}]}}},
             {"address": "aws_security_group_rule.b", "type": "aws_security_group_rule", "change": {"actions": ["delete"]}},
             {"address": "aws_route.c", "type": "aws_route", "change": {"actions": ["no-op"]}}]}"#;
         std::fs::write(&file, plan).unwrap();
         let TerraformChanges { clusters, not_evaluated } = terraform(&file).unwrap();
-        assert_eq!(not_evaluated, ["aws_security_group_rule.b"]);
+        let later = "aws_eks_cluster.prod (values that are known only after it is applied)";
+        assert_eq!(not_evaluated, ["aws_eks_cluster.gone", later, "aws_security_group_rule.b"]);
         assert_eq!(clusters.len(), 1);
         assert_eq!(clusters[0].name.as_deref(), Some("prod"));
         let texts: Vec<String> = clusters[0].edits.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["endpointPublicAccess=true", "publicAccessCidrs=203.0.113.0/24"]);
-        for wrong in ["", "[]", "{}", "{\"resource_changes\": 3}"] {
+        let odd = r#"{"resource_changes": [{"type": "aws_eks_cluster", "change": {"after": {"vpc_config": 3}}}]}"#;
+        for wrong in ["", "[]", "{}", "{\"resource_changes\": 3}", odd] {
             std::fs::write(&file, wrong).unwrap();
             assert!(terraform(&file).unwrap_err().to_string().contains("plan.json"), "{wrong}");
         }

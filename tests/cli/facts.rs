@@ -117,3 +117,25 @@ fn one_page_shows_what_is_known_and_what_is_not() {
     assert_eq!((&page["publicAccess"], &page["privateAccess"]), (&true.into(), &false.into()));
     assert_eq!(page["allowList"]["minimal"], serde_json::json!(["0.0.0.0/0"]));
 }
+
+#[test]
+fn a_plan_that_changes_more_than_is_evaluated_is_no_match() {
+    let house = house();
+    let scenario = "apiVersion: kubereach/v1\nclusters:\n  live: { facts: ./facts }\nvantages:\n  \
+                    office: { model: { ip: 35.180.7.3 } }\nexpect:\n  - { cluster: live, from: office, reachable: true }\n";
+    house.file("plain.yaml", scenario);
+    let cluster = r#"{ "address": "aws_eks_cluster.prod", "type": "aws_eks_cluster", "change": { "actions": ["update"],
+        "after": { "name": "prod", "vpc_config": [{ "public_access_cidrs": ["35.180.7.0/24"] }] } } }"#;
+    let predict = |more: &str| {
+        house.file("plan.json", format!(r#"{{ "resource_changes": [{cluster}{more}] }}"#));
+        let mut command = house.command(&["predict", "plain.yaml", "--plan", "plan.json", "-o", "json"]);
+        Reported::read(Ran::new(&mut command))
+    };
+    assert_eq!(predict("").verdict(), (0, "match"));
+    let more = r#", { "address": "aws_security_group_rule.x", "type": "aws_security_group_rule",
+        "change": { "actions": ["delete"], "after": null } }"#;
+    let reported = predict(more);
+    assert_eq!(reported.verdict(), (3, "inconclusive"));
+    assert_eq!(reported.codes("error"), ["inconclusive-facts-missing"]);
+    assert!(reported.report["findings"].to_string().contains("aws_security_group_rule.x"), "{:#}", reported.report);
+}

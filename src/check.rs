@@ -153,10 +153,10 @@ pub async fn run(
 ) -> Result<Report, InputErrors> {
     let started_at = Timestamp::now();
     if settings.predict {
-        return predict(plan, settings, started_at, events.as_ref()).await;
+        return predict(plan, settings, started_at, &stop, events.as_ref()).await;
     }
     let mut plan = plan.clone();
-    let configurations = configurations(&mut plan, settings, events.as_ref()).await?;
+    let configurations = configurations(&mut plan, settings, &stop, events.as_ref()).await?;
     let targets = targets(&plan, &configurations)?;
     let options = plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
     let context =
@@ -215,6 +215,7 @@ async fn predict(
     plan: &Plan,
     settings: &Settings,
     started_at: Timestamp,
+    stop: &watch::Receiver<bool>,
     events: Option<&Events>,
 ) -> Result<Report, InputErrors> {
     let mut plan = plan.clone();
@@ -232,7 +233,7 @@ async fn predict(
         }
     };
     for (cluster, indices) in by_cluster.iter().enumerate() {
-        let read = Configuration::read(&plan.file, &plan.clusters[cluster], &tell).await?;
+        let read = Configuration::read_until(stop, &plan.file, &plan.clusters[cluster], &tell).await?;
         let state = read.now();
         let mut described = plan.clusters[cluster].clone();
         configuration::complete(&plan.file, &mut described, &state)?;
@@ -266,6 +267,7 @@ async fn predict(
 async fn configurations(
     plan: &mut Plan,
     settings: &Settings,
+    stop: &watch::Receiver<bool>,
     events: Option<&Events>,
 ) -> Result<Vec<Configuration>, InputErrors> {
     let mut reading = JoinSet::new();
@@ -273,7 +275,7 @@ async fn configurations(
         if settings.configuration_in_need && cluster.facts.is_none() {
             continue;
         }
-        let (file, cluster, events) = (plan.file.clone(), cluster.clone(), events.cloned());
+        let (file, cluster, events, stop) = (plan.file.clone(), cluster.clone(), events.cloned(), stop.clone());
         reading.spawn(async move {
             let tell = move |event| {
                 if let Some(events) = &events {
@@ -281,7 +283,7 @@ async fn configurations(
                     let _ = events.send(event);
                 }
             };
-            (index, Configuration::read(&file, &cluster, &tell).await)
+            (index, Configuration::read_until(&stop, &file, &cluster, &tell).await)
         });
     }
     let mut configurations: Vec<Configuration> = plan.clusters.iter().map(|_| Configuration::default()).collect();

@@ -83,6 +83,27 @@ impl Configuration {
         Ok(Self { state: Mutex::new(state), source: Some(source) })
     }
 
+    /// The same, until the run is stopped: then the configuration is not known.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) async fn read_until(
+        stop: &watch::Receiver<bool>,
+        file: &Path,
+        cluster: &Cluster,
+        tell: &(dyn Fn(Event) + Sync),
+    ) -> Result<Self, InputErrors> {
+        let mut stop = stop.clone();
+        tokio::select! {
+            read = Self::read(file, cluster, tell) => read,
+            // A sender that is gone will never stop us; then reading is all there is to wait for.
+            Ok(_) = stop.wait_for(|stop| *stop) => {
+                let missing = Some("the run ended before the provider's API had answered".to_owned());
+                Ok(Self { state: Mutex::new(State { missing, ..State::default() }), source: None })
+            }
+        }
+    }
+
     /// What is known now.
     pub(super) fn now(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -21,6 +21,7 @@ pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("verify_waits_for_an_update_and_one_ttl", verify_waits_for_an_update_and_one_ttl),
     ("verify_reports_an_update_that_failed", verify_reports_an_update_that_failed),
     ("verify_goes_on_without_credentials", verify_goes_on_without_credentials),
+    ("a_silent_provider_does_not_outlast_the_run", a_silent_provider_does_not_outlast_the_run),
     ("verify_refuses_a_cluster_that_is_not_there", verify_refuses_a_cluster_that_is_not_there),
     ("doctor_reads_the_configuration_when_something_is_wrong", doctor_reads_the_configuration_when_something_is_wrong),
 ];
@@ -90,6 +91,28 @@ fn verify_goes_on_without_credentials() {
     assert_eq!(output.status.code(), Some(0), "what could be probed is as intended: {report:#}");
     let findings = report["findings"].to_string();
     assert!(findings.contains("inconclusive-facts-missing") && findings.contains("credentials"), "{report:#}");
+}
+
+fn a_silent_provider_does_not_outlast_the_run() {
+    let world = World::new();
+    let _silent = std::net::TcpListener::bind(world.provider_address).unwrap();
+    for command in ["verify", "predict"] {
+        let mut process = world.command(command, &[]);
+        if command == "verify" {
+            process.args(["--timeout", "1s"]);
+        }
+        let started = std::time::Instant::now();
+        let child = process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        if command == "predict" {
+            sleep(Duration::from_secs(1));
+            assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(8), "{command} took {:?}", started.elapsed());
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(3), "{command}: {report:#}");
+        assert!(report["findings"].to_string().contains("the run ended before"), "{command}: {report:#}");
+    }
 }
 
 fn verify_refuses_a_cluster_that_is_not_there() {
@@ -188,7 +211,7 @@ impl World {
     fn command(&self, command: &str, more: &[&str]) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_kubereach"));
         process.arg(command);
-        if command == "verify" {
+        if command != "doctor" {
             process.arg("scenario.yaml");
         } else {
             process.args(["--kubeconfig", "kubeconfig", "--no-controls"]);

@@ -211,11 +211,11 @@ impl World {
     fn command(&self, command: &str, more: &[&str]) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_kubereach"));
         process.arg(command);
-        if command != "doctor" {
-            process.arg("scenario.yaml");
-        } else {
+        if command == "doctor" {
             process.args(["--kubeconfig", "kubeconfig", "--no-controls"]);
             process.env("AWS_ENDPOINT_URL", format!("http://{}", self.provider_address));
+        } else {
+            process.arg("scenario.yaml");
         }
         process.args(["-o", "json"]).args(more).current_dir(self.folder.path());
         process

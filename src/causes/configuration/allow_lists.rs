@@ -4,6 +4,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -977,14 +978,8 @@ pub(super) fn set_of(entries: &[Cidr]) -> AddressSet {
 
 /// The ranges as texts, each once, in their order.
 pub(super) fn texts(nets: impl IntoIterator<Item = IpNet>) -> Vec<String> {
-    let mut list: Vec<String> = Vec::new();
-    for net in nets {
-        let text = net.to_string();
-        if !list.contains(&text) {
-            list.push(text);
-        }
-    }
-    list
+    let mut seen: HashSet<IpNet> = HashSet::new();
+    nets.into_iter().filter(|net| seen.insert(*net)).map(|net| net.to_string()).collect()
 }
 
 /// `203.0.113.0/24, 2001:db8::/48 (256 addresses)`.

@@ -388,6 +388,10 @@ pub(in crate::causes) fn overwritten(view: &ConfigurationView<'_>) -> Vec<Told> 
         if before.is_empty() || gone.is_empty() || new.is_empty() || !meant || list.set.is_superset(&gone) {
             return Vec::new();
         }
+        // Who puts a lost list back takes little away and adds much.
+        if intended.is_none() && new.cover().len() > gone.cover().len() {
+            return Vec::new();
+        }
         let lost = intended.as_ref().map_or_else(|| gone.clone(), |(_, intended)| gone.intersection(intended));
         let whole = texts(present.union(&lost).cover());
         let who = if view.planned { "the plan" } else { "one change" };
@@ -409,7 +413,8 @@ pub(in crate::causes) fn overwritten(view: &ConfigurationView<'_>) -> Vec<Told> 
             "# Both, the earlier and the present entries:\n{}",
             super::allow_lists::update_list(view, &whole)
         ));
-        return vec![if view.planned { told.severity(Severity::Warning) } else { told }];
+        // What is intended decides; without an intent it may be as somebody wants it.
+        return vec![if view.planned || intended.is_none() { told.severity(Severity::Warning) } else { told }];
     }
     // Without an earlier snapshot the intent stands for it: nothing of it is left, and something else is there.
     let Some((access, intended)) = intended else { return Vec::new() };

@@ -2,11 +2,7 @@
 //!
 //! All arithmetic is on exact sets, per family. The thresholds are kubereach's own.
 
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 
 use ipnet::IpNet;
 use kubereach_probes::{AddressClass, AddressClasses};
@@ -101,11 +97,8 @@ impl<'a> PublicList<'a> {
             AddressSet::everything().ipv4()
         } else {
             // `0.0.0.0/32` stands for the cluster's own outbound address, and nobody has that one.
-            set_of(&entries).ipv4().difference(&AddressSet::from_addresses([IpAddr::V4(Ipv4Addr::UNSPECIFIED)]))
+            ranges::set_of_real(&entries).ipv4()
         };
-        if sources.iter().any(|source| source.net().is_some_and(|net| net.prefix_len() == 0)) {
-            set = AddressSet::everything().ipv4();
-        }
         let (mut tags, mut unknown_tags) = (Vec::new(), Vec::new());
         for source in sources {
             let AuthorizedSource::ServiceTag(tag) = source else { continue };

@@ -3,11 +3,15 @@
 //! A value that the facts do not hold is absent, never guessed: `None` for a file that was not there, an empty list for
 //! one that said there is nothing.
 
+#[cfg(feature = "azure")]
+pub mod arm;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod ec2;
 pub mod eks;
 mod folder;
+#[cfg(any(feature = "aws", feature = "azure"))]
+mod live;
 pub mod manifest;
 pub mod planned;
 pub mod resolver;

@@ -12,11 +12,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 use kubereach::{
     facts::{Facts, from_documents, read},
-    model::{
-        eks::{Standpoint, predict},
-        network::Network,
-        set::AddressSet,
-    },
+    model::{Standpoint, eks::predict, network::Network, set::AddressSet},
 };
 use kubereach_probes::AddressClasses;
 use serde_json::{Value, json};

@@ -552,7 +552,7 @@ fn not_on_connected_network(view: &CellView<'_>) -> Option<Told> {
     if let Some(told) = paths::not_connected(view) {
         return Some(told);
     }
-    let place = view.configuration.and_then(|configured| configured.prediction).map(|prediction| &prediction.place);
+    let place = view.configuration.and_then(|configured| configured.eks()).map(|prediction| &prediction.place);
     if matches!(place, Some(Place::ClusterVpc | Place::OtherVpc { .. })) || view.configured == Reachability::Reachable {
         // The facts know where it is, and what leads from there.
         return None;

@@ -213,7 +213,7 @@ fn wrong_view(view: &CellView<'_>) -> Option<Told> {
             && other.address_class == AddressClass::Private
     })?;
     let public_is_private = labelled(view, PUBLIC).is_some_and(|public| public.address_class == AddressClass::Private);
-    let predicted = view.configuration.and_then(|configured| configured.prediction?.answer.class);
+    let predicted = view.configuration.and_then(|configured| configured.eks()?.answer.class);
     let private_expected = view.intended_via == Some(Via::Private) || predicted == Some(AddressClass::Private);
     if predicted == Some(AddressClass::Public) && view.intended_via != Some(Via::Private) {
         // From where it is, the public answer is the right one.

@@ -36,9 +36,7 @@ use crate::{
     client::ClientEnvironment,
     facts::Facts,
     model::{
-        eks::{Prediction, Standpoint},
-        eks_api::ManagementPrediction,
-        network::Network,
+        Outlook, Standpoint, aks as aks_model, azure, eks as eks_model, eks_api::ManagementPrediction, network::Network,
     },
     report::{CellTarget, Confidence, Finding, Intended, Provider, Reachability, Severity, Verdict, Via},
 };
@@ -143,20 +141,12 @@ pub struct CellView<'a> {
 impl CellView<'_> {
     /// The class of address that the configuration leads to.
     fn predicted_via(&self) -> Option<Via> {
-        let configured = self.configuration?;
-        configured
-            .prediction
-            .and_then(|prediction| prediction.via)
-            .or_else(|| configured.management.and_then(|prediction| prediction.via))
+        self.configuration?.outlook?.via()
     }
 
     /// What the configuration says, as a clause: `unreachable: 198.51.100.7 is in no entry of publicAccessCidrs`.
     fn configuration_says(&self) -> Option<String> {
-        let configured = self.configuration?;
-        let summary = configured
-            .prediction
-            .map(Prediction::summary)
-            .or_else(|| configured.management.map(ManagementPrediction::summary))?;
+        let summary = self.configuration?.outlook?.summary();
         Some(summary.strip_prefix("predicted ").map_or(summary.clone(), str::to_owned))
     }
 
@@ -176,12 +166,38 @@ pub struct Configured<'a> {
     pub network: &'a Network<'a>,
     /// Where the client is in it.
     pub standpoint: &'a Standpoint,
-    /// What it means for the cluster's own API server; `None` for another target.
-    pub prediction: Option<&'a Prediction>,
-    /// What it means for the management API; `None` for another target.
-    pub management: Option<&'a ManagementPrediction>,
+    /// The same of Azure.
+    pub azure: &'a azure::Network<'a>,
+    /// What it means for what is to be reached; `None` when the facts describe no cluster.
+    pub outlook: Option<&'a Outlook>,
     /// The update that is, or was until just now, under way.
     pub update: Option<&'a Update>,
+}
+
+impl<'a> Configured<'a> {
+    /// What it means for the API server of an EKS cluster.
+    fn eks(&self) -> Option<&'a eks_model::Prediction> {
+        match self.outlook? {
+            Outlook::Eks(prediction) => Some(prediction),
+            Outlook::EksApi(_) | Outlook::Aks(_) => None,
+        }
+    }
+
+    /// What it means for the EKS management API.
+    fn management(&self) -> Option<&'a ManagementPrediction> {
+        match self.outlook? {
+            Outlook::EksApi(prediction) => Some(prediction),
+            Outlook::Eks(_) | Outlook::Aks(_) => None,
+        }
+    }
+
+    /// What it means for the API server of an AKS cluster.
+    fn aks(&self) -> Option<&'a aks_model::Prediction> {
+        match self.outlook? {
+            Outlook::Aks(prediction) => Some(prediction),
+            Outlook::Eks(_) | Outlook::EksApi(_) => None,
+        }
+    }
 }
 
 /// An update of the endpoint that is, or was until just now, under way.

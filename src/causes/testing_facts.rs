@@ -12,7 +12,8 @@ use super::{CellView, Configured, Update, diagnose, testing::Scene};
 use crate::{
     facts::{self, Facts},
     model::{
-        eks::{self, Prediction, PrivatePath, PublicPath, Standpoint},
+        Outlook, Standpoint, azure,
+        eks::{self, Prediction, PrivatePath, PublicPath},
         eks_api,
         network::Network,
         trace::{Decision, Hop, HopKind, Outcome, Reason, Trace},
@@ -105,30 +106,27 @@ impl Case {
         let classes = AddressClasses::default();
         let mut standpoint = self.standpoint.clone();
         standpoint.answer = view.observation.dns.first().map(|answer| answer.address_class);
-        let (mut prediction, mut management) = (None, None);
-        if view.target == CellTarget::EksApi {
-            management = eks_api::predict(&facts, &network, &standpoint, &classes);
+        let outlook = if view.target == CellTarget::EksApi {
+            eks_api::predict(&facts, &network, &standpoint, &classes).map(Outlook::EksApi)
         } else {
             let addresses: Vec<IpAddr> =
                 view.observation.attempts.iter().filter_map(|attempt| attempt.address).collect();
-            prediction = eks::predict(&facts, &network, &standpoint, &classes, &addresses);
+            let mut prediction = eks::predict(&facts, &network, &standpoint, &classes, &addresses);
             for alter in &self.alter {
                 prediction.as_mut().into_iter().for_each(alter);
             }
-        }
-        let configured = prediction
-            .as_ref()
-            .map(|prediction| prediction.configured)
-            .or(management.as_ref().map(|prediction| prediction.configured))
-            .unwrap_or(Reachability::Unknown);
+            prediction.map(Outlook::Eks)
+        };
+        let configured = outlook.as_ref().map_or(Reachability::Unknown, Outlook::configured);
+        let azure = azure::Network::new(&facts.azure);
         see(&CellView {
             configured,
             configuration: Some(Configured {
                 facts: &facts,
                 network: &network,
                 standpoint: &standpoint,
-                prediction: prediction.as_ref(),
-                management: management.as_ref(),
+                azure: &azure,
+                outlook: outlook.as_ref(),
                 update: self.update.as_ref(),
             }),
             ..view

@@ -21,10 +21,7 @@ use crate::{
         planned::{self, PlannedChange},
     },
     input::{InputError, InputErrors},
-    model::{
-        eks::{self, Standpoint},
-        eks_api,
-    },
+    model::{Standpoint, eks, eks_api},
     report::Provider,
     scenario::{Cluster, ProviderBlock, Vantage, VantageKind},
 };

@@ -13,11 +13,7 @@ use crate::{
     causes::{self, CellView, Change, Circumstances, ConfigurationView, Configured, KnownVantage, Strictness, Update},
     client::ClientEnvironment,
     facts::Facts,
-    model::{
-        eks::{self, Prediction, Standpoint},
-        eks_api::{self, ManagementPrediction},
-        network::Network,
-    },
+    model::{Missing, Outlook, Standpoint, aks, azure, eks, eks_api, network::Network},
     report::{Cell, CellTarget, Finding, Provider, Severity, Verdict, Via},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
     verdict::{self, Case, Convergence, Next, Seen},
@@ -26,49 +22,55 @@ use crate::{
 /// A cluster's configuration, indexed for evaluation.
 pub(super) struct Evaluated<'a> {
     state: &'a State,
-    facts: Option<(&'a Facts, Network<'a>)>,
+    known: Option<Known<'a>>,
+}
+
+/// The facts, and their networks indexed.
+struct Known<'a> {
+    facts: &'a Facts,
+    network: Network<'a>,
+    azure: azure::Network<'a>,
 }
 
 impl<'a> Evaluated<'a> {
     /// Indexes what is known at a moment.
     pub(super) fn of(state: &'a State) -> Self {
-        let facts = state.facts.as_deref();
-        Self { state, facts: facts.map(|facts| (facts, Network::new(&facts.network))) }
+        let known = state.facts.as_deref().map(|facts| Known {
+            facts,
+            network: Network::new(&facts.network),
+            azure: azure::Network::new(&facts.azure),
+        });
+        Self { state, known }
     }
 }
 
 /// What the configuration says of one cell.
 pub(super) struct Predicted {
     standpoint: Standpoint,
-    cluster: Option<Prediction>,
-    management: Option<ManagementPrediction>,
+    outlook: Option<Outlook>,
 }
 
 impl Predicted {
     /// What is configured.
     pub(super) fn configured(&self) -> Reachability {
-        let cluster = self.cluster.as_ref().map(|prediction| prediction.configured);
-        cluster.or(self.management.as_ref().map(|prediction| prediction.configured)).unwrap_or(Reachability::Unknown)
+        self.outlook.as_ref().map_or(Reachability::Unknown, Outlook::configured)
     }
 
     /// The class of address that is taken.
     pub(super) fn via(&self) -> Option<Via> {
-        self.cluster.as_ref().and_then(|prediction| prediction.via).or(self.management.as_ref().and_then(|one| one.via))
+        self.outlook.as_ref().and_then(Outlook::via)
     }
 
     /// One line for people.
     fn summary(&self) -> String {
-        let cluster = self.cluster.as_ref().map(Prediction::summary);
-        cluster
-            .or_else(|| self.management.as_ref().map(ManagementPrediction::summary))
-            .unwrap_or_else(|| "not predicted: the facts describe no cluster".to_owned())
+        let none = || "not predicted: the facts describe no cluster".to_owned();
+        self.outlook.as_ref().map_or_else(none, Outlook::summary)
     }
 
     /// What is not known, each with what would tell.
     fn missing(&self) -> Vec<String> {
-        let cluster = self.cluster.as_ref().map(|prediction| &prediction.missing);
-        let missing = cluster.or(self.management.as_ref().map(|prediction| &prediction.missing));
-        missing.into_iter().flatten().map(|one| format!("{} (in {})", one.what, one.decided_by)).collect()
+        let missing: &[Missing] = self.outlook.as_ref().map_or(&[], Outlook::missing);
+        missing.iter().map(|one| format!("{} (in {})", one.what, one.decided_by)).collect()
     }
 }
 
@@ -131,17 +133,21 @@ impl Frame<'_> {
         index: usize,
         observation: &Observation,
     ) -> Option<Predicted> {
-        let (facts, network) = evaluated.facts.as_ref()?;
+        let Known { facts, network, azure } = evaluated.known.as_ref()?;
         let (planned, cluster, vantage) = self.cell(index);
         let standpoint = standpoint(vantage, observation);
         let classes = &self.plan.classes;
         let mut addresses = cluster.addresses.clone();
         addresses.extend(observation.attempts.iter().filter_map(|attempt| attempt.address));
-        let (cluster, management) = match planned.target {
-            CellTarget::Kubernetes => (eks::predict(facts, network, &standpoint, classes, &addresses), None),
-            CellTarget::EksApi => (None, eks_api::predict(facts, network, &standpoint, classes)),
+        let outlook = match planned.target {
+            CellTarget::Kubernetes if facts.managed_cluster.is_some() => {
+                let host = cluster.endpoint.as_ref().map_or("", |endpoint| &endpoint.host);
+                aks::predict(facts, azure, &standpoint, classes, host, &addresses).map(Outlook::Aks)
+            }
+            CellTarget::Kubernetes => eks::predict(facts, network, &standpoint, classes, &addresses).map(Outlook::Eks),
+            CellTarget::EksApi => eks_api::predict(facts, network, &standpoint, classes).map(Outlook::EksApi),
         };
-        Some(Predicted { standpoint, cluster, management })
+        Some(Predicted { standpoint, outlook })
     }
 
     /// What is configured for a cell that nobody probed.
@@ -224,15 +230,13 @@ impl Frame<'_> {
             intended_via: planned.via,
             origin: &planned.origin,
             configured,
-            configuration: predicted.as_ref().zip(evaluated.facts.as_ref()).map(|(predicted, (facts, network))| {
-                Configured {
-                    facts,
-                    network,
-                    standpoint: &predicted.standpoint,
-                    prediction: predicted.cluster.as_ref(),
-                    management: predicted.management.as_ref(),
-                    update,
-                }
+            configuration: predicted.as_ref().zip(evaluated.known.as_ref()).map(|(predicted, known)| Configured {
+                facts: known.facts,
+                network: &known.network,
+                azure: &known.azure,
+                standpoint: &predicted.standpoint,
+                outlook: predicted.outlook.as_ref(),
+                update,
             }),
             configuration_missing: evaluated.state.missing.as_deref(),
             observed: seen.observed,
@@ -260,7 +264,7 @@ impl Frame<'_> {
             (None, false, Some(predicted)) => predicted.summary(),
             _ => verdict::summary(&observation, &seen, planned.target),
         };
-        let path = predicted.as_ref().and_then(|predicted| predicted.cluster.as_ref()).map(Prediction::hops);
+        let path = predicted.as_ref().and_then(|predicted| predicted.outlook.as_ref()).map(Outlook::hops);
         Cell {
             cluster: cluster.name.clone(),
             vantage: vantage.name.clone(),
@@ -294,7 +298,7 @@ impl Frame<'_> {
         match planned.target {
             CellTarget::Kubernetes => cluster.endpoint.as_ref().map(|endpoint| (endpoint.host.clone(), endpoint.port)),
             CellTarget::EksApi => {
-                let facts = evaluated.facts.as_ref().map(|(facts, _)| *facts);
+                let facts = evaluated.known.as_ref().map(|known| known.facts);
                 Some((super::configuration::management_host(cluster, facts)?, 443))
             }
         }
@@ -308,7 +312,7 @@ impl Frame<'_> {
         cells: &[Cell],
         client: Option<&ClientEnvironment>,
     ) -> Vec<Finding> {
-        let Some((facts, _)) = &evaluated.facts else { return Vec::new() };
+        let Some(Known { facts, .. }) = &evaluated.known else { return Vec::new() };
         let cluster = &self.plan.clusters[cluster];
         let vantages: Vec<KnownVantage> = self.plan.vantages.iter().filter_map(known_vantage).collect();
         let mut findings = causes::lint(&ConfigurationView {

@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Cidr, Facts, List, ec2, eks, resolver};
+use super::{Cidr, Facts, List, aks, azure, ec2, eks, resolver};
 use crate::input::{self, InputError, InputErrors};
 
 /// Reads every `*.json` file of the folder and of its subfolders (three levels, in the order of their names).
@@ -57,6 +57,8 @@ pub fn from_documents(
         facts: Facts { origin: origin.to_owned(), ..Facts::default() },
         update_order: Vec::new(),
         attribute_files: Vec::new(),
+        azure: azure::Found::default(),
+        earlier: azure::Found::default(),
         book: Book::default(),
         errors: Vec::new(),
     };
@@ -100,6 +102,10 @@ struct Gathering {
     update_order: Vec<String>,
     /// The file of each of the VPC attributes, by its place in `book.files`.
     attribute_files: Vec<usize>,
+    /// What Azure's documents say.
+    azure: azure::Found,
+    /// What they said before: files named `earlier-…`.
+    earlier: azure::Found,
     book: Book,
     errors: Vec<InputError>,
 }
@@ -142,10 +148,14 @@ impl Gathering {
     fn take(&mut self, origin: &Path, relative: &Path, bytes: &[u8]) {
         let file = origin.join(relative);
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        // Nothing of ours is a list at its top; read as fields in their order, it would say anything.
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[') {
+            // `az … list` prints lists at the top; read as fields in their order they would say anything else.
+            self.take_azure(&file, relative, bytes);
+            return;
+        }
         if first != Some(&b'{') {
-            match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            match serde_json::from_slice::<IgnoredAny>(bytes) {
                 Ok(_) => self.facts.unrecognised.push(relative.to_owned()),
                 Err(error) => self.errors.push(wrong(&file, &error)),
             }
@@ -165,6 +175,10 @@ impl Gathering {
                 return;
             }
         };
+        if document.id.is_some() || document.value.is_some() || document.values.is_some() {
+            self.take_azure(&file, relative, bytes);
+            return;
+        }
         let id = |prefix: &str| id_in_name(relative, prefix);
         let is_page = document.next_token.as_deref().is_some_and(|token| !token.is_empty());
         self.book.files.push(relative.to_owned());
@@ -181,10 +195,24 @@ impl Gathering {
         }
     }
 
+    /// Takes one of Azure's documents.
+    fn take_azure(&mut self, file: &Path, relative: &Path, bytes: &[u8]) {
+        let stem = relative.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let found = if stem.starts_with(EARLIER) { &mut self.earlier } else { &mut self.azure };
+        match azure::read(found, file, relative, bytes) {
+            Ok(true) => {}
+            Ok(false) => self.facts.unrecognised.push(relative.to_owned()),
+            Err(error) => self.errors.push(error),
+        }
+    }
+
     /// Adds what the document says; false when that is nothing.
     fn gather(&mut self, document: Document, file: &Path, id: &dyn Fn(&str) -> Option<String>) -> bool {
         let Document {
             next_token: _,
+            id: _,
+            value: _,
+            values: _,
             cluster,
             update,
             update_ids,
@@ -221,7 +249,7 @@ impl Gathering {
             resolver_rule_associations,
             hosted_zone_summaries,
         } = document;
-        let Self { facts, update_order, attribute_files, book, errors } = self;
+        let Self { facts, update_order, attribute_files, book, errors, .. } = self;
         let mut known = false;
         if let Some(found) = cluster {
             known = true;
@@ -379,6 +407,7 @@ impl Gathering {
     fn finish(mut self) -> Result<Facts, InputErrors> {
         self.compare_attributes();
         self.compare_users();
+        self.settle_azure();
         if !self.errors.is_empty() {
             return Err(InputErrors::bounded(self.errors));
         }
@@ -395,6 +424,31 @@ impl Gathering {
                 .then_with(|| place(one).unwrap_or(usize::MAX).cmp(&place(other).unwrap_or(usize::MAX)))
         });
         Ok(self.facts)
+    }
+
+    /// One folder holds the facts of one cluster, whichever provider's.
+    fn settle_azure(&mut self) {
+        let Self { facts, azure, earlier, errors, .. } = self;
+        let mut clusters = std::mem::take(&mut azure.managed_clusters).unwrap_or_default();
+        if clusters.len() > 1 || (!clusters.is_empty() && facts.cluster.is_some()) {
+            let mut names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+            names.extend(facts.cluster.as_ref().map(|cluster| cluster.name.as_str()));
+            let names: Vec<String> = names.iter().take(5).map(|name| format!("`{}`", name.escape_debug())).collect();
+            errors.push(
+                InputError::new(format!("this folder describes more than one cluster: {}", names.join(", ")))
+                    .in_file(&facts.origin)
+                    .help("one folder holds the facts of one cluster"),
+            );
+        }
+        facts.managed_cluster = clusters.pop();
+        let same = |one: &aks::ManagedCluster| facts.managed_cluster.as_ref().is_none_or(|other| other.id == one.id);
+        facts.earlier = std::mem::take(&mut earlier.managed_clusters).unwrap_or_default().into_iter().find(same);
+        facts.agent_pools = azure.agent_pools.take();
+        facts.activity = azure.activity.take();
+        if let Some(events) = &mut facts.activity {
+            events.sort_by_key(|event| std::cmp::Reverse(event.event_timestamp));
+        }
+        facts.azure = std::mem::take(&mut azure.network);
     }
 
     /// An attribute of a VPC has one value.
@@ -542,6 +596,15 @@ fn id_in_name(file: &Path, prefix: &str) -> Option<String> {
 struct Document {
     #[serde(alias = "nextToken")]
     next_token: Option<String>,
+    /// A resource of Azure's.
+    #[serde(rename = "id")]
+    id: Option<IgnoredAny>,
+    /// A list of them.
+    #[serde(rename = "value")]
+    value: Option<IgnoredAny>,
+    /// A list of service tags.
+    #[serde(rename = "values")]
+    values: Option<IgnoredAny>,
     #[serde(rename = "cluster")]
     cluster: Option<eks::Cluster>,
     #[serde(rename = "update")]
@@ -605,6 +668,8 @@ struct Reservation {
     instances: List<ec2::Instance>,
 }
 
+/// Files of an earlier moment begin so.
+const EARLIER: &str = "earlier-";
 /// The contract's folder has two levels.
 const LEVELS: usize = 3;
 const MAXIMUM_FILES: usize = 10_000;

@@ -3,10 +3,12 @@
 //! A value that the facts do not hold is absent, never guessed: `None` for a file that was not there, an empty list for
 //! one that said there is nothing.
 
+pub mod aks;
 #[cfg(feature = "azure")]
 pub mod arm;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod azure;
 pub mod ec2;
 pub mod eks;
 mod folder;
@@ -43,6 +45,16 @@ pub struct Facts {
     pub network: ec2::Network,
     /// Route 53 Resolver rules and zones, where somebody asked.
     pub resolver: resolver::Resolver,
+    /// `az aks show`.
+    pub managed_cluster: Option<aks::ManagedCluster>,
+    /// The same as it was when the authorized ranges were others: `aks/earlier-show.json`.
+    pub earlier: Option<aks::ManagedCluster>,
+    /// `az aks nodepool list`; the cluster's own profiles tell most of it.
+    pub agent_pools: Option<Vec<aks::AgentPool>>,
+    /// What happened to the cluster lately, newest first: `az monitor activity-log list`.
+    pub activity: Option<Vec<azure::ActivityEvent>>,
+    /// Azure's network.
+    pub azure: azure::Network,
     /// Files that were read but say nothing that is known, relative to the folder.
     pub unrecognised: Vec<PathBuf>,
 }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
+    Missing, Standpoint,
     network::{Network, Span},
     set::{AddressSet, Family},
     trace::{Hop, HopKind, Outcome, Point, Trace, TraceError, trace},
@@ -17,21 +18,6 @@ use crate::{
     facts::{Facts, ec2, eks},
     report::{Reachability, Via},
 };
-
-/// Where the client is, as far as that is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standpoint {
-    /// An instance of the facts.
-    pub instance: Option<String>,
-    /// Addresses that its own packets carry.
-    pub own: Vec<IpAddr>,
-    /// The scenario says where it is; an address that was only seen may be translated on the way.
-    pub declared: bool,
-    /// Its packets leave through something that sends its own instead: a proxy.
-    pub behind_proxy: bool,
-    /// Class of the answer that its own resolver gave, when it was asked.
-    pub answer: Option<AddressClass>,
-}
 
 /// What the configuration says about one cluster from one standpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,15 +134,6 @@ pub struct PrivatePath {
     pub address: IpAddr,
     /// Every rule on the way there and back.
     pub trace: Trace,
-}
-
-/// Something that the facts do not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// What is not known.
-    pub what: String,
-    /// The file or permission that would tell.
-    pub decided_by: String,
 }
 
 /// Evaluates the cluster's configuration for one standpoint. `None` when the facts describe no cluster.

@@ -6,7 +6,8 @@
 use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
-    eks::{DnsObstacle, Missing, PORT, Place, Standpoint, dns_obstacle, locate, way_out},
+    Missing, Standpoint,
+    eks::{DnsObstacle, PORT, Place, dns_obstacle, locate, way_out},
     network::Network,
     trace::{Outcome, Point, Trace, trace},
 };

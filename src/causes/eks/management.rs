@@ -20,7 +20,7 @@ use crate::{
 /// `eks-management-endpoint-unavailable`.
 pub(super) fn unavailable(view: &CellView<'_>) -> Option<Told> {
     let configured = view.configuration?;
-    let prediction = configured.management?;
+    let prediction = configured.management()?;
     let vpc = prediction.vpc.as_deref().filter(|_| prediction.endpoints_known)?;
     let usable = prediction.endpoint.as_ref().is_some_and(crate::model::eks_api::Endpoint::is_available);
     let way_out = prediction.way_out.as_ref().is_some_and(|way| way.outcome != Outcome::Blocked);
@@ -79,7 +79,7 @@ pub(super) fn unavailable(view: &CellView<'_>) -> Option<Told> {
 /// `eks-management-endpoint-private-dns-off`.
 pub(super) fn private_dns_off(view: &CellView<'_>) -> Option<Told> {
     let configured = view.configuration?;
-    let prediction = configured.management?;
+    let prediction = configured.management()?;
     let endpoint = prediction.endpoint.as_ref().filter(|endpoint| endpoint.is_available())?;
     let vpc = prediction.vpc.as_deref()?;
     let (reason, change) = match (&prediction.obstacle, endpoint.private_dns) {
@@ -132,7 +132,7 @@ pub(super) fn policy_denies(view: &CellView<'_>) -> Option<Told> {
     .and(KUBECTL)
     .severity(Severity::Warning);
     let configured = view.configuration;
-    let endpoint = configured.and_then(|configured| configured.management?.endpoint.as_ref());
+    let endpoint = configured.and_then(|configured| configured.management()?.endpoint.as_ref());
     Some(match (endpoint, configured) {
         (Some(endpoint), Some(configured)) => {
             told.setting(format!("PolicyDocument of {}", clean(&endpoint.id))).fix(words::ec2(
@@ -151,7 +151,7 @@ pub(super) fn policy_denies(view: &CellView<'_>) -> Option<Told> {
 fn client_subnet(view: &CellView<'_>) -> Option<String> {
     let configured = view.configuration?;
     let standpoint = configured.standpoint;
-    if configured.management?.place == Place::Unknown {
+    if configured.management()?.place == Place::Unknown {
         return None;
     }
     let of_instance = standpoint.instance.as_deref().and_then(|id| configured.network.instance(id)?.subnet_id.clone());

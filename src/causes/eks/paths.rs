@@ -18,6 +18,7 @@ use crate::{
         lookups,
     },
     model::{
+        Outlook,
         eks::{PrivatePath, PublicPath},
         trace::{Decision, Hop, HopKind, Outcome, Reason, Trace},
     },
@@ -267,14 +268,14 @@ fn code(blocker: &Blocker<'_>) -> Option<&'static str> {
 /// on are left out.
 fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
     let configured = view.configuration?;
-    if let Some(management) = configured.management {
+    if let Some(management) = configured.management() {
         let interfaces = management.interfaces.iter().map(|(id, trace)| {
             (To { way: Way::Management, interface: trace.destination.map(|address| (id.as_str(), address)) }, trace)
         });
         let out = management.way_out.iter().map(|trace| (To { way: Way::Out, interface: None }, trace));
         return Some(interfaces.chain(out).collect());
     }
-    let prediction = configured.prediction?;
+    let prediction = configured.eks()?;
     let taken = |class, via| takes(view, class, via);
     let mut traces = Vec::new();
     if taken(AddressClass::Private, Via::Private) {
@@ -467,8 +468,7 @@ pub(in crate::causes) struct MissingFact {
 /// Everything that keeps this cell's prediction unknown because it is not in the facts.
 pub(in crate::causes) fn missing(view: &CellView<'_>) -> Vec<MissingFact> {
     let Some(configured) = view.configuration else { return Vec::new() };
-    let own = configured.prediction.map(|prediction| &prediction.missing);
-    let own = own.or(configured.management.map(|prediction| &prediction.missing));
+    let own = configured.outlook.map(Outlook::missing);
     let mut found: Vec<MissingFact> = own
         .into_iter()
         .flatten()
@@ -493,7 +493,7 @@ pub(in crate::causes) fn missing(view: &CellView<'_>) -> Vec<MissingFact> {
 
 /// How many of the control plane's interfaces the configuration closes and opens: `(closed, all)`, where both are some.
 pub(in crate::causes) fn closed_in_part<'a>(view: &CellView<'a>) -> Option<(Vec<&'a PrivatePath>, usize)> {
-    let prediction = view.configuration?.prediction?;
+    let prediction = view.configuration?.eks()?;
     if prediction.via != Some(Via::Private) {
         return None;
     }

@@ -41,7 +41,7 @@ impl<'a> Sight<'a> {
     /// `None` without facts of the cluster, and for another target.
     pub(super) fn of(view: &'a CellView<'a>) -> Option<Self> {
         let configured = view.configuration?;
-        Some(Self { view, configured, cluster: configured.facts.cluster.as_ref()?, prediction: configured.prediction? })
+        Some(Self { view, configured, cluster: configured.facts.cluster.as_ref()?, prediction: configured.eks()? })
     }
 
     /// `resourcesVpcConfig`.

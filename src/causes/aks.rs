@@ -1,5 +1,7 @@
 //! Causes of Azure AKS and its virtual network. All need the provider's configuration.
 
+pub(super) mod commands;
+
 use super::{
     BY_CONFIGURATION, Cause, Need,
     recipes::{aks_add, aks_reconcile, aks_set, azure_nsg_add, azure_zone_link},

@@ -422,7 +422,7 @@ fn partial_address_failure(view: &CellView<'_>) -> Option<Told> {
     Some(told.setting(format!("the subnet or target of {}", addresses_words(&bad))).fix(meanwhile(view, &bad)))
 }
 
-/// The same, of a cell that is only predicted: no outage yet, for clients that pick a good address.
+/// The same, of a cell that is only predicted.
 fn predicted_partial_failure(view: &CellView<'_>) -> Option<Told> {
     let (closed, of) = paths::closed_in_part(view)?;
     if view.intended == Intended::Unreachable {
@@ -432,8 +432,10 @@ fn predicted_partial_failure(view: &CellView<'_>) -> Option<Told> {
     let mut told = Told::new(
         Confidence::Likely,
         format!("The configuration lets {} of {of} addresses be reached and {} not.", of - bad.len(), bad.len()),
-    )
-    .severity(Severity::Warning);
+    );
+    if view.intended == Intended::Unspecified {
+        told = told.severity(Severity::Warning);
+    }
     for address in bad.iter().take(ATTEMPTS_SHOWN) {
         told = match paths::whose(view, *address) {
             Some(words) => told.and(format!("{words}.")),

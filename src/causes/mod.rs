@@ -492,7 +492,13 @@ fn severity_here(view: &CellView<'_>, code: &str, own: Severity) -> Option<Sever
             let explains_path =
                 EXPLAINS_PATH.contains(&code) || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
             let alternates = view.circumstances.unstable && code == INTERMITTENT;
-            (lookups::is_partial(view) || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
+            let partial = match view.observed {
+                Reachability::Unknown => {
+                    view.configuration.and_then(|known| known.outlook).is_some_and(Outlook::is_partly_closed)
+                }
+                _ => lookups::is_partial(view),
+            };
+            (partial || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
         }
     }
 }

@@ -61,6 +61,11 @@ impl Predicted {
         self.outlook.as_ref().and_then(Outlook::via)
     }
 
+    /// Some of the private addresses are closed, and not others.
+    fn is_partly_closed(&self) -> bool {
+        self.outlook.as_ref().is_some_and(Outlook::is_partly_closed)
+    }
+
     /// One line for people.
     fn summary(&self) -> String {
         let none = || "not predicted: the facts describe no cluster".to_owned();
@@ -375,6 +380,7 @@ pub(super) fn case<'a>(cell: &PlannedCell, seen: &'a Seen, prediction: Option<&P
         via: cell.via,
         configured: prediction.map_or(Reachability::Unknown, Predicted::configured),
         configured_via: prediction.and_then(Predicted::via),
+        configured_partly: prediction.is_some_and(Predicted::is_partly_closed),
         seen,
         window_open: false,
         contradicted: false,

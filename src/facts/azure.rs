@@ -443,7 +443,7 @@ pub struct Firewall {
     pub ip_configurations: List<IpConfiguration>,
 }
 
-/// A VPN or ExpressRoute gateway.
+/// A gateway to other networks: VPN or `ExpressRoute`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VirtualNetworkGateway {

@@ -646,6 +646,15 @@ impl Prediction {
         format!("predicted {}: {said}", self.configured.label())
     }
 
+    /// The private paths that are closed, where that is the way and others are open.
+    #[must_use]
+    pub fn closed_in_part(&self) -> Option<Vec<&PrivatePath>> {
+        let of = |outcome| self.private.iter().filter(move |path| path.trace.outcome == outcome);
+        let closed: Vec<_> = of(Outcome::Blocked).collect();
+        let in_part = self.via == Some(Via::Private) && !closed.is_empty() && of(Outcome::Reachable).next().is_some();
+        in_part.then_some(closed)
+    }
+
     /// The hops that stand for the path that is taken: those of the first blocked interface, else of the first; or
     /// those of the way out to the public endpoint.
     #[must_use]

@@ -20,9 +20,9 @@ use crate::{
     model::{
         Outlook,
         eks::{PrivatePath, PublicPath},
-        trace::{Decision, Hop, HopKind, Outcome, Reason, Trace},
+        trace::{Decision, Hop, HopKind, Reason, Trace},
     },
-    report::{Confidence, Reachability, Severity, Via},
+    report::{Confidence, Intended, Reachability, Severity, Via},
 };
 
 /// Which of a cell's paths a hop is on.
@@ -203,8 +203,9 @@ fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
     if let Some(note) = note(first.reason) {
         told = told.and(note);
     }
-    // What is only predicted for one of several addresses is no outage yet.
-    if view.observed == Reachability::Unknown && view.configured == Reachability::Reachable {
+    // What is only predicted for one of several addresses, and matters to nobody, is no outage yet.
+    let predicted = view.observed == Reachability::Unknown && view.configured == Reachability::Reachable;
+    if predicted && view.intended == Intended::Unspecified {
         told = told.severity(Severity::Warning);
     }
     let network = Network::of(view, &configured);
@@ -494,12 +495,7 @@ pub(in crate::causes) fn missing(view: &CellView<'_>) -> Vec<MissingFact> {
 /// How many of the control plane's interfaces the configuration closes and opens: `(closed, all)`, where both are some.
 pub(in crate::causes) fn closed_in_part<'a>(view: &CellView<'a>) -> Option<(Vec<&'a PrivatePath>, usize)> {
     let prediction = view.configuration?.eks()?;
-    if prediction.via != Some(Via::Private) {
-        return None;
-    }
-    let of = |outcome| prediction.private.iter().filter(move |path| path.trace.outcome == outcome);
-    let closed: Vec<&'a PrivatePath> = of(Outcome::Blocked).collect();
-    (!closed.is_empty() && of(Outcome::Reachable).next().is_some()).then_some((closed, prediction.private.len()))
+    Some((prediction.closed_in_part()?, prediction.private.len()))
 }
 
 /// `eni-… in subnet-… (eu-west-1a)`: what holds a private address of the control plane.
@@ -529,7 +525,8 @@ mod tests {
     use crate::{
         causes::{testing::*, testing_facts::*},
         model::set::PortSet,
-        report::{Intended, Verdict},
+        model::trace::Outcome,
+        report::Verdict,
     };
 
     fn net(text: &str) -> IpNet {
@@ -737,8 +734,13 @@ mod tests {
         assert!(said.contains("10.20.2.10 is eni-1 in subnet-a2 (eu-west-1b)"), "{said}");
         let said = case.finding(&scene, code).unwrap().evidence.join("\n");
         assert!(said.contains("1 of 2 addresses did not answer") && said.contains("1 of 2 interfaces"), "{said}");
-        // Only predicted, it is a warning.
-        let predicted = unprobed().with(|scene| scene.verdict = Verdict::Match);
+        // Only predicted, it is the same; where nothing is intended it is a warning.
+        let predicted = unprobed().with(|scene| scene.verdict = Verdict::Mismatch);
+        assert_eq!(case.errors(&predicted), ["partial-address-failure", code]);
+        let predicted = unprobed().with(|scene| {
+            scene.intended = Intended::Unspecified;
+            scene.verdict = Verdict::Match;
+        });
         for code in ["partial-address-failure", code] {
             assert_eq!(case.finding(&predicted, code).unwrap().severity, Severity::Warning, "{code}");
         }

@@ -16,6 +16,7 @@ use crate::{
         CellView, Told,
         evidence::{self, clean},
         lookups,
+        shown::takes,
     },
     model::{
         Outlook,
@@ -277,9 +278,9 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
         return Some(interfaces.chain(out).collect());
     }
     let prediction = configured.eks()?;
-    let taken = |class, via| takes(view, class, via);
+    let taken = |class| takes(view, class);
     let mut traces = Vec::new();
-    if taken(AddressClass::Private, Via::Private) {
+    if taken(AddressClass::Private) {
         let dialled: Vec<&Attempt> = private_attempts(view);
         let of = |path: &PrivatePath| dialled.iter().copied().find(|attempt| attempt.address == Some(path.address));
         traces.extend(
@@ -294,7 +295,7 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
                 }),
         );
     }
-    if taken(AddressClass::Public, Via::Public)
+    if taken(AddressClass::Public)
         && let PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) = &prediction.public
     {
         traces.push((To { way: Way::Out, interface: None }, way.as_ref()));
@@ -307,14 +308,6 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
 struct To<'a> {
     way: Way,
     interface: Option<(&'a str, IpAddr)>,
-}
-
-fn takes(view: &CellView<'_>, class: AddressClass, via: Via) -> bool {
-    let attempts = evidence::deciding(view);
-    if !attempts.is_empty() {
-        return attempts.iter().any(|attempt| attempt.address_class == class);
-    }
-    view.predicted_via().or(view.intended_via).is_none_or(|taken| taken == via)
 }
 
 fn private_attempts<'a>(view: &CellView<'a>) -> Vec<&'a Attempt> {

@@ -193,6 +193,7 @@ fn throttling_is_waited_out() {
     let faults = vec![
         ArmFault {
             action: "Microsoft.Network/virtualNetworks/read".to_owned(),
+            resource: format!("{OWN}/providers"),
             times: Some(2),
             retry_after: Some(1),
             ..fault(429, "TooManyRequests", "slow down")
@@ -308,11 +309,14 @@ fn a_token_goes_to_one_host_only() {
     for conduct in [ArmConduct::NextLink(place.clone()), ArmConduct::Redirect(place.clone())] {
         let fault =
             ArmFault { action: "Microsoft.Network/virtualNetworks/read".to_owned(), conduct, ..ArmFault::default() };
-        let pulled = House::new(ArmApi { faults: vec![fault], ..ArmApi::default() }).pull().unwrap();
+        let pulled = House::new(ArmApi { faults: vec![fault.clone()], ..ArmApi::default() }).pull().unwrap();
         let failed = pulled.manifest.failed.first().unwrap();
         assert_eq!(failed.action, "Microsoft.Network/virtualNetworks/read");
-        assert!(failed.message.contains("which is not"), "{failed:?}");
+        assert!(["which is not", "not followed"].iter().any(|words| failed.message.contains(words)), "{failed:?}");
         assert!(!pulled.documents.contains_key("network/virtual-networks.json"), "a part of a list is none");
+        let spoke = pulled.documents.get("network/virtual-networks-vnet-spoke.json");
+        let whole = spoke.is_some_and(|spoke| spoke["properties"]["subnets"].is_array());
+        assert_eq!(whole, matches!(fault.conduct, ArmConduct::NextLink(_)), "asked for by its id");
     }
     assert!(other.accept().is_err(), "somebody else was asked");
 }

@@ -159,7 +159,7 @@ pub(crate) fn expected() -> BTreeMap<String, Value> {
         if path.ends_with("service-tags.json") {
             continue;
         }
-        if let Some(items) = document["value"].as_array_mut() {
+        if let Some(items) = document.get_mut("value").and_then(Value::as_array_mut) {
             items.retain(|item| {
                 let id = item["id"].as_str().unwrap_or_default().to_lowercase();
                 !unasked.iter().any(|part| id.contains(part))

@@ -340,12 +340,20 @@ fn no_token_is_repeated() {
     }
 }
 
-/// A server that gives tokens for a moment only, and insists on those it gave.
+/// A server that insists on the tokens it gave: for an hour, for so short that each call needs a new one, withdrawn.
 fn tokens_are_renewed() {
-    for seconds in [3_600, 1] {
+    for seconds in [3_600, 20] {
         let identity = Some(ArmIdentity { header: "a-secret-header".to_owned(), seconds });
-        let house =
-            House::new(ArmApi { token: None, identity, page_size: Some(1), latency_ms: 300, ..ArmApi::default() });
+        let ended = ArmFault {
+            times: Some(1),
+            resource: "Microsoft.Network".to_owned(),
+            ..fault(
+                401,
+                "ExpiredAuthenticationToken",
+                "The access token expiry UTC time is earlier than current UTC time.",
+            )
+        };
+        let house = House::new(ArmApi { token: None, identity, faults: vec![ended], ..ArmApi::default() });
         let home = tempfile::tempdir().unwrap();
         let mut command = house.command(home.path(), &["-v"]);
         command

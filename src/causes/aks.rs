@@ -2,6 +2,7 @@
 
 use super::{
     BY_CONFIGURATION, Cause, Need,
+    configuration::{aks, aks_zones, azure, limits, ranges},
     recipes::{aks_add, aks_reconcile, aks_set, azure_nsg_add, azure_zone_link},
     sources,
 };
@@ -28,6 +29,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: &["k8sapiserverconnfail"],
         decided_by: "effectiveOutboundIPs, or the firewall's public address, against the list",
+        configuration: Some(ranges::egress_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -40,6 +42,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "an earlier snapshot of the list",
+        configuration: Some(ranges::overwritten),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -51,6 +54,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the list itself",
+        configuration: Some(ranges::outbound_only),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -63,6 +67,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the pool's public IP prefix against the list",
+        configuration: Some(ranges::node_public_ip),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -74,6 +79,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: aks_add!("<network>/<length>"),
         docs: sources::AKS_RANGES,
         decided_by: "the entry itself",
+        configuration: Some(ranges::not_network_address),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -85,6 +91,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: aks_set!("<list with the public egress address instead>"),
         docs: sources::AKS_RANGES,
         decided_by: "the entry itself",
+        configuration: Some(ranges::not_public_ipv4),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -96,6 +103,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: aks_set!("<minimal list>"),
         docs: sources::AKS_RANGES,
         decided_by: "the number of entries of the minimal list",
+        configuration: Some(limits::over_quota),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -107,6 +115,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "# Take authorizedIPRanges out of the plan.",
         docs: sources::AKS_RANGES,
         decided_by: "both fields of the plan",
+        configuration: Some(ranges::on_private_cluster),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -118,6 +127,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az aks update -g <rg> -n <cluster> --load-balancer-sku standard   # if refused: create the cluster anew on Standard",
         docs: sources::AKS_RANGES,
         decided_by: "loadBalancerSku",
+        configuration: Some(ranges::need_standard_balancer),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -129,6 +139,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az feature register --namespace Microsoft.ContainerService --name EnableServiceTagAuthorizedIPPreview   # and keep one tag",
         docs: sources::AKS_SERVICE_TAGS,
         decided_by: "the list, and the state of the feature",
+        configuration: Some(ranges::service_tag_not_accepted),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -140,6 +151,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_START_STOP,
         kubectl: &["i/o timeout", "connection refused", "no such host"],
         decided_by: "`az aks show --query powerState`",
+        configuration: Some(aks::stopped),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -151,6 +163,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: &["connection refused", "service unavailable"],
         decided_by: "`az aks show --query provisioningState`",
+        configuration: Some(aks::not_ready),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -162,6 +175,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_TEMPLATE,
         kubectl: SILENT,
         decided_by: "`az aks show --query publicNetworkAccess`",
+        configuration: Some(aks::public_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -173,6 +187,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE,
         kubectl: NO_NAME,
         decided_by: "the zone's links against the VNet of the client or its DNS server",
+        configuration: Some(aks_zones::not_linked),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -184,6 +199,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_START_STOP,
         kubectl: NO_NAME,
         decided_by: "the A record against the address of the private endpoint's interface",
+        configuration: Some(aks_zones::record_wrong),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -195,6 +211,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_DNS_FALLBACK,
         kubectl: NO_NAME,
         decided_by: "all zones of this name that are linked to the VNet",
+        configuration: Some(aks_zones::shadowed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -209,6 +226,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ),
         docs: sources::AKS_PRIVATE,
         decided_by: "the error code of the operation",
+        configuration: Some(aks_zones::settings_rejected),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -232,6 +250,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_DNS_FAIL,
         kubectl: &["no such host", "server misbehaving", "k8sapiserverdnslookupfail"],
         decided_by: "the same name asked of 168.63.129.16 from the DNS server's VNet",
+        configuration: Some(aks_zones::custom_servers),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -246,6 +265,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the connection state of the private endpoint",
+        configuration: Some(azure::private_endpoint_not_usable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -257,6 +277,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "whether the cluster was restarted since the flag was set",
+        configuration: Some(aks::restart_pending),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -268,6 +289,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "the group's rules by ascending priority number",
+        configuration: Some(azure::api_subnet_group_blocks),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -279,6 +301,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az network vnet subnet create -g <rg> --vnet-name <vnet> -n <name> --delegations Microsoft.ContainerService/managedClusters --address-prefixes <cidr>",
         docs: sources::AKS_VNET_INTEGRATION,
         decided_by: "size, delegation and free addresses of the subnet",
+        configuration: Some(azure::api_subnet_invalid),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -290,6 +313,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the rules of both sides' groups by ascending priority number",
+        configuration: Some(azure::group_denies_443),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -301,6 +325,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_PRIVATE_LINK_POLICY,
         kubectl: &["i/o timeout", "no route to host"],
         decided_by: "the effective routes of the client's network interface",
+        configuration: Some(azure::route_diverts),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -312,6 +337,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE_CONNECT,
         kubectl: SILENT,
         decided_by: "`az network vnet peering list` on both sides",
+        configuration: Some(azure::peering_unusable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -335,6 +361,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az aks update -g <rg> -n <cluster> --http-proxy-config <file.json>   # plain suffixes and the API server's FQDN in noProxy",
         docs: sources::AKS_HTTP_PROXY,
         decided_by: "the entries of noProxy",
+        configuration: Some(aks::proxy_ineffective),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -347,6 +374,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az aks update -g <rg> -n <cluster> --enable-run-command",
         docs: sources::AKS_ACCESS_PRIVATE,
         decided_by: "`disableRunCommand`",
+        configuration: Some(aks::no_out_of_band_access),
         ..BY_CONFIGURATION
     },
 ];

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{List, address, timestamp};
+use super::{Facts, List, address, manifest::Refused, timestamp};
 pub use id::ArmId;
 pub(super) use read::{Found, read};
 
@@ -587,11 +587,77 @@ impl Network {
     }
 }
 
+impl Facts {
+    /// Whether the facts hold every resource of this kind that there is, as far as the credentials may see: it came as a
+    /// list, and no part of that was refused or failed. Only then does what is absent not exist.
+    #[must_use]
+    pub fn azure_lists(&self, kind: Kind) -> bool {
+        // Subnets and peerings stand in their networks.
+        let inside = matches!(kind, Kind::Subnet | Kind::Peering) && self.azure.listed.contains(&Kind::VirtualNetwork);
+        let lacks = |refused: &Refused| {
+            let of = Kind::of_action(&refused.action);
+            of == Some(kind) || (inside && of == Some(Kind::VirtualNetwork))
+        };
+        let refused = self.manifest.iter().flat_map(|manifest| manifest.denied.iter().chain(&manifest.failed));
+        (inside || self.azure.listed.contains(&kind)) && !refused.into_iter().any(lacks)
+    }
+}
+
+impl Kind {
+    /// What an action such as `Microsoft.Network/virtualNetworks/read` is about, in whatever case it is written.
+    #[must_use]
+    pub fn of_action(action: &str) -> Option<Self> {
+        let action = action.to_ascii_lowercase();
+        let (kind, _verb) = action.rsplit_once('/')?;
+        match kind {
+            "microsoft.insights/eventtypes/management" | "microsoft.insights/eventtypes/values" => {
+                Some(Self::ActivityEvent)
+            }
+            "microsoft.network/locations/servicetags" | "microsoft.network/servicetags" => Some(Self::ServiceTag),
+            // Interfaces of scale sets stand in their machines.
+            _ if kind.ends_with("/networkinterfaces") => Some(Self::NetworkInterface),
+            _ => read::kind_of_type(kind),
+        }
+    }
+}
+
 impl Subnet {
     /// Its ranges, in either form, as written.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         let several = self.address_prefixes.iter().map(String::as_str);
         let only = self.address_prefix.as_deref().filter(|one| !self.address_prefixes.iter().any(|other| other == one));
         several.chain(only)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Manifest;
+
+    #[test]
+    fn what_was_refused_in_part_is_no_list() {
+        let mut facts = Facts::default();
+        assert!(!facts.azure_lists(Kind::RouteTable));
+        facts.azure.listed.extend([Kind::RouteTable, Kind::VirtualNetwork, Kind::PrivateDnsRecordSet]);
+        assert!(facts.azure_lists(Kind::RouteTable) && facts.azure_lists(Kind::Peering));
+        let refused = |action: &str| Refused { action: action.to_owned(), message: String::new() };
+        for (action, kind) in [
+            ("microsoft.network/RouteTables/read", Kind::RouteTable),
+            ("Microsoft.Network/virtualNetworks/read", Kind::Peering),
+            ("Microsoft.Network/virtualNetworks/read", Kind::VirtualNetwork),
+            ("Microsoft.Network/virtualNetworks/virtualNetworkPeerings/read", Kind::Peering),
+            ("Microsoft.Network/privateDnsZones/ALL/read", Kind::PrivateDnsRecordSet),
+        ] {
+            assert!(facts.azure_lists(kind));
+            facts.manifest = Some(Manifest { failed: vec![refused(action)], ..Manifest::default() });
+            assert!(!facts.azure_lists(kind), "{action}");
+            facts.manifest = None;
+        }
+        facts.manifest = Some(Manifest {
+            denied: vec![refused("Microsoft.Network/virtualNetworks/virtualNetworkPeerings/read"), refused("nonsense")],
+            ..Manifest::default()
+        });
+        assert!(facts.azure_lists(Kind::VirtualNetwork) && !facts.azure_lists(Kind::Peering));
     }
 }

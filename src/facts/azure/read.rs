@@ -26,7 +26,7 @@ pub(in crate::facts) struct Found {
 macro_rules! kinds {
     ($($kind:ident: $type:literal, $file:literal => $($place:ident).+;)+) => {
         /// The kind of a type in lower case.
-        fn kind_of_type(kind: &str) -> Option<Kind> {
+        pub(super) fn kind_of_type(kind: &str) -> Option<Kind> {
             match kind {
                 $($type => Some(Kind::$kind),)+
                 // `…/privateDnsZones/A`, and the other types of records.

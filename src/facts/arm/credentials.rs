@@ -156,7 +156,9 @@ impl Credentials {
             Credential::AzureCli | Credential::ManagedIdentity => Some(wanted),
         };
         for name in ["AZURE_CLIENT_SECRET", "IDENTITY_HEADER"] {
-            set(name).into_iter().for_each(|secret| secrets.add(secret));
+            if let Some(secret) = set(name) {
+                secrets.add(secret);
+            }
         }
         Ok(Self {
             kind: kind.unwrap_or(Credential::ManagedIdentity),

@@ -15,7 +15,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::set::{AddressSet, Family};
+use super::set::AddressSet;
+use super::trace::{Point, TraceError};
 use crate::facts::{
     Cidr,
     azure::{
@@ -334,9 +335,8 @@ impl<'f> Network<'f> {
             let own = endpoint.network_interfaces.iter().filter_map(|one| self.interfaces.get(&one.id).copied());
             let claiming = claims.get(&endpoint.id).into_iter().flatten().copied();
             let interfaces: Vec<&'f NetworkInterface> = own.chain(claiming).collect();
-            let subnet_of = |reference: Option<&Reference>| {
-                reference.and_then(|one| self.subnets_by_id.get(&one.id).copied())
-            };
+            let subnet_of =
+                |reference: Option<&Reference>| reference.and_then(|one| self.subnets_by_id.get(&one.id).copied());
             let mut addresses: Vec<(IpAddr, Option<usize>)> = Vec::new();
             for interface in interfaces {
                 self.endpoint_of_interface.insert(&interface.id, endpoint);
@@ -360,6 +360,20 @@ impl<'f> Network<'f> {
     }
 }
 
+/// The interface that a point means; `None` for one that has none in the facts.
+///
+/// # Errors
+/// A point that the facts do not hold, or that they hold several times.
+pub fn interface_of<'f>(network: &Network<'f>, point: &Point) -> Result<Option<&'f NetworkInterface>, TraceError> {
+    ends::interface_of(network, point)
+}
+
+/// The virtual network that a point is in.
+#[must_use]
+pub fn network_of<'n>(network: &'n Network<'_>, point: &Point) -> Option<&'n ArmId> {
+    network.vnet(ends::network_of_point(network, point)?).map(|one| &one.id)
+}
+
 /// The public address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PublicOf {
@@ -379,7 +393,8 @@ impl Vnet<'_> {
     pub(super) fn ranges_beyond(&self) -> Vec<IpNet> {
         let mut ranges = Vec::new();
         for gateway in &self.gateways {
-            let pool = gateway.vpn_client_configuration.iter().flat_map(|one| &one.vpn_client_address_pool.address_prefixes);
+            let pool =
+                gateway.vpn_client_configuration.iter().flat_map(|one| &one.vpn_client_address_pool.address_prefixes);
             ranges.extend(pool.chain(&gateway.custom_routes.address_prefixes).filter_map(|text| net(text)));
         }
         ranges
@@ -478,12 +493,7 @@ pub(super) fn public_space() -> AddressSet {
 
 /// The platform's own address: DNS, DHCP, health probes
 /// (<https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16>).
-pub(super) const PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
-
-/// The family of a list of ranges, all of which are of one.
-pub(super) fn family(nets: &[IpNet]) -> Option<Family> {
-    nets.first().map(|net| Family::of(net.addr()))
-}
+pub(in crate::model) const PLATFORM: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 const GATEWAY_SUBNET: &str = "GatewaySubnet";
 const ROUTE_SERVER_SUBNET: &str = "RouteServerSubnet";
@@ -500,3 +510,7 @@ const NOT_PUBLIC: [(Ipv4Addr, u8); 8] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),
 ];
 
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,13 @@ fn code(blocker: &Blocker<'_>) -> Option<&'static str> {
         | Reason::RoutePart { .. }
         | Reason::InstanceState { .. }
         | Reason::Missing { .. }
-        | Reason::NotEvaluable { .. } => return None,
+        | Reason::NotEvaluable { .. }
+        // Of Azure's rules: causes of their own read them.
+        | Reason::NsgRule(_)
+        | Reason::NsgRuleUnclear { .. }
+        | Reason::UserRoute { .. }
+        | Reason::VirtualNetworkPeering { .. }
+        | Reason::NoOutboundAccess { .. } => return None,
     })
 }
 

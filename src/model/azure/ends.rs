@@ -113,6 +113,26 @@ pub(super) fn resolve<'f>(network: &Network<'f>, from: &Point, to: &Point) -> Re
     Ok(Ends { from: from_end, to: to_end, dialled })
 }
 
+/// The interface that a point means.
+pub(super) fn interface_of<'f>(
+    network: &Network<'f>,
+    point: &Point,
+) -> Result<Option<&'f NetworkInterface>, TraceError> {
+    let all = candidates(network, point)?;
+    Ok(match all.as_slice() {
+        [End::Inside(Inside { guard: Guard::Interface(interface), .. })] => Some(interface),
+        _ => None,
+    })
+}
+
+/// The network that a point is in, where that is one.
+pub(super) fn network_of_point(network: &Network<'_>, point: &Point) -> Option<usize> {
+    match candidates(network, point).ok()?.as_slice() {
+        [only] => network_of(only),
+        _ => None,
+    }
+}
+
 pub(super) fn first(inside: &Inside<'_>) -> IpAddr {
     inside.nets.first().map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), IpNet::addr)
 }
@@ -148,7 +168,8 @@ fn by_id<'f>(network: &Network<'f>, id: &ArmId) -> Result<End<'f>, TraceError> {
     if let Some(endpoint) = network.endpoint(id) {
         return of_endpoint(network, endpoint).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
     }
-    if let Some(balancer) = network.facts.load_balancers.as_deref().unwrap_or_default().iter().find(|one| one.id == *id) {
+    if let Some(balancer) = network.facts.load_balancers.as_deref().unwrap_or_default().iter().find(|one| one.id == *id)
+    {
         let front = balancer.frontend_ip_configurations.iter().find_map(|one| front_end(network, one, &balancer.id));
         return front.ok_or_else(|| no_place(id.as_str(), "virtual-networks"));
     }
@@ -193,7 +214,8 @@ fn by_name<'f>(network: &Network<'f>, name: &str) -> Result<End<'f>, TraceError>
 fn is_machine(id: &ArmId, name: &str) -> bool {
     let Some(set) = id.name_of("virtualMachineScaleSets") else { return id.name().eq_ignore_ascii_case(name) };
     let number = id.name();
-    let Some(rest) = name.get(set.len()..).filter(|_| name.get(..set.len()).is_some_and(|start| start.eq_ignore_ascii_case(set)))
+    let Some(rest) =
+        name.get(set.len()..).filter(|_| name.get(..set.len()).is_some_and(|start| start.eq_ignore_ascii_case(set)))
     else {
         return false;
     };
@@ -238,9 +260,8 @@ fn of_interface<'f>(
     interface: &'f NetworkInterface,
     chosen: Option<&'f IpConfiguration>,
 ) -> Option<End<'f>> {
-    let configuration = chosen.or_else(|| {
-        interface.ip_configurations.iter().find(|one| one.private_ip_address.is_some())
-    })?;
+    let configuration =
+        chosen.or_else(|| interface.ip_configurations.iter().find(|one| one.private_ip_address.is_some()))?;
     let subnet = configuration
         .subnet
         .as_ref()
@@ -406,9 +427,8 @@ fn choose<'f>(
             (Some(one), Some(other)) if are_peers(network, one, other) => 4,
             _ => 0,
         };
-        let held = |end: &End<'f>| {
-            i32::from(matches!(end, End::Inside(inside) if !matches!(inside.guard, Guard::Unknown)))
-        };
+        let held =
+            |end: &End<'f>| i32::from(matches!(end, End::Inside(inside) if !matches!(inside.guard, Guard::Unknown)));
         near + held(one) + held(other)
     };
     let mut best: Vec<(i32, usize, usize)> = Vec::new();

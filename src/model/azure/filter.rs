@@ -78,9 +78,16 @@ pub(super) enum Decided<'r> {
     Allow(Named<'r>),
     Deny(Named<'r>),
     /// Some sources pass and others do not.
-    Part { open: AddressSet, rule: Named<'r> },
+    Part {
+        open: AddressSet,
+        rule: Named<'r>,
+    },
     /// A rule of which it is not known whether it matches would decide otherwise than the next.
-    Unknown { rule: Named<'r>, tag: Option<&'r str>, why: String },
+    Unknown {
+        rule: Named<'r>,
+        tag: Option<&'r str>,
+        why: String,
+    },
 }
 
 /// A rule by its name.
@@ -124,7 +131,8 @@ impl<'f> Group<'f> {
             Vary::Destination => packet.destinations,
         });
         let mut judged = Judged { left: wanted.clone(), ..Judged::default() };
-        for rule in rules.iter().filter(|rule| rule.ports.iter().any(|(from, to)| (*from..=*to).contains(&packet.port))) {
+        for rule in rules.iter().filter(|rule| rule.ports.iter().any(|(from, to)| (*from..=*to).contains(&packet.port)))
+        {
             if judged.left.is_empty() {
                 break;
             }
@@ -133,8 +141,13 @@ impl<'f> Group<'f> {
                 rule.destinations.holds(packet.destinations, packet.destination_groups, packet.tags),
             );
             let (sure, perhaps) = match varying {
-                Vary::Source => (source.sure_if(&destination, packet.destinations), source.perhaps_if(&destination, packet.destinations)),
-                Vary::Destination => (destination.sure_if(&source, packet.sources), destination.perhaps_if(&source, packet.sources)),
+                Vary::Source => (
+                    source.sure_if(&destination, packet.destinations),
+                    source.perhaps_if(&destination, packet.destinations),
+                ),
+                Vary::Destination => {
+                    (destination.sure_if(&source, packet.sources), destination.perhaps_if(&source, packet.sources))
+                }
             };
             let why = rule.unclear.map(str::to_owned).or(source.why).or(destination.why);
             judged.take(rule, &sure, &perhaps, why, source.tag.or(destination.tag));
@@ -208,7 +221,8 @@ impl<'f> Side<'f> {
             if !doubtful.is_empty() {
                 holding.tag.get_or_insert(tag);
                 let why = if tag.eq_ignore_ascii_case(VIRTUAL_NETWORK) {
-                    "whether VirtualNetwork holds it depends on user-defined routes and on what gateways learn".to_owned()
+                    "whether VirtualNetwork holds it depends on user-defined routes and on what gateways learn"
+                        .to_owned()
                 } else {
                     format!("the ranges of the service tag {tag} are not in the facts")
                 };

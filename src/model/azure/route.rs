@@ -37,7 +37,10 @@ pub(super) enum Via<'f> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Origin<'f> {
     System,
-    User { table: &'f RouteTable, route: &'f Route },
+    User {
+        table: &'f RouteTable,
+        route: &'f Route,
+    },
     /// Of a gateway: addresses of machines that dial in, or custom routes.
     Gateway,
     /// As read at the interface itself.
@@ -243,9 +246,9 @@ fn overruled(network: &Network<'_>, endpoint: &EndpointAddress<'_>, users: &[IpN
     let Some(place) = endpoint.subnet.and_then(|subnet| network.place(subnet)) else { return false };
     let policies = place.facts.private_endpoint_network_policies.as_deref().unwrap_or_default();
     let covers = ["Enabled", "RouteTableEnabled"].iter().any(|word| policies.eq_ignore_ascii_case(word));
-    let range = network
-        .vnet(place.network)
-        .and_then(|home| home.ranges.iter().filter(|range| range.contains(&endpoint.address)).map(IpNet::prefix_len).max());
+    let range = network.vnet(place.network).and_then(|home| {
+        home.ranges.iter().filter(|range| range.contains(&endpoint.address)).map(IpNet::prefix_len).max()
+    });
     let long_enough = |net: &IpNet| range.is_some_and(|length| net.prefix_len() >= length);
     covers && users.iter().any(|net| net.contains(&endpoint.address) && long_enough(net))
 }

@@ -14,9 +14,7 @@ use crate::{
     facts::azure::ArmId,
     model::{
         set::AddressSet,
-        trace::{
-            Decision, Hop, HopKind, NsgRule, PeeringProblem, Point, Reason, Trace, TraceError, is_private,
-        },
+        trace::{Decision, Hop, HopKind, NsgRule, PeeringProblem, Point, Reason, Trace, TraceError, is_private},
     },
 };
 
@@ -26,7 +24,15 @@ use crate::{
 /// A point that the facts do not hold, or that they hold several times.
 pub fn trace(network: &Network<'_>, from: &Point, to: &Point, port: u16) -> Result<Trace, TraceError> {
     let ends = ends::resolve(network, from, to)?;
-    let mut walk = Walk { network, port, dialled: ends.dialled, forward: Vec::new(), back: Vec::new(), notes: Vec::new(), seen: Vec::new() };
+    let mut walk = Walk {
+        network,
+        port,
+        dialled: ends.dialled,
+        forward: Vec::new(),
+        back: Vec::new(),
+        notes: Vec::new(),
+        seen: Vec::new(),
+    };
     if let End::Inside(Inside { guard: Guard::NotAsked, label, .. }) = &ends.from {
         walk.notes.push(format!("security groups of single hosts in {label} are not part of this answer"));
     }
@@ -101,7 +107,8 @@ impl<'f> Walk<'_, 'f> {
     }
 
     fn label(&self, subnet: Option<usize>) -> String {
-        subnet.map_or_else(|| "a subnet that is not in the facts".to_owned(), |subnet| subnet_label(self.network, subnet))
+        subnet
+            .map_or_else(|| "a subnet that is not in the facts".to_owned(), |subnet| subnet_label(self.network, subnet))
     }
 
     fn subnet_id(&self, subnet: usize) -> ArmId {
@@ -122,7 +129,8 @@ impl<'f> Walk<'_, 'f> {
             let states = connections.filter_map(|one| one.private_link_service_connection_state.status.as_deref());
             if let Some(state) = states.into_iter().find(|state| !is(state, "Approved")) {
                 let rule = format!("its connection is {state}, not Approved");
-                let reason = Reason::EndpointState { endpoint: endpoint.id.as_str().to_owned(), state: state.to_owned() };
+                let reason =
+                    Reason::EndpointState { endpoint: endpoint.id.as_str().to_owned(), state: state.to_owned() };
                 self.push(hop(HopKind::PrivateEndpoint, &end.label, Decision::Drop, rule, Some(reason)));
                 return;
             }
@@ -137,7 +145,8 @@ impl<'f> Walk<'_, 'f> {
     fn inside(&mut self, source: &Inside<'f>, target: &Inside<'f>) {
         self.end_hops(source, "sends");
         let dialled = [IpNet::from(self.dialled)];
-        let flow = Flow { sources: &source.nets, destinations: &dialled, source: Some(source), destination: Some(target) };
+        let flow =
+            Flow { sources: &source.nets, destinations: &dialled, source: Some(source), destination: Some(target) };
         let left = self.filter_out(source, &flow);
         let carried = self.carry(source, Some(target), left);
         self.seen = if carried == Carried::Elsewhere { Vec::new() } else { single_addresses(&source.nets) };
@@ -163,7 +172,8 @@ impl<'f> Walk<'_, 'f> {
         if matches!(target.guard, Guard::Endpoint(_)) {
             // <https://learn.microsoft.com/azure/private-link/private-endpoint-overview>
             if carried == Carried::There {
-                let rule = format!("replies go straight back to {}: routes do not apply to them", net_words(&source.nets));
+                let rule =
+                    format!("replies go straight back to {}: routes do not apply to them", net_words(&source.nets));
                 self.back.push(hop(HopKind::PrivateEndpoint, &target.label, Decision::Forward, rule, None));
                 self.back_at(source);
             }
@@ -284,7 +294,12 @@ impl<'f> Walk<'_, 'f> {
             }
             Looked::NoNetwork => {
                 let home = self.vnet_id(leg.from);
-                self.missing(HopKind::VirtualNetwork, home.name(), format!("the ranges and peerings of {}", home.name()), VIRTUAL_NETWORKS);
+                self.missing(
+                    HopKind::VirtualNetwork,
+                    home.name(),
+                    format!("the ranges and peerings of {}", home.name()),
+                    VIRTUAL_NETWORKS,
+                );
                 return Carried::Elsewhere;
             }
             Looked::Unclear(what) => {
@@ -455,12 +470,13 @@ impl<'f> Walk<'_, 'f> {
             return PeeringProblem::State(peering.peering_state.clone().unwrap_or_else(|| "unknown".to_owned()));
         }
         let peers = self.network.vnet(from).map(|one| one.peerings.as_slice()).unwrap_or_default();
-        let through = peers.iter().filter(|one| carries(one)).filter_map(|one| one.remote_virtual_network.as_ref()).find(|one| {
-            let third = self.network.vnet_by_id(&one.id);
-            let theirs = third.and_then(|third| self.network.peering(third, &remote)).is_some_and(carries);
-            let back = self.network.peering(to, &one.id).is_some_and(carries);
-            theirs || back
-        });
+        let through =
+            peers.iter().filter(|one| carries(one)).filter_map(|one| one.remote_virtual_network.as_ref()).find(|one| {
+                let third = self.network.vnet_by_id(&one.id);
+                let theirs = third.and_then(|third| self.network.peering(third, &remote)).is_some_and(carries);
+                let back = self.network.peering(to, &one.id).is_some_and(carries);
+                theirs || back
+            });
         match through {
             Some(third) => PeeringProblem::NotTransitive { through: third.id.clone() },
             None => PeeringProblem::Missing,
@@ -474,7 +490,10 @@ impl<'f> Walk<'_, 'f> {
         let rule = match &problem {
             PeeringProblem::Missing => format!("no peering between {between}"),
             PeeringProblem::NotTransitive { through } => {
-                format!("{between} are each peered with {}, not with each other: peering is not transitive", through.name())
+                format!(
+                    "{between} are each peered with {}, not with each other: peering is not transitive",
+                    through.name()
+                )
             }
             PeeringProblem::State(state) => format!("the peering of {between} is {state}, not Connected"),
             PeeringProblem::AccessDenied | PeeringProblem::ForwardedTraffic | PeeringProblem::GatewayTransit => {
@@ -510,7 +529,13 @@ impl<'f> Walk<'_, 'f> {
         self.push(hop(HopKind::RouteTable, &component, Decision::Forward, words, None));
         let Some(address) = address else {
             let reason = self.user_route(leg, chosen, None);
-            self.push(hop(HopKind::Appliance, &component, Decision::Unknown, "which appliance is not in the facts", Some(reason)));
+            self.push(hop(
+                HopKind::Appliance,
+                &component,
+                Decision::Unknown,
+                "which appliance is not in the facts",
+                Some(reason),
+            ));
             return Carried::Elsewhere;
         };
         let reason = self.user_route(leg, chosen, Some(address));
@@ -526,14 +551,23 @@ impl<'f> Walk<'_, 'f> {
         }
         let holders = self.network.holders(address);
         let named = match holders {
-            [only] => only.interface.virtual_machine.as_ref().unwrap_or(&crate::facts::azure::Reference { id: only.interface.id.clone() }).id.name().to_owned(),
+            [only] => only
+                .interface
+                .virtual_machine
+                .as_ref()
+                .unwrap_or(&crate::facts::azure::Reference { id: only.interface.id.clone() })
+                .id
+                .name()
+                .to_owned(),
             _ => address.to_string(),
         };
         // <https://learn.microsoft.com/azure/virtual-network/virtual-network-network-interface#enable-or-disable-ip-forwarding>
         if let [only] = holders
             && only.interface.enable_ip_forwarding == Some(false)
         {
-            let rule = format!("{address} is {named}, whose interface does not forward packets of others (enableIPForwarding)");
+            let rule = format!(
+                "{address} is {named}, whose interface does not forward packets of others (enableIPForwarding)"
+            );
             self.push(hop(HopKind::Appliance, &named, Decision::Drop, rule, Some(reason)));
             return Carried::Lost;
         }
@@ -546,13 +580,16 @@ impl<'f> Walk<'_, 'f> {
     /// What is known of the way from an appliance in a third network on to the destination's.
     fn beyond_appliance(&mut self, leg: Leg<'_, 'f>, appliance: IpAddr) {
         let Some(to) = leg.to.filter(|_| !leg.reply) else { return };
-        let mut homes = self.network.vnets().filter(|(_, one)| contains(&one.ranges, appliance)).map(|(place, _)| place);
+        let mut homes =
+            self.network.vnets().filter(|(_, one)| contains(&one.ranges, appliance)).map(|(place, _)| place);
         let (Some(home), None) = (homes.next(), homes.next()) else { return };
         if home == to.network {
             return;
         }
         let remote = self.vnet_id(home);
-        let Some(peering) = self.network.peering(to.network, &remote).filter(|peering| carries(peering)) else { return };
+        let Some(peering) = self.network.peering(to.network, &remote).filter(|peering| carries(peering)) else {
+            return;
+        };
         if leg.from != home && peering.allow_forwarded_traffic == Some(false) {
             let network = self.vnet_id(to.network);
             let rule = format!(
@@ -639,7 +676,8 @@ impl<'f> Walk<'_, 'f> {
         match self.carry(source, None, left) {
             Carried::Internet => {}
             Carried::Gateway => {
-                let what = format!("how the network beyond the gateway leads on to {} is not in the facts", self.dialled);
+                let what =
+                    format!("how the network beyond the gateway leads on to {} is not in the facts", self.dialled);
                 self.unclear(HopKind::OnPremises, &self.dialled.to_string(), what);
                 return;
             }
@@ -656,7 +694,13 @@ impl<'f> Walk<'_, 'f> {
             None => {
                 let component = self.dialled.to_string();
                 self.push(hop(HopKind::Internet, &component, Decision::Forward, "on the internet", None));
-                self.back.push(hop(HopKind::Internet, &component, Decision::Forward, "replies come back as they went", None));
+                self.back.push(hop(
+                    HopKind::Internet,
+                    &component,
+                    Decision::Forward,
+                    "replies come back as they went",
+                    None,
+                ));
                 self.back_at(source);
             }
         }
@@ -668,12 +712,14 @@ impl<'f> Walk<'_, 'f> {
     fn leave(&mut self, source: &Inside<'f>) -> bool {
         let Some(place) = source.subnet.and_then(|subnet| self.network.place(subnet)) else { return false };
         if let Some(gateway) = place.facts.nat_gateway.as_ref().filter(|_| self.dialled.is_ipv4()) {
-            let known = self.network.facts.nat_gateways.as_deref().unwrap_or_default().iter().find(|one| one.id == gateway.id);
+            let known =
+                self.network.facts.nat_gateways.as_deref().unwrap_or_default().iter().find(|one| one.id == gateway.id);
             let ids = known.map(|one| one.public_ip_addresses.iter().chain(&one.public_ip_prefixes).map(|one| &one.id));
             let seen = match ids {
                 Some(ids) => self.leave_as(ids),
                 None => {
-                    self.notes.push(format!("the addresses of the NAT gateway {} are not in the facts", gateway.id.name()));
+                    self.notes
+                        .push(format!("the addresses of the NAT gateway {} are not in the facts", gateway.id.name()));
                     String::new()
                 }
             };
@@ -707,7 +753,8 @@ impl<'f> Walk<'_, 'f> {
         let label = self.label(source.subnet);
         if place.facts.default_outbound_access == Some(false) {
             if pools || matches!(source.guard, Guard::NotAsked | Guard::Unknown) {
-                let what = format!("whether a load balancer or an address of its own lets {} out of {label}", source.label);
+                let what =
+                    format!("whether a load balancer or an address of its own lets {} out of {label}", source.label);
                 self.missing(HopKind::LoadBalancer, &source.label, what, LOAD_BALANCERS);
                 return false;
             }
@@ -725,16 +772,19 @@ impl<'f> Walk<'_, 'f> {
         let pools = &source.configuration?.load_balancer_backend_address_pools;
         let balancers = self.network.facts.load_balancers.as_deref()?;
         for pool in pools {
-            let Some(balancer) = balancers.iter().find(|one| pool.id.parent().is_some_and(|parent| parent == one.id)) else {
+            let Some(balancer) = balancers.iter().find(|one| pool.id.parent().is_some_and(|parent| parent == one.id))
+            else {
                 continue;
             };
             let rules = balancer.outbound_rules.iter().filter(|rule| rule.backend_address_pool.as_ref() == Some(pool));
-            let fronts: Vec<&ArmId> = rules.flat_map(|rule| &rule.frontend_ip_configurations).map(|one| &one.id).collect();
+            let fronts: Vec<&ArmId> =
+                rules.flat_map(|rule| &rule.frontend_ip_configurations).map(|one| &one.id).collect();
             if fronts.is_empty() {
                 continue;
             }
             let own = balancer.frontend_ip_configurations.iter().filter(|one| fronts.contains(&&one.id));
-            let public = own.flat_map(|one| one.public_ip_address.iter().chain(&one.public_ip_prefix)).map(|one| one.id.clone());
+            let public =
+                own.flat_map(|one| one.public_ip_address.iter().chain(&one.public_ip_prefix)).map(|one| one.id.clone());
             return Some((balancer.id.clone(), public.collect()));
         }
         None
@@ -770,7 +820,13 @@ impl<'f> Walk<'_, 'f> {
             let rule = "beyond the gateway; what happens there is not in the facts";
             let component = self.dialled.to_string();
             self.push(hop(HopKind::OnPremises, &component, Decision::Forward, rule, None));
-            self.back.push(hop(HopKind::OnPremises, &component, Decision::Forward, "replies come back by the gateway", None));
+            self.back.push(hop(
+                HopKind::OnPremises,
+                &component,
+                Decision::Forward,
+                "replies come back by the gateway",
+                None,
+            ));
             self.back_at(source);
         }
     }
@@ -785,7 +841,13 @@ impl<'f> Walk<'_, 'f> {
             if contains(&target.nets, self.dialled) && is_private(self.dialled) {
                 let reason = Reason::PrivateFromInternet { address: self.dialled };
                 let rule = format!("the internet does not carry packets to {}", self.dialled);
-                self.push(hop(HopKind::VirtualNetwork, self.vnet_id(target.network).name(), Decision::Drop, rule, Some(reason)));
+                self.push(hop(
+                    HopKind::VirtualNetwork,
+                    self.vnet_id(target.network).name(),
+                    Decision::Drop,
+                    rule,
+                    Some(reason),
+                ));
                 return;
             }
             self.seen = vec![source];
@@ -800,7 +862,13 @@ impl<'f> Walk<'_, 'f> {
             self.reply_outside(source, target, Carried::Internet);
             return;
         }
-        self.push(hop(HopKind::OnPremises, &label, Decision::Forward, "what happens before the gateway is not in the facts", None));
+        self.push(hop(
+            HopKind::OnPremises,
+            &label,
+            Decision::Forward,
+            "what happens before the gateway is not in the facts",
+            None,
+        ));
         self.seen = vec![source];
         let way_in = self.gateway_in(source, target);
         if way_in == Carried::Elsewhere && !self.network.vnets().any(|(_, one)| one.learns_routes()) {
@@ -836,7 +904,8 @@ impl<'f> Walk<'_, 'f> {
             .filter_map(|one| network.vnet_by_id(&one.remote_virtual_network.as_ref()?.id))
             .filter(|place| network.vnet(*place).is_some_and(super::Vnet::learns_routes))
             .collect();
-        let beyond_hub = |place: &&usize| network.vnet(**place).is_some_and(|one| contains(&one.ranges_beyond(), source));
+        let beyond_hub =
+            |place: &&usize| network.vnet(**place).is_some_and(|one| contains(&one.ranges_beyond(), source));
         if used.is_empty()
             && let Some(hub) = hubs.iter().find(beyond_hub).or(hubs.first())
         {
@@ -850,7 +919,10 @@ impl<'f> Walk<'_, 'f> {
         } else {
             format!("whether {source} is beyond the gateway of {} is not in the facts", home.name())
         };
-        let component = used.first().and_then(|one| network.vnet(one.network?)).map_or_else(|| source.to_string(), super::Vnet::gateway_name);
+        let component = used
+            .first()
+            .and_then(|one| network.vnet(one.network?))
+            .map_or_else(|| source.to_string(), super::Vnet::gateway_name);
         let kind = if used.is_empty() { HopKind::OnPremises } else { HopKind::VirtualNetworkGateway };
         self.unclear(kind, &component, what);
         Carried::Elsewhere
@@ -907,7 +979,8 @@ impl<'f> Walk<'_, 'f> {
         let carried = self.follow(leg, looked);
         if matches!(carried, Carried::Internet | Carried::Gateway) && carried != wanted {
             let label = subnet_label(self.network, subnet);
-            let reason = Reason::LeadsElsewhere { target: label.clone(), destination: IpNet::from(source), reply: true };
+            let reason =
+                Reason::LeadsElsewhere { target: label.clone(), destination: IpNet::from(source), reply: true };
             let rule = "replies leave another way than the request came";
             self.push(hop(HopKind::RouteTable, &label, Decision::Drop, rule, Some(reason)));
         }

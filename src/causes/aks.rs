@@ -2,6 +2,7 @@
 
 pub(super) mod commands;
 pub(super) mod names;
+pub(super) mod paths;
 pub(super) mod public;
 mod sight;
 
@@ -262,6 +263,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the connection state of the private endpoint",
+        predicate: Some(paths::private_endpoint),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -285,6 +287,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "the group's rules by ascending priority number",
+        predicate: Some(paths::api_server_subnet),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -307,6 +310,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the rules of both sides' groups by ascending priority number",
+        predicate: Some(paths::security_group),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -318,6 +322,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_PRIVATE_LINK_POLICY,
         kubectl: &["i/o timeout", "no route to host"],
         decided_by: "the effective routes of the client's network interface",
+        predicate: Some(paths::user_route),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -329,6 +334,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE_CONNECT,
         kubectl: SILENT,
         decided_by: "`az network vnet peering list` on both sides",
+        predicate: Some(paths::peering),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -340,6 +346,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_EGRESS,
         kubectl: &["eof", "connection reset by peer", "i/o timeout"],
         decided_by: "a handshake with the same address without SNI, then the firewall's rules",
+        predicate: Some(paths::firewall),
         ..BY_CONFIGURATION
     },
     Cause {

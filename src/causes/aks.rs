@@ -2,6 +2,7 @@
 
 pub(super) mod commands;
 pub(super) mod names;
+pub(super) mod paths;
 pub(super) mod public;
 mod sight;
 
@@ -281,6 +282,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the connection state of the private endpoint",
+        predicate: Some(paths::private_endpoint),
         configuration: Some(azure::private_endpoint_not_usable),
         ..BY_CONFIGURATION
     },
@@ -306,6 +308,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "the group's rules by ascending priority number",
+        predicate: Some(paths::api_server_subnet),
         configuration: Some(azure::api_subnet_group_blocks),
         ..BY_CONFIGURATION
     },
@@ -330,6 +333,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the rules of both sides' groups by ascending priority number",
+        predicate: Some(paths::security_group),
         configuration: Some(azure::group_denies_443),
         ..BY_CONFIGURATION
     },
@@ -342,6 +346,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_PRIVATE_LINK_POLICY,
         kubectl: &["i/o timeout", "no route to host"],
         decided_by: "the effective routes of the client's network interface",
+        predicate: Some(paths::user_route),
         configuration: Some(azure::route_diverts),
         ..BY_CONFIGURATION
     },
@@ -354,6 +359,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE_CONNECT,
         kubectl: SILENT,
         decided_by: "`az network vnet peering list` on both sides",
+        predicate: Some(paths::peering),
         configuration: Some(azure::peering_unusable),
         ..BY_CONFIGURATION
     },
@@ -366,6 +372,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_EGRESS,
         kubectl: &["eof", "connection reset by peer", "i/o timeout"],
         decided_by: "a handshake with the same address without SNI, then the firewall's rules",
+        predicate: Some(paths::firewall),
         ..BY_CONFIGURATION
     },
     Cause {

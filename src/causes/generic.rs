@@ -144,7 +144,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: &[],
         decided_by: "a probe from that vantage",
-        predicate: Some(paths::not_evaluable),
+        predicate: Some(not_evaluable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -280,6 +280,10 @@ fn propagation_aks(view: &CellView<'_>) -> Option<Told> {
     })
 }
 
+fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
+    paths::not_evaluable(view).or_else(|| aks::public::tag_not_known(view))
+}
+
 fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
     public::egress_not_known(view).or_else(|| aks::public::egress_not_known(view))
 }
@@ -369,7 +373,7 @@ fn facts_missing(view: &CellView<'_>) -> Option<Told> {
         return Some(if view.verdict == Verdict::Inconclusive { told } else { told.severity(Severity::Warning) });
     }
     let what = view.circumstances.facts_missing?;
-    let explained = || paths::not_evaluable(view).or_else(|| egress_not_known(view)).is_some();
+    let explained = || not_evaluable(view).or_else(|| egress_not_known(view)).is_some();
     if view.configuration.is_some() && !view.host.is_empty() && explained() {
         return None;
     }

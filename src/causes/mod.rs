@@ -145,6 +145,11 @@ impl CellView<'_> {
         self.configuration?.outlook?.via()
     }
 
+    /// Whether the configuration that is known is Azure's.
+    fn provider_is_azure(&self) -> bool {
+        self.configuration.is_some_and(|configured| configured.aks().is_some())
+    }
+
     /// What the configuration says, as a clause: `unreachable: 198.51.100.7 is in no entry of publicAccessCidrs`.
     fn configuration_says(&self) -> Option<String> {
         let summary = self.configuration?.outlook?.summary();

@@ -19,7 +19,7 @@ use crate::{
     facts::Cidr,
     model::{
         aks::{Mode, Place, PublicPath},
-        trace::Decision,
+        trace::{Decision, HopKind},
     },
     report::{Confidence, Intended, Reachability, Severity, Via},
 };
@@ -302,7 +302,7 @@ pub(in crate::causes) fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
 }
 
 /// `inconclusive-rule-not-evaluable`, where a service tag decides whose ranges are not in the facts.
-pub(super) fn tag_not_known(view: &CellView<'_>) -> Option<Told> {
+pub(in crate::causes) fn tag_not_known(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
     let PublicPath::TagNotKnown { tag, egress } = &sight.prediction.public else { return None };
     let shown = sight.public()?;
@@ -336,8 +336,12 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
     let sight = Sight::of(view)?;
     if view.via.or(sight.prediction.via) == Some(Via::Private) {
         let path = sight.prediction.private.iter().find(|path| path.trace.blockers().next().is_none())?;
-        let rule =
-            path.trace.forward.iter().rev().find(|hop| hop.kind.label() == "nsg" && hop.decision == Decision::Allow);
+        let rule = path
+            .trace
+            .forward
+            .iter()
+            .rev()
+            .find(|hop| hop.kind == HopKind::NetworkSecurityGroup && hop.decision == Decision::Allow);
         return Some(match rule {
             Some(rule) => LetsIn {
                 rule: format!("what lets it in: {} ({})", clean(&rule.rule), clean(&rule.component)),

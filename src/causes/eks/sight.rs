@@ -11,7 +11,7 @@ use crate::{
     causes::{
         CellView, ConfigurationView, Configured, Strictness, Told,
         configuration::words,
-        shown::{shown_of_class, takes},
+        shown::shown_of_class,
     },
     facts::{ec2, eks},
     model::eks::{Place, Prediction},
@@ -37,12 +37,6 @@ impl<'a> Sight<'a> {
     /// `resourcesVpcConfig`.
     pub(super) fn config(&self) -> Option<&'a eks::VpcConfig> {
         self.cluster.resources_vpc_config.as_ref()
-    }
-
-    /// Whether the cell goes by addresses of this class: those that were dialled, else those that the configuration
-    /// leads to, else those that are meant.
-    pub(super) fn takes(&self, class: AddressClass) -> bool {
-        takes(self.view, class)
     }
 
     /// What the probes show of the public path; `None` where the cell does not take it.

@@ -50,6 +50,12 @@ const IMPURE: &[&str] = &[
     "eprintln!",
 ];
 
+/// What only the files below a path name: the providers' SDKs, and what asks without one.
+const FENCED: &[(&str, &[&str])] = &[
+    ("src/facts/aws", &["aws_config", "aws_sdk_ec2", "aws_sdk_eks", "aws_smithy_runtime_api", "aws_smithy_types"]),
+    ("src/facts/arm", &["azure_core", "azure_identity", "reqwest"]),
+];
+
 /// What the probers know nothing of.
 const FOREIGN_TO_PROBES: &[&str] =
     &["kubereach", "clap", "serde_saphyr", "kube", "k8s_openapi", "indicatif", "quick_junit"];
@@ -132,6 +138,23 @@ fn pure_rooms_do_not_reach_for_the_world() {
                 .filter(|word| contains_word(&source.code, word))
                 .map(|word| format!("{}: {word}", source.path.display())),
         );
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn only_one_module_names_a_providers_sdk() {
+    let sources = sources("src");
+    let mut faults = Vec::new();
+    for (home, words) in FENCED {
+        for word in *words {
+            let users = || sources.iter().filter(|source| contains_word(&source.code, word));
+            let at_home = |source: &&Source| source.path.to_str().is_some_and(|path| path.starts_with(home));
+            assert!(users().any(|source| at_home(&source)), "nobody names {word} any more");
+            faults.extend(
+                users().filter(|source| !at_home(source)).map(|source| format!("{}: {word}", source.path.display())),
+            );
+        }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }

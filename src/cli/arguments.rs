@@ -245,6 +245,9 @@ pub enum PullProvider {
     /// An EKS cluster and the network of its region; only reads, and needs docs/eks-iam-policy.json at most
     #[command(after_long_help = PULL_EKS_EXAMPLES)]
     Eks(PullEksArguments),
+    /// An AKS cluster and the network of its subscription; only reads, and needs docs/aks-role.json at most
+    #[command(after_long_help = PULL_AKS_EXAMPLES)]
+    Aks(PullAksArguments),
 }
 
 /// Arguments of `facts pull eks`. What is not given comes from the environment and the AWS profile.
@@ -268,6 +271,50 @@ pub struct PullEksArguments {
     /// Progress as lines on stderr, one an action
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Arguments of `facts pull aks`.
+#[derive(Clone, Debug, Args)]
+pub struct PullAksArguments {
+    /// The subscription, by id or name; without it the only one that the login sees
+    #[arg(long, value_name = "ID", env = "AZURE_SUBSCRIPTION_ID")]
+    pub subscription: Option<String>,
+    /// The cluster's resource group; without it the only cluster of that name
+    #[arg(short = 'g', long, value_name = "NAME")]
+    pub resource_group: Option<String>,
+    /// The cluster's name
+    #[arg(short, long, value_name = "NAME")]
+    pub name: String,
+    /// Any API that is compatible with Azure Resource Manager instead of the cloud's own
+    #[arg(long, value_name = "URL", value_parser = parse_endpoint_url)]
+    pub endpoint_url: Option<String>,
+    /// Whose login to use; auto takes the first that the environment speaks for
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub credential: CredentialKind,
+    /// Also ask which routes and rules virtual machines near the cluster really have (needs two more actions)
+    #[arg(long)]
+    pub effective_routes: bool,
+    /// Where to write: a new or empty folder, or that of an earlier pull of this cluster; without it facts/NAME
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Progress as lines on stderr, one an action
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Where an Azure login comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CredentialKind {
+    /// The first that the environment speaks for
+    Auto,
+    /// The login of the az command
+    AzureCli,
+    /// The identity of this machine, app or container
+    ManagedIdentity,
+    /// The identity of a Kubernetes service account
+    WorkloadIdentity,
+    /// A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`
+    ClientSecret,
 }
 
 /// Arguments of `explain`.
@@ -744,6 +791,17 @@ Examples:
 Credentials are found as the aws command finds them. An action that they do not
 allow is named and leaves its file out; the rest is written. Pulled again, an
 unchanged account gives the same bytes.";
+
+const PULL_AKS_EXAMPLES: &str = "\
+Examples:
+  kubereach facts pull aks --resource-group rg --name prod
+  kubereach facts pull aks -g rg -n prod --subscription 00000000-0000-0000-0000-000000000000
+  kubereach facts pull aks -g rg -n prod --credential managed-identity --out facts/prod
+
+Without --credential the first of these is used: a service principal or a workload
+identity of the environment, a managed identity, the login of the az command. What
+the login does not allow is named and left out; the rest is written. Pulled again,
+an unchanged subscription gives the same bytes.";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:

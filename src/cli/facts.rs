@@ -13,6 +13,7 @@ pub(super) fn main(arguments: &FactsArguments) -> Result<ExitCode, InputErrors> 
     match &arguments.command {
         FactsCommand::Pull(pull) => match &pull.provider {
             PullProvider::Eks(eks) => pull::eks(eks),
+            PullProvider::Aks(aks) => pull::aks(aks),
         },
         FactsCommand::Show(show) => show::main(show),
         FactsCommand::Lint(lint) => lint::main(lint),

@@ -5,16 +5,19 @@
 //! returned [`Running`] is dropped. Nothing here looks at anything but its own sockets.
 
 mod api;
+mod arm;
 mod authority;
 mod aws;
 mod dns;
 mod proxy;
+mod recorded;
 mod relay;
 mod script;
 
 use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use api::{Anonymous, ApiServer, Body, Conduct, Route};
+pub use arm::{ArmApi, ArmConduct, ArmFault, ArmIdentity, ArmLater};
 pub use authority::{AuthoritySpec, CertificateSpec, Identity, LabCa};
 pub use aws::{AwsApi, AwsFault};
 pub use dns::{DnsAnswer, DnsReply, DnsServer, DnsView};
@@ -41,6 +44,7 @@ pub async fn serve(authorities: &BTreeMap<String, Arc<LabCa>>, servers: &[Server
             ServerSpec::Relay(server) => server.start(authorities, &mut running).await?,
             ServerSpec::Script(server) => server.start(&mut running).await?,
             ServerSpec::Aws(server) => server.start(&mut running).await?,
+            ServerSpec::Arm(server) => server.start(&mut running).await?,
         }
     }
     Ok(running)
@@ -64,6 +68,8 @@ pub enum ServerSpec {
     Script(Script),
     /// An AWS-compatible API that answers from a facts folder.
     Aws(AwsApi),
+    /// An Azure Resource Manager that answers from a facts folder.
+    Arm(ArmApi),
 }
 
 /// Servers that run until this value is dropped.

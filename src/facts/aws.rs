@@ -17,15 +17,15 @@ use std::{
 
 pub use actions::Action;
 use calls::{Call, CallError, Clients};
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    manifest::{Manifest, Refused},
+    live::{now, refusals},
+    manifest::Manifest,
     write::{Pulled, file_name_part},
 };
-use crate::input::{InputError, variable};
+use crate::input::InputError;
 
 /// Which cluster's facts, and with whose credentials. What is not given comes from the environment and the profile, by
 /// the provider's own rules.
@@ -366,8 +366,8 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
             cluster: Some(self.name.to_owned()),
             account,
             region: Some(self.clients.region.to_string()),
-            denied: refusals(self.denied),
-            failed: refusals(self.failed),
+            denied: refusals(self.denied, Action::permission),
+            failed: refusals(self.failed, Action::permission),
             files: self.documents.keys().cloned().collect(),
         };
         Pulled { documents: self.documents, manifest }
@@ -406,26 +406,6 @@ fn newest<'a>(updates: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 fn about(action: Action, ids: Vec<String>) -> Vec<Call> {
     ids.into_iter().map(|id| Call::about(action, Some(id))).collect()
-}
-
-/// Each action once, with the first of its messages.
-fn refusals(by_action: BTreeMap<Action, BTreeSet<String>>) -> Vec<Refused> {
-    let refused = |(action, messages): (Action, BTreeSet<String>)| Refused {
-        action: action.permission(),
-        message: messages.into_iter().next().unwrap_or_default(),
-    };
-    let mut refusals: Vec<Refused> = by_action.into_iter().map(refused).collect();
-    refusals.sort();
-    refusals
-}
-
-/// Now, or what a reproducible build says it is: <https://reproducible-builds.org/specs/source-date-epoch/>.
-fn now() -> Timestamp {
-    let fixed =
-        variable("SOURCE_DATE_EPOCH").and_then(|seconds| Timestamp::from_second(seconds.trim().parse().ok()?).ok());
-    let now = fixed.unwrap_or_else(Timestamp::now);
-    // Whole seconds are plenty, and read better.
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html>

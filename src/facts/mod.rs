@@ -4,12 +4,16 @@
 //! one that said there is nothing.
 
 pub mod aks;
+#[cfg(feature = "azure")]
+pub mod arm;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod azure;
 pub mod ec2;
 pub mod eks;
 mod folder;
+#[cfg(any(feature = "aws", feature = "azure"))]
+mod live;
 pub mod manifest;
 pub mod planned;
 pub mod resolver;

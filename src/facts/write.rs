@@ -170,7 +170,7 @@ fn earlier_manifest(folder: &Path) -> Result<Option<Manifest>, InputErrors> {
                 .into());
         }
     }
-    for path in [Manifest::FILE, "ec2", "eks"] {
+    for path in [Manifest::FILE, "ec2", "eks", "aks", "network"] {
         refuse_links(folder, Path::new(path))?;
     }
     let file = folder.join(Manifest::FILE);

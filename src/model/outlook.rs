@@ -35,6 +35,15 @@ impl Outlook {
         }
     }
 
+    /// Whether it goes by private addresses, of which the configuration closes some and not others.
+    #[must_use]
+    pub fn is_partly_closed(&self) -> bool {
+        match self {
+            Self::Eks(prediction) => prediction.closed_in_part().is_some(),
+            Self::EksApi(_) | Self::Aks(_) => false,
+        }
+    }
+
     /// What is not known, and what would tell.
     #[must_use]
     pub fn missing(&self) -> &[Missing] {

@@ -106,6 +106,8 @@ pub struct Case<'a> {
     pub configured: Reachability,
     /// The class of address that the configuration leads to.
     pub configured_via: Option<Via>,
+    /// The configuration closes some of the private addresses, and not others.
+    pub configured_partly: bool,
     /// What happened.
     pub seen: &'a Seen,
     /// A change is younger than its window.
@@ -170,7 +172,9 @@ pub fn agreement(case: &Case<'_>) -> Agreement {
         _ => case.configured_via.is_some() && case.via != case.configured_via,
     };
     let other_path = wanted == Reachability::Reachable && case.via.is_some() && differs;
-    let partial = case.intended == Intended::Reachable && case.seen.is_partial();
+    // What was probed is known better than by the configuration.
+    let partly = case.seen.is_partial() || (observed == Reachability::Unknown && case.configured_partly);
+    let partial = case.intended == Intended::Reachable && partly;
     if other_path || partial {
         return Agreement::Disagrees;
     }
@@ -386,6 +390,7 @@ mod tests {
                 via: None,
                 configured_via: None,
                 configured: Reachability::Unknown,
+                configured_partly: false,
                 seen: &seen,
                 window_open: false,
                 contradicted: false,

@@ -232,6 +232,7 @@ fn case(intended: Intended, configured: Reachability, seen: &Seen) -> Case<'_> {
         via: None,
         configured,
         configured_via: None,
+        configured_partly: false,
         seen,
         window_open: false,
         contradicted: false,
@@ -262,6 +263,12 @@ fn every_combination_of_truths_has_its_verdict() {
                 assert_eq!(decide(&Case { window_open: true, ..case }), excused, "{words}, window open");
                 assert_eq!(decide(&Case { contradicted: true, window_open: true, ..case }), Mismatch, "{words}");
                 assert_eq!(decide(&Case { undecided: true, ..case }), Inconclusive, "{words}");
+                // A part that the configuration closes counts where nothing else is known of it.
+                let partly = match verdict {
+                    Match if intended == ShouldBe && observed == Open => Mismatch,
+                    other => other,
+                };
+                assert_eq!(decide(&Case { configured_partly: true, ..case }), partly, "{words}, partly closed");
             }
         }
     }

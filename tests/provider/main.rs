@@ -1,13 +1,17 @@
-//! Live pulls against servers that speak the provider's protocols, on loopback.
+//! Live pulls against servers that speak the providers' protocols, on loopback.
 //!
-//! Two peers: kubereach's own server, which answers from documents, with faults as told; and moto, an AWS-compatible
-//! server of others, through whose API a region is made and then read back by boto3, the parser of the provider's
-//! command line. `tests/run` installs moto under `target/`; where it is missing its cases are counted and named, and
-//! `KUBEREACH_LAB=required` makes that a failure.
+//! Peers: kubereach's own servers, one of AWS and one of Azure Resource Manager, which answer from documents, with faults
+//! as told; and moto, an AWS-compatible server of others, through whose API a region is made and then read back by boto3,
+//! the parser of the provider's command line. `tests/run` installs moto under `target/`; where it is missing its cases are
+//! counted and named, and `KUBEREACH_LAB=required` makes that a failure.
 
 #![expect(clippy::print_stdout, reason = "figures, and what was not run, are for the reader")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
+#[cfg(feature = "azure")]
+mod arm;
+#[cfg(feature = "azure")]
+mod arm_documents;
 mod documents;
 mod moto;
 mod recorded;
@@ -23,6 +27,8 @@ fn main() -> ExitCode {
         return with_environment_of_its_own();
     }
     let arguments = Arguments::from_args();
+    #[cfg(feature = "azure")]
+    let _identity = arm::identity();
     let required = std::env::var("KUBEREACH_LAB").is_ok_and(|value| value == "required");
     let mut trials = recorded::trials();
     let mut not_run = Vec::new();
@@ -54,11 +60,15 @@ fn with_environment_of_its_own() -> ExitCode {
     command.args(std::env::args_os().skip(1)).env(CHILD, "1");
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_uppercase();
-        if text.starts_with("AWS_") || text.ends_with("_PROXY") || text == "SOURCE_DATE_EPOCH" {
+        let login = ["AWS_", "AZURE_", "IDENTITY_", "MSI_", "IMDS_"].iter().any(|begin| text.starts_with(begin));
+        if login || text.ends_with("_PROXY") || text == "SOURCE_DATE_EPOCH" {
             command.env_remove(name);
         }
     }
     command.envs(ENVIRONMENT.iter().copied());
+    // A port that nothing listens on at the moment; the tests' identity endpoint will.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    command.env("IDENTITY_ENDPOINT", format!("http://{free}/msi/token"));
     let status = command.status().unwrap();
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101))
 }
@@ -70,4 +80,5 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("AWS_EC2_METADATA_DISABLED", "true"),
     ("AWS_CONFIG_FILE", "/dev/null"),
     ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ("IDENTITY_HEADER", "the-header-of-the-tests"),
 ];

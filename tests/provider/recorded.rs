@@ -36,7 +36,7 @@ pub(crate) type Test = fn();
 pub(crate) fn trials() -> Vec<Trial> {
     let trial = |(name, test): &(&'static str, Test)| {
         let test = *test;
-        let alone = *name == "calls_run_at_the_same_time";
+        let alone = name.ends_with("calls_run_at_the_same_time");
         Trial::test(*name, move || {
             // A failed test poisons the lock, which holds nothing.
             let _alone = alone.then(|| MACHINE.write());
@@ -45,15 +45,20 @@ pub(crate) fn trials() -> Vec<Trial> {
             Ok(())
         })
     };
-    TRIALS.iter().chain(crate::verify::TRIALS).map(trial).collect()
+    TRIALS.iter().chain(crate::verify::TRIALS).chain(ARM_TRIALS).map(trial).collect()
 }
+
+#[cfg(feature = "azure")]
+use crate::arm::TRIALS as ARM_TRIALS;
+#[cfg(not(feature = "azure"))]
+const ARM_TRIALS: &[(&str, Test)] = &[];
 
 /// Held by every case; whole by the one that measures time.
 pub(crate) static MACHINE: RwLock<()> = RwLock::new(());
 
 /// The figure.
-const MOST_OF_THE_CHAIN: f64 = 1.3;
-const MOST_TRIES: usize = 30;
+pub(crate) const MOST_OF_THE_CHAIN: f64 = 1.3;
+pub(crate) const MOST_TRIES: usize = 30;
 /// Calls of a pull from [`documents::region`].
 const CALLS: usize = 36;
 
@@ -320,7 +325,7 @@ fn no_credential_is_repeated() {
 }
 
 /// A server that gives everybody the same answer, then closes.
-fn answerer(head: &str, body: &str) -> SocketAddr {
+pub(crate) fn answerer(head: &str, body: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = listener.local_addr().unwrap();
     let answer = format!("{head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
@@ -407,7 +412,7 @@ fn calls_run_at_the_same_time() {
 }
 
 /// How many requests came one after the other: each after the answer to the one before it.
-fn longest_chain(requests: &[Value]) -> usize {
+pub(crate) fn longest_chain(requests: &[Value]) -> usize {
     let time = |request: &Value, name: &str| request[name].as_f64().unwrap();
     let mut by_answer: Vec<(f64, f64)> =
         requests.iter().map(|request| (time(request, "answered"), time(request, "arrived"))).collect();
@@ -422,7 +427,7 @@ fn longest_chain(requests: &[Value]) -> usize {
 }
 
 /// What this process has had of the processors so far.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
     let micros = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap();
     Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
@@ -536,7 +541,7 @@ fn assert_same(pulled: &Pulled) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-fn told(output: &Output) -> (String, String) {
+pub(crate) fn told(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }

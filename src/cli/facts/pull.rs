@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::{
-    cli::arguments::PullEksArguments,
+    cli::arguments::{PullAksArguments, PullEksArguments},
     input::{InputError, InputErrors},
 };
 
@@ -15,60 +15,139 @@ pub(super) fn eks(_arguments: &PullEksArguments) -> Result<ExitCode, InputErrors
         .into())
 }
 
-#[cfg(feature = "aws")]
-pub(super) use live::eks;
+/// Without the SDK there is nothing to pull with.
+#[cfg(not(feature = "azure"))]
+pub(super) fn aks(_arguments: &PullAksArguments) -> Result<ExitCode, InputErrors> {
+    Err(InputError::new("this kubereach was built without the Azure SDK")
+        .help("build it with --features azure, or make the folder by the az command: see docs/aks-facts.md")
+        .into())
+}
 
 #[cfg(feature = "aws")]
+pub(super) fn eks(arguments: &PullEksArguments) -> Result<ExitCode, InputErrors> {
+    use crate::facts::aws::{Action, EksRequest, pull};
+
+    let request = EksRequest {
+        name: arguments.name.clone(),
+        region: arguments.region.clone(),
+        profile: arguments.profile.clone(),
+        endpoint_url: arguments.endpoint_url.clone(),
+    };
+    let provider = live::Provider {
+        title: "EKS",
+        account: "account",
+        role: "docs/eks-iam-policy.json",
+        actions: Action::ALL.len(),
+        tells: |action| Action::by_permission(action).map(Action::tells),
+    };
+    live::pull_into(&provider, arguments.out.as_deref(), &arguments.name, arguments.verbose, async |tell| {
+        pull(&request, tell).await.map_err(InputError::from)
+    })
+}
+
+#[cfg(feature = "azure")]
+pub(super) fn aks(arguments: &PullAksArguments) -> Result<ExitCode, InputErrors> {
+    use crate::{
+        cli::arguments::CredentialKind,
+        facts::arm::{Action, AksRequest, Credential, pull},
+    };
+
+    let request = AksRequest {
+        subscription: arguments.subscription.clone(),
+        resource_group: arguments.resource_group.clone(),
+        name: Some(arguments.name.clone()),
+        host: None,
+        endpoint_url: arguments.endpoint_url.clone(),
+        credential: match arguments.credential {
+            CredentialKind::Auto => Credential::Auto,
+            CredentialKind::AzureCli => Credential::AzureCli,
+            CredentialKind::ManagedIdentity => Credential::ManagedIdentity,
+            CredentialKind::WorkloadIdentity => Credential::WorkloadIdentity,
+            CredentialKind::ClientSecret => Credential::ClientSecret,
+        },
+        effective_routes: arguments.effective_routes,
+    };
+    let provider = live::Provider {
+        title: "AKS",
+        account: "subscription",
+        role: "docs/aks-role.json",
+        actions: Action::ALL.len(),
+        tells: |action| Action::by_permission(action).map(Action::tells),
+    };
+    live::pull_into(&provider, arguments.out.as_deref(), &arguments.name, arguments.verbose, async |tell| {
+        pull(&request, tell).await.map_err(InputError::from)
+    })
+}
+
+/// What pulls of every provider do around the asking.
+#[cfg(any(feature = "aws", feature = "azure"))]
 mod live {
     use std::{
         fmt::Write,
         path::{Path, PathBuf},
     };
 
-    use super::{ExitCode, InputError, InputErrors, PullEksArguments};
+    use super::{ExitCode, InputError, InputErrors};
     use crate::{
         cli::{printer, progress::Progress, run},
         facts::{
-            aws::{Action, EksRequest, pull},
             manifest::{Manifest, Refused},
             write::{Pulled, Written, check, write},
         },
         report::words::visible,
     };
 
-    pub(in crate::cli::facts) fn eks(arguments: &PullEksArguments) -> Result<ExitCode, InputErrors> {
-        let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from("facts").join(&arguments.name));
+    /// What differs in words.
+    pub(super) struct Provider {
+        /// `EKS`.
+        pub(super) title: &'static str,
+        /// What the provider calls an account.
+        pub(super) account: &'static str,
+        /// The document that lists the actions needed.
+        pub(super) role: &'static str,
+        /// How many actions there are, for the progress.
+        pub(super) actions: usize,
+        /// What is unknown without an action, by its permission's name.
+        pub(super) tells: fn(&str) -> Option<&'static str>,
+    }
+
+    /// Asks, writes, tells; SIGINT and SIGTERM end it before anything is written.
+    pub(super) fn pull_into(
+        provider: &Provider,
+        out: Option<&Path>,
+        name: &str,
+        verbose: bool,
+        pull: impl AsyncFnOnce(&dyn Fn(String)) -> Result<Pulled, InputError>,
+    ) -> Result<ExitCode, InputErrors> {
+        let folder = out.map_or_else(|| PathBuf::from("facts").join(name), Path::to_owned);
         // Before the provider is asked: a folder that cannot be written into is told at once.
         check(&folder)?;
-        let request = EksRequest {
-            name: arguments.name.clone(),
-            region: arguments.region.clone(),
-            profile: arguments.profile.clone(),
-            endpoint_url: arguments.endpoint_url.clone(),
-        };
-        let progress = Progress::new(Action::ALL.len(), arguments.verbose);
+        let progress = Progress::new(provider.actions, verbose);
         let pulled = run::block_on(async {
+            let tell = |line: String| progress.say(&line);
             tokio::select! {
-                pulled = pull(&request, |line| progress.say(&line)) => pulled.map_err(InputError::from),
+                pulled = pull(&tell) => pulled,
                 () = run::interrupted() => Err(InputError::new("interrupted: nothing was written")),
             }
         });
         progress.finish();
         let pulled = pulled??;
         let written = write(&pulled, &folder)?;
-        printer::print(&summary(&pulled, written, &folder))
+        printer::print(&summary(provider, &pulled, written, &folder))
             .map_err(|error| InputError::new(format!("cannot write to stdout: {error}")))?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// What is there now, and what is not and why.
-    fn summary(pulled: &Pulled, written: Written, folder: &Path) -> String {
+    fn summary(provider: &Provider, pulled: &Pulled, written: Written, folder: &Path) -> String {
         let manifest = &pulled.manifest;
         let or_unknown = |value: &Option<String>| visible(value.as_deref().unwrap_or("unknown"));
         let mut text = format!(
-            "EKS cluster {} in {}, account {}\n{} documents in {}: {}\n",
+            "{} cluster {} in {}, {} {}\n{} documents in {}: {}\n",
+            provider.title,
             or_unknown(&manifest.cluster),
             or_unknown(&manifest.region),
+            provider.account,
             or_unknown(&manifest.account),
             pulled.documents.len(),
             visible(&folder.display().to_string()),
@@ -81,12 +160,12 @@ mod live {
             let _ = writeln!(text, "\n{title}, so these stay unknown:");
             let widest = refused.iter().map(|refused| refused.action.len()).max().unwrap_or_default();
             for Refused { action, message } in refused {
-                let unknown = Action::by_permission(action).map_or("", Action::tells);
+                let unknown = (provider.tells)(action).unwrap_or_default();
                 let _ = writeln!(text, "  {action:widest$}  {unknown}\n  {:widest$}  {}", "", visible(message));
             }
         }
         if !manifest.denied.is_empty() {
-            text.push_str("\ndocs/eks-iam-policy.json allows exactly what kubereach reads\n");
+            let _ = writeln!(text, "\n{} allows exactly what kubereach reads", provider.role);
         }
         text
     }
@@ -124,7 +203,20 @@ mod live {
                 ..Manifest::default()
             };
             let pulled = Pulled { documents: BTreeMap::new(), manifest };
-            let text = summary(&pulled, Written { changed: 2, unchanged: 0, removed: 1 }, Path::new("facts/prod"));
+            let provider = Provider {
+                title: "EKS",
+                account: "account",
+                role: "docs/eks-iam-policy.json",
+                actions: 0,
+                tells: |action| {
+                    Some(match action {
+                        "eks:ListUpdates" => "whether a change of the cluster is still under way",
+                        _ => "what the network ACLs let through",
+                    })
+                },
+            };
+            let text =
+                summary(&provider, &pulled, Written { changed: 2, unchanged: 0, removed: 1 }, Path::new("facts/prod"));
             assert_eq!(
                 text,
                 "EKS cluster prod in eu-west-1, account unknown

@@ -301,7 +301,8 @@ fn version_object(version: &str) -> String {
     .to_string()
 }
 
-enum Payload {
+/// What a body is made of while it goes out.
+pub(super) enum Payload {
     Whole(Option<Bytes>),
     Endless,
     Drip(Pin<Box<Sleep>>),

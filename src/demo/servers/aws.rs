@@ -6,22 +6,24 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     fmt::Write,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, LazyLock},
+    time::Duration,
 };
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, body::Bytes, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, Limited};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Running, ServerError};
+use super::{
+    Running, ServerError,
+    api::Payload,
+    recorded::{Left, Log, document, respond, serve_http},
+};
 
 /// An AWS-compatible API over plain HTTP.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -70,44 +72,16 @@ pub struct AwsFault {
 impl AwsApi {
     pub(super) async fn start(&self, running: &mut Running) -> Result<(), ServerError> {
         let left = self.faults.iter().map(|fault| fault.times).collect();
-        let state = Arc::new(State {
-            api: self.clone(),
-            left: Mutex::new(left),
-            asked: Mutex::default(),
-            begun: Instant::now(),
-        });
-        let handler = move |stream| {
-            let state = Arc::clone(&state);
-            async move {
-                let service = service_fn(move |request| {
-                    let state = Arc::clone(&state);
-                    async move { Ok::<_, Infallible>(state.answer(request).await) }
-                });
-                // A client that goes away is its own affair.
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            }
-        };
-        running.accept(&self.listen, handler).await
+        let state = Arc::new(State { api: self.clone(), left, log: Log::default() });
+        serve_http(running, &self.listen, state, |state, request| async move { state.answer(request).await }).await
     }
 }
 
 struct State {
     api: AwsApi,
     /// How often each fault still happens.
-    left: Mutex<Vec<Option<u32>>>,
-    asked: Mutex<Vec<Logged>>,
-    begun: Instant,
-}
-
-/// A request and when it was here, in milliseconds since the server's start.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Logged {
-    #[serde(flatten)]
-    asked: Asked,
-    arrived: f64,
-    answered: Option<f64>,
+    left: Left,
+    log: Log<Asked>,
 }
 
 /// One request: what `GET /requests` tells of it.
@@ -122,12 +96,9 @@ struct Asked {
 }
 
 impl State {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let now = || self.begun.elapsed().as_secs_f64() * 1_000.0;
-        let arrived = now();
+    async fn answer(&self, request: Request<Incoming>) -> Response<Payload> {
         if request.method() == Method::GET && request.uri().path() == "/requests" {
-            let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return respond(StatusCode::OK, "application/json", json!(asked).to_string());
+            return self.log.respond();
         }
         let signed = request.headers().get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"AWS4-"));
         let asked = if request.method() == Method::POST {
@@ -137,20 +108,14 @@ impl State {
         } else {
             Asked::by_path(request.uri().path(), request.uri().query().unwrap_or_default())
         };
-        let (place, times) = {
-            let mut log = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            log.push(Logged { asked: asked.clone(), arrived, answered: None });
-            (log.len() - 1, log.iter().filter(|other| other.asked == asked).count())
-        };
+        let (place, times) = self.log.arrived(asked.clone());
         tokio::time::sleep(Duration::from_millis(self.api.latency_ms)).await;
         let response = self.respond_to(&asked, signed, times);
-        if let Some(logged) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
-            logged.answered = Some(now());
-        }
+        self.log.answered(place, response.status());
         response
     }
 
-    fn respond_to(&self, asked: &Asked, signed: bool, times: usize) -> Response<Full<Bytes>> {
+    fn respond_to(&self, asked: &Asked, signed: bool, times: usize) -> Response<Payload> {
         if !signed {
             return asked.refuse(403, "MissingAuthenticationToken", "the request is not signed");
         }
@@ -181,20 +146,7 @@ impl State {
     fn fault(&self, asked: &Asked) -> Option<&AwsFault> {
         let action = format!("{}:{}", asked.service, asked.operation);
         let all = format!("{}:*", asked.service);
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        self.api.faults.iter().zip(left.iter_mut()).find_map(|(fault, left)| {
-            if fault.action != action && fault.action != all {
-                return None;
-            }
-            match left {
-                Some(0) => None,
-                Some(times) => {
-                    *times -= 1;
-                    Some(fault)
-                }
-                None => Some(fault),
-            }
-        })
+        self.left.take(&self.api.faults, |fault| fault.action == action || fault.action == all)
     }
 
     /// The document of the folder; where there is none, an answer that nothing is there. `None` for an object that must
@@ -221,16 +173,7 @@ impl State {
     }
 
     fn read(&self, path: &str) -> Option<Value> {
-        if let Some(document) = self.api.documents.get(path) {
-            return Some(document.clone());
-        }
-        // The path is made of what a client sent.
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_/.".contains(letter);
-        if path.contains("..") || !path.chars().all(plain) {
-            return None;
-        }
-        let bytes = std::fs::read(self.api.facts.as_ref()?.join(path)).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        document(&self.api.documents, self.api.facts.as_ref(), path)
     }
 
     /// Leaves the page that is asked for, with the token of the next.
@@ -313,7 +256,7 @@ impl Asked {
             .collect()
     }
 
-    fn refuse(&self, status: u16, code: &str, message: &str) -> Response<Full<Bytes>> {
+    fn refuse(&self, status: u16, code: &str, message: &str) -> Response<Payload> {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self.service == "ec2" {
             let (code, message) = (escaped(code), escaped(message));
@@ -329,13 +272,6 @@ impl Asked {
         }
         response
     }
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(kind));
-    response
 }
 
 /// The inner XML of a value: members by their names on the wire. A member that the table leaves out is a secret: it is

@@ -263,7 +263,7 @@ fn typed<T: DeserializeOwned>(item: &Item<'_>) -> Result<T, InputError> {
 fn culprit<T: DeserializeOwned>(whole: &Value, path: &mut Vec<Step>) {
     let base = path.len();
     for _ in 0..DEEPEST {
-        let Some(here) = path.iter().skip(base).try_fold(whole, |value, step| step.into_value(value)) else { return };
+        let Some(here) = path.iter().skip(base).try_fold(whole, |value, step| step.step(value)) else { return };
         let steps: Vec<Step> = match here {
             Value::Object(members) => members.keys().cloned().map(Step::Key).collect(),
             Value::Array(items) => (0..items.len()).map(Step::Index).collect(),
@@ -273,7 +273,7 @@ fn culprit<T: DeserializeOwned>(whole: &Value, path: &mut Vec<Step>) {
             let mut without = whole.clone();
             let mut inside = Some(&mut without);
             for step in path.iter().skip(base) {
-                inside = inside.and_then(|value| step.into_value_mut(value));
+                inside = inside.and_then(|value| step.step_mut(value));
             }
             match (inside, step) {
                 (Some(Value::Object(members)), Step::Key(key)) => drop(members.remove(key)),
@@ -319,14 +319,14 @@ fn position(item: &Item<'_>, path: &[Step]) -> (usize, usize) {
 }
 
 impl Step {
-    fn into_value<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+    fn step<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         match self {
             Self::Key(key) => value.get(key),
             Self::Index(index) => value.get(index),
         }
     }
 
-    fn into_value_mut<'v>(&self, value: &'v mut Value) -> Option<&'v mut Value> {
+    fn step_mut<'v>(&self, value: &'v mut Value) -> Option<&'v mut Value> {
         match self {
             Self::Key(key) => value.get_mut(key),
             Self::Index(index) => value.get_mut(index),

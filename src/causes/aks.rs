@@ -1,5 +1,11 @@
 //! Causes of Azure AKS and its virtual network. All need the provider's configuration.
 
+pub(super) mod commands;
+pub(super) mod names;
+pub(super) mod paths;
+pub(super) mod public;
+mod sight;
+
 use super::{
     BY_CONFIGURATION, Cause, Need,
     configuration::{aks, aks_zones, azure, limits, ranges},
@@ -18,6 +24,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the egress address of this path against the authorized IP ranges",
+        predicate: Some(public::client_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -29,6 +36,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: &["k8sapiserverconnfail"],
         decided_by: "effectiveOutboundIPs, or the firewall's public address, against the list",
+        predicate: Some(public::cluster_egress_not_listed),
         configuration: Some(ranges::egress_not_listed),
         ..BY_CONFIGURATION
     },
@@ -54,6 +62,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the list itself",
+        predicate: Some(public::outbound_only),
         configuration: Some(ranges::outbound_only),
         ..BY_CONFIGURATION
     },
@@ -151,6 +160,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_START_STOP,
         kubectl: &["i/o timeout", "connection refused", "no such host"],
         decided_by: "`az aks show --query powerState`",
+        predicate: Some(public::cluster_stopped),
         configuration: Some(aks::stopped),
         ..BY_CONFIGURATION
     },
@@ -163,6 +173,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: &["connection refused", "service unavailable"],
         decided_by: "`az aks show --query provisioningState`",
+        predicate: Some(public::cluster_not_ready),
         configuration: Some(aks::not_ready),
         ..BY_CONFIGURATION
     },
@@ -175,6 +186,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_TEMPLATE,
         kubectl: SILENT,
         decided_by: "`az aks show --query publicNetworkAccess`",
+        predicate: Some(public::public_network_access_disabled),
         configuration: Some(aks::public_access_disabled),
         ..BY_CONFIGURATION
     },
@@ -187,6 +199,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE,
         kubectl: NO_NAME,
         decided_by: "the zone's links against the VNet of the client or its DNS server",
+        predicate: Some(names::zone_not_linked),
         configuration: Some(aks_zones::not_linked),
         ..BY_CONFIGURATION
     },
@@ -199,6 +212,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_START_STOP,
         kubectl: NO_NAME,
         decided_by: "the A record against the address of the private endpoint's interface",
+        predicate: Some(names::record_wrong),
         configuration: Some(aks_zones::record_wrong),
         ..BY_CONFIGURATION
     },
@@ -211,6 +225,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_DNS_FALLBACK,
         kubectl: NO_NAME,
         decided_by: "all zones of this name that are linked to the VNet",
+        predicate: Some(names::zone_shadowed),
         configuration: Some(aks_zones::shadowed),
         ..BY_CONFIGURATION
     },
@@ -239,6 +254,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE,
         kubectl: NO_NAME,
         decided_by: "fqdn and privateFQDN in `az aks show` against the kubeconfig's server",
+        predicate: Some(names::wrong_name),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -250,6 +266,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_DNS_FAIL,
         kubectl: &["no such host", "server misbehaving", "k8sapiserverdnslookupfail"],
         decided_by: "the same name asked of 168.63.129.16 from the DNS server's VNet",
+        predicate: Some(names::custom_dns),
         configuration: Some(aks_zones::custom_servers),
         ..BY_CONFIGURATION
     },
@@ -265,6 +282,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the connection state of the private endpoint",
+        predicate: Some(paths::private_endpoint),
         configuration: Some(azure::private_endpoint_not_usable),
         ..BY_CONFIGURATION
     },
@@ -277,6 +295,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "whether the cluster was restarted since the flag was set",
+        predicate: Some(public::restart_pending),
         configuration: Some(aks::restart_pending),
         ..BY_CONFIGURATION
     },
@@ -289,6 +308,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "the group's rules by ascending priority number",
+        predicate: Some(paths::api_server_subnet),
         configuration: Some(azure::api_subnet_group_blocks),
         ..BY_CONFIGURATION
     },
@@ -313,6 +333,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the rules of both sides' groups by ascending priority number",
+        predicate: Some(paths::security_group),
         configuration: Some(azure::group_denies_443),
         ..BY_CONFIGURATION
     },
@@ -325,6 +346,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_PRIVATE_LINK_POLICY,
         kubectl: &["i/o timeout", "no route to host"],
         decided_by: "the effective routes of the client's network interface",
+        predicate: Some(paths::user_route),
         configuration: Some(azure::route_diverts),
         ..BY_CONFIGURATION
     },
@@ -337,6 +359,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE_CONNECT,
         kubectl: SILENT,
         decided_by: "`az network vnet peering list` on both sides",
+        predicate: Some(paths::peering),
         configuration: Some(azure::peering_unusable),
         ..BY_CONFIGURATION
     },
@@ -349,6 +372,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_EGRESS,
         kubectl: &["eof", "connection reset by peer", "i/o timeout"],
         decided_by: "a handshake with the same address without SNI, then the firewall's rules",
+        predicate: Some(paths::firewall),
         ..BY_CONFIGURATION
     },
     Cause {

@@ -310,6 +310,18 @@ pub struct LoadBalancer {
     pub name: String,
     /// Its addresses.
     pub frontend_ip_configurations: List<IpConfiguration>,
+    /// With which of them the members of its pools leave.
+    pub outbound_rules: List<OutboundRule>,
+}
+
+/// With which addresses of a load balancer the members of a pool leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundRule {
+    /// Addresses of the load balancer, by their ids.
+    pub frontend_ip_configurations: List<Reference>,
+    /// The pool.
+    pub backend_address_pool: Option<Reference>,
 }
 
 /// An address of a resource.
@@ -329,6 +341,8 @@ pub struct IpConfiguration {
     pub public_ip_prefix: Option<Reference>,
     /// Application security groups that it is in.
     pub application_security_groups: List<Reference>,
+    /// Pools of load balancers that it is in; their ids hold those of the load balancers.
+    pub load_balancer_backend_address_pools: List<Reference>,
 }
 
 /// A NAT gateway.

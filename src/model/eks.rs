@@ -623,14 +623,14 @@ impl Prediction {
                 listed(unlisted)
             ),
             PublicPath::EgressNotKnown => "the address that the public endpoint sees is not known".to_owned(),
-            PublicPath::NoWayOut(way) => format!("no way to the internet: {}", first_rule(way)),
-            PublicPath::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", first_rule(way)),
+            PublicPath::NoWayOut(way) => format!("no way to the internet: {}", way.first_rule()),
+            PublicPath::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", way.first_rule()),
         };
         let private = || {
             let reachable = self.private.iter().filter(|path| path.trace.outcome == Outcome::Reachable).count();
             let count = format!("{reachable} of {} control-plane interfaces can be reached", self.private.len());
             match self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable) {
-                Some(path) => format!("{count}: {}", first_rule(&path.trace)),
+                Some(path) => format!("{count}: {}", path.trace.first_rule()),
                 None if self.private.is_empty() => "the private path is not known".to_owned(),
                 None => count,
             }
@@ -741,16 +741,11 @@ fn in_a_vpc(facts: &Facts, address: IpAddr) -> bool {
     })
 }
 
-fn listed(addresses: &[IpAddr]) -> String {
+/// The first few addresses, and how many more there are.
+pub(super) fn listed(addresses: &[IpAddr]) -> String {
     let shown: Vec<String> = addresses.iter().take(MOST_LISTED).map(ToString::to_string).collect();
     let more = addresses.len().saturating_sub(MOST_LISTED);
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
-}
-
-/// The rule that decides a path that is not open.
-fn first_rule(trace: &Trace) -> String {
-    let hop = trace.blockers().next().or_else(|| trace.unknowns().next());
-    hop.map_or_else(|| "open".to_owned(), |hop| format!("{}: {}", hop.component, hop.rule))
 }
 
 fn has(interface: &ec2::NetworkInterface, address: IpAddr) -> bool {

@@ -10,10 +10,11 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
-pub use hop::{Decision, Hop, HopKind, Reason};
+pub(super) use self::ends::is_private;
+pub use hop::{Decision, Hop, HopKind, NsgRule, PeeringProblem, Reason};
 
 use self::{
-    ends::{End, Ends, Inside, is_private},
+    ends::{End, Ends, Inside},
     filter::ephemeral,
     route::{Target, holds, look_up, look_up_transit},
     walk::{Arrival, Gateway, Goal, Medium, Walk, missing, nets_words},
@@ -22,6 +23,7 @@ use super::{
     network::{Network, is, is_attached, peer_ranges},
     set::AddressSet,
 };
+use crate::facts::azure::ArmId;
 
 /// One end of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +34,11 @@ pub enum Point {
     Instance(String),
     /// `subnet-…`: any host there; its groups are not part of the question. As a source only.
     Subnet(String),
-    /// An address in a VPC of the facts, on-premises, or on the internet.
+    /// An address in a network of the facts, on-premises, or on the internet.
     Address(IpAddr),
+    /// A resource of Azure, by its id or its bare name: a network interface, machine, private endpoint or load balancer;
+    /// as a source also a subnet.
+    Resource(ArmId),
 }
 
 impl FromStr for Point {
@@ -48,8 +53,10 @@ impl FromStr for Point {
             Some(("eni", _)) if known => Ok(Self::Interface(text.to_owned())),
             Some(("i", _)) if known => Ok(Self::Instance(text.to_owned())),
             Some(("subnet", _)) if known => Ok(Self::Subnet(text.to_owned())),
+            _ if is_arm_id(text) || is_resource_name(text) => Ok(Self::Resource(ArmId::new(text))),
             _ => Err("expected an address, or the id of an instance (i-…), of a network interface (eni-…) or of a \
-                      subnet (subnet-…)"
+                      subnet (subnet-…); in Azure the id (/subscriptions/…) or name of a network interface, machine or \
+                      private endpoint"
                 .to_owned()),
         }
     }
@@ -60,8 +67,25 @@ impl fmt::Display for Point {
         match self {
             Self::Interface(id) | Self::Instance(id) | Self::Subnet(id) => formatter.write_str(id),
             Self::Address(address) => write!(formatter, "{address}"),
+            Self::Resource(id) => write!(formatter, "{id}"),
         }
     }
+}
+
+/// `/subscriptions/…`, of the characters that ids have.
+fn is_arm_id(text: &str) -> bool {
+    text.len() <= LONGEST_ARM_ID
+        && text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("/subscriptions/"))
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-_.()".contains(letter))
+}
+
+/// A bare name of a resource: with a letter in it, so that it is no mistyped address
+/// (<https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules>).
+fn is_resource_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.contains(|letter: char| letter.is_ascii_alphabetic())
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
 }
 
 /// What a path comes to.
@@ -111,6 +135,33 @@ impl Trace {
         self.hops().filter(|hop| hop.decision == Decision::Unknown)
     }
 
+    /// The path of these hops, and what it comes to.
+    #[must_use]
+    pub(super) fn of(
+        forward: Vec<Hop>,
+        back: Vec<Hop>,
+        destination: Option<IpAddr>,
+        source_seen: Vec<IpAddr>,
+        notes: Vec<String>,
+    ) -> Self {
+        let hops = || forward.iter().chain(&back);
+        let outcome = if hops().any(|hop| hop.decision.blocks()) {
+            Outcome::Blocked
+        } else if hops().any(|hop| hop.decision == Decision::Unknown) {
+            Outcome::Unknown
+        } else {
+            Outcome::Reachable
+        };
+        Self { outcome, forward, back, destination, source_seen, notes }
+    }
+
+    /// The rule that decides a path that is not open, for people: `nsg-a: rule deny-all (4096) …`.
+    #[must_use]
+    pub fn first_rule(&self) -> String {
+        let hop = self.blockers().next().or_else(|| self.unknowns().next());
+        hop.map_or_else(|| "open".to_owned(), |hop| format!("{}: {}", hop.component, hop.rule))
+    }
+
     /// Every hop, there and back.
     pub fn hops(&self) -> impl Iterator<Item = &Hop> {
         self.forward.iter().chain(&self.back)
@@ -155,10 +206,21 @@ pub enum TraceError {
         to: Point,
     },
     /// A subnet as destination.
-    #[error("{0} is a subnet: name an address, a network interface or an instance as the destination")]
+    #[error("{0} is a subnet: name an address, a network interface or a machine as the destination")]
     SubnetAsDestination(String),
+    /// A resource of another provider than that of the facts.
+    #[error("{0} names nothing in these facts: expected an address, or an id such as i-…, eni-… or subnet-…")]
+    OtherProvider(Point),
+    /// Several resources have this name.
+    #[error("several resources are called {name}: {}; give the id of one", ids.join(", "))]
+    AmbiguousName {
+        /// The name.
+        name: String,
+        /// Some of them.
+        ids: Vec<String>,
+    },
     /// Both ends are outside.
-    #[error("neither {from} nor {to} is in a VPC of the facts")]
+    #[error("neither {from} nor {to} is in a network of the facts")]
     NothingInside {
         /// One end.
         from: Point,
@@ -195,15 +257,7 @@ pub fn trace(network: &Network<'_>, from: &Point, to: &Point, port: u16) -> Resu
             notes.push(note);
         }
     }
-    let hops = || forward.hops.iter().chain(&back.hops);
-    let outcome = if hops().any(|hop| hop.decision.blocks()) {
-        Outcome::Blocked
-    } else if hops().any(|hop| hop.decision == Decision::Unknown) {
-        Outcome::Unknown
-    } else {
-        Outcome::Reachable
-    };
-    Ok(Trace { outcome, forward: forward.hops, back: back.hops, destination: Some(ends.dialled), source_seen, notes })
+    Ok(Trace::of(forward.hops, back.hops, Some(ends.dialled), source_seen, notes))
 }
 
 /// How a request has ended.
@@ -658,8 +712,10 @@ fn meant(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
 }
 
-/// Ids are at most 32 characters today.
+/// Ids of AWS are at most 32 characters today.
 const LONGEST_ID: usize = 64;
+const LONGEST_ARM_ID: usize = 1_000;
+const LONGEST_NAME: usize = 100;
 
 #[cfg(test)]
 mod tests;

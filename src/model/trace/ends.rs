@@ -111,7 +111,7 @@ fn first(inside: &Inside<'_>) -> IpAddr {
 }
 
 /// Whether an address is one that the internet does not carry: RFC 1918, RFC 6598, unique local, link-local, loopback.
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(in crate::model) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             let octets = address.octets();
@@ -292,6 +292,7 @@ fn candidates<'f>(network: &Network<'f>, point: &Point) -> Result<Vec<Candidate<
             None => return Err(not_found("subnet", id, "subnet-")),
         },
         Point::Address(address) => address_candidates(network, *address),
+        Point::Resource(_) => return Err(TraceError::OtherProvider(point.clone())),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::{model::set::PortSet, report};
+use crate::{facts::azure::ArmId, model::set::PortSet, report};
 
 /// One hop of a path through the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +77,22 @@ pub enum HopKind {
     OnPremises,
     /// Something that decides by itself what to do with packets, or a gateway that is not modelled.
     Appliance,
+    /// A machine in Azure.
+    VirtualMachine,
+    /// A network security group, of a subnet or of a network interface.
+    NetworkSecurityGroup,
+    /// A virtual network of Azure, as a place in which a packet is lost or of which the facts say nothing.
+    VirtualNetwork,
+    /// A private endpoint.
+    PrivateEndpoint,
+    /// A load balancer of Azure.
+    LoadBalancer,
+    /// An Azure Firewall.
+    Firewall,
+    /// A VPN or `ExpressRoute` gateway.
+    VirtualNetworkGateway,
+    /// A public address of Azure that an interface has.
+    PublicIpAddress,
 }
 
 kubereach_probes::labels! { HopKind {
@@ -101,6 +117,14 @@ kubereach_probes::labels! { HopKind {
     Internet => "internet",
     OnPremises => "on-premises",
     Appliance => "appliance",
+    VirtualMachine => "virtual-machine",
+    NetworkSecurityGroup => "nsg",
+    VirtualNetwork => "virtual-network",
+    PrivateEndpoint => "private-endpoint",
+    LoadBalancer => "load-balancer",
+    Firewall => "firewall",
+    VirtualNetworkGateway => "virtual-network-gateway",
+    PublicIpAddress => "public-ip-address",
 } }
 
 /// What a hop does with the packet.
@@ -393,7 +417,7 @@ pub enum Reason {
         what: String,
         /// The file of the facts folder that would say.
         file: String,
-        /// The IAM action that would bring it.
+        /// The provider's action that would bring it.
         action: &'static str,
     },
     /// The facts cannot say by their nature.
@@ -401,4 +425,96 @@ pub enum Reason {
         /// What, in words.
         what: String,
     },
+    /// Azure: a rule of a network security group denies it, all of it or a part.
+    NsgRule(NsgRule),
+    /// Azure: whether a rule of a network security group matches is not known, and the next one would decide otherwise.
+    NsgRuleUnclear {
+        /// The rule.
+        rule: NsgRule,
+        /// The service tag whose ranges are not in the facts, where that is why.
+        tag: Option<String>,
+        /// Why, in words.
+        why: String,
+    },
+    /// Azure: a route sends it where it does not arrive, or to an appliance of which the facts do not know what it does.
+    UserRoute {
+        /// The route table; `None` for a route of the provider's, or one of an interface's effective routes.
+        table: Option<ArmId>,
+        /// The subnet whose packets it concerns.
+        subnet: ArmId,
+        /// The route's name.
+        route: String,
+        /// Its range or service tag, as written.
+        prefix: String,
+        /// `None`, `VirtualAppliance`, `Internet`, `VirtualNetworkGateway` …
+        next_hop: String,
+        /// The appliance.
+        appliance: Option<std::net::IpAddr>,
+        /// That appliance, where it is an Azure Firewall of the facts.
+        firewall: Option<ArmId>,
+        /// Where the packet goes.
+        destination: IpNet,
+        /// Replies.
+        reply: bool,
+    },
+    /// Azure: the peering of two virtual networks does not carry it.
+    VirtualNetworkPeering {
+        /// This side of the peering; `None` where there is none.
+        peering: Option<ArmId>,
+        /// The network that the packet is in.
+        network: ArmId,
+        /// The network that it should get to.
+        remote: ArmId,
+        /// Why not.
+        problem: PeeringProblem,
+        /// Replies.
+        reply: bool,
+    },
+    /// Azure: a host without a public address, NAT gateway or load balancer in a subnet without default outbound access.
+    NoOutboundAccess {
+        /// The subnet.
+        subnet: ArmId,
+    },
+}
+
+/// A rule of a network security group, and which packet it decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NsgRule {
+    /// The group.
+    pub group: ArmId,
+    /// The subnet or interface that it guards.
+    pub guards: ArmId,
+    /// The rule's name; empty where no rule matches.
+    pub name: String,
+    /// Its priority.
+    pub priority: Option<i64>,
+    /// Rules for packets that come in.
+    pub inbound: bool,
+    /// Where the packet comes from; a range where it may come from several.
+    pub source: IpNet,
+    /// Where it goes.
+    pub destination: IpNet,
+    /// Destination port.
+    pub port: u16,
+}
+
+/// Why a peering of two virtual networks does not carry a packet
+/// (<https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-peering>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeeringProblem {
+    /// There is none between the two.
+    Missing,
+    /// There is none between the two, only one each with a third network: peering is not transitive.
+    NotTransitive {
+        /// The third network.
+        through: ArmId,
+    },
+    /// It is not `Connected`: `Initiated` while the other side is missing, or `Disconnected`.
+    State(String),
+    /// This side does not have `allowVirtualNetworkAccess`, and no security rule names the addresses instead.
+    AccessDenied,
+    /// This side does not have `allowForwardedTraffic`, and the packet comes from a third network.
+    ForwardedTraffic,
+    /// The gateway of the one is not lent to the other: `allowGatewayTransit` there, `useRemoteGateways` here.
+    GatewayTransit,
 }

@@ -256,11 +256,15 @@ fn an_absent_file_matters_only_to_what_needs_it() {
 fn points_are_read_and_missing_ones_named() {
     assert_eq!("10.0.0.1".parse(), Ok(Point::Address("10.0.0.1".parse().unwrap())));
     assert_eq!("eni-1".parse(), Ok(Point::Interface("eni-1".to_owned())));
-    for wrong in ["", "web", "eni 1", "sg-1", "10.0.0.0/8", &format!("eni-{}", "a".repeat(100))] {
+    for (name, id) in [("web", "WEB"), ("aks-vmss_0", "aks-vmss_0"), ("/Subscriptions/s/x", "/subscriptions/S/x/")] {
+        assert_eq!(name.parse(), Ok(Point::Resource(ArmId::new(id))));
+    }
+    for wrong in ["", "10.0.0.300", "eni 1", "-web", "/x/y", "10.0.0.0/8", &format!("eni-{}", "a".repeat(100))] {
         assert!(wrong.parse::<Point>().is_err(), "{wrong}");
     }
     let facts = changed(|_| {});
     let error = |from: &str, to: &str| ask(&facts, from, to, 443).unwrap_err().to_string();
+    assert!(error("web", "eni-b").starts_with("web names nothing in these facts"));
     assert_eq!(error("eni-a", "eni-bb"), "the facts hold no network interface eni-bb; did you mean eni-b?");
     assert!(error("i-1", "eni-b").contains("ec2/describe-instances.json is not in the facts"));
     assert!(error("eni-a", "subnet-b").contains("as the destination"));

@@ -1,0 +1,242 @@
+//! The public path: whom the authorized ranges let in, and the address that the endpoint sees
+//! (<https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use kubereach_probes::AddressClass;
+
+use super::{Evaluation, Located, PORT, Place, PublicPath, is_node, listed};
+use crate::{
+    facts::{
+        Facts,
+        aks::{AuthorizedSource, ManagedCluster},
+        azure::ArmId,
+    },
+    model::{
+        azure::{self, Network, PublicAddresses},
+        set::AddressSet,
+        trace::{HopKind, Outcome, Point, Reason, Trace},
+    },
+    report::Reachability,
+};
+
+/// The sources that the authorized ranges name as ranges: everybody where there is none. Service tags and `0.0.0.0/32`,
+/// which stands for the cluster's own outbound addresses, hold nobody here.
+#[must_use]
+pub fn admitted(cluster: &ManagedCluster) -> AddressSet {
+    let access = cluster.access();
+    if access.authorized_ip_ranges.is_empty() {
+        return AddressSet::everything();
+    }
+    access.authorized_ip_ranges.iter().filter(|one| !one.is_outbound_only()).filter_map(AuthorizedSource::net).collect()
+}
+
+/// The public addresses that the cluster's packets leave with, of its load balancer or managed NAT gateway. `None` when
+/// it leaves another way, or the cluster does not tell.
+#[must_use]
+pub fn outbound_addresses(facts: &Facts, network: &Network<'_>) -> Option<PublicAddresses> {
+    let profile = facts.managed_cluster.as_ref()?.network_profile.as_ref()?;
+    let kind = profile.outbound_type.as_deref().unwrap_or("loadBalancer");
+    let of = |wanted: &str| kind.eq_ignore_ascii_case(wanted);
+    let outbound = if of("loadBalancer") {
+        profile.load_balancer_profile.as_ref()
+    } else if of("managedNATGateway") || of("managedNATGatewayV2") {
+        profile.nat_gateway_profile.as_ref()
+    } else {
+        None
+    };
+    let ids: Vec<&ArmId> = outbound?.effective_outbound_ips.iter().map(|one| &one.id).collect();
+    if ids.is_empty() { None } else { Some(network.public(ids)) }
+}
+
+impl<'f> Evaluation<'_, 'f> {
+    pub(super) fn public(&self, located: &Located<'f>) -> PublicPath {
+        let disabled = self.cluster.public_network_access.as_deref();
+        if self.cluster.is_private() || disabled.is_some_and(|word| word.eq_ignore_ascii_case("Disabled")) {
+            return PublicPath::Off;
+        }
+        let mut egress: Vec<IpAddr> = Vec::new();
+        let mut unsure = None;
+        match (&located.place, &located.point) {
+            (Place::ClusterNetwork { .. } | Place::OtherNetwork { .. }, Some(from)) => {
+                let way = match self.way_out(from) {
+                    Some(way) => way,
+                    None => return PublicPath::NotKnown,
+                };
+                egress.clone_from(&way.source_seen);
+                if egress.is_empty() && way.outcome == Outcome::Reachable {
+                    egress = self.of_node(located, &way);
+                }
+                match way.outcome {
+                    Outcome::Reachable => {}
+                    Outcome::Blocked => return PublicPath::NoWayOut(Box::new(way)),
+                    Outcome::Unknown => unsure = Some(way),
+                }
+            }
+            // The scenario says where it is, and the facts do not know that place: nor whether it has a way out.
+            (Place::Unknown, _) if self.standpoint.declared => return PublicPath::EgressNotKnown,
+            _ => egress.extend(self.standpoint.own.iter().filter(|one| self.classes.of(**one) == AddressClass::Public)),
+        }
+        egress.sort_unstable();
+        egress.dedup();
+        // The endpoint has IPv4 addresses: who has none needs a translator to get there, and is seen as that.
+        let six =
+            self.endpoint_addresses.iter().any(|one| one.is_ipv6() && self.classes.of(*one) == AddressClass::Public);
+        if !six && egress.iter().any(IpAddr::is_ipv6) {
+            egress.retain(IpAddr::is_ipv4);
+            if egress.is_empty() {
+                return PublicPath::EgressNotKnown;
+            }
+        }
+        let access = self.cluster.access();
+        let ranges = &access.authorized_ip_ranges;
+        let judged = if ranges.is_empty() {
+            PublicPath::Open
+        } else if egress.is_empty() || self.standpoint.behind_proxy {
+            PublicPath::EgressNotKnown
+        } else {
+            self.judged(ranges, egress)
+        };
+        match (unsure, judged) {
+            // Whatever an appliance lets through, the endpoint does not.
+            (Some(_), judged @ (PublicPath::NotListed { .. } | PublicPath::OutboundOnly { .. })) => judged,
+            (Some(way), _) => PublicPath::WayOutNotKnown(Box::new(way)),
+            (None, judged) => judged,
+        }
+    }
+
+    fn judged(&self, ranges: &[AuthorizedSource], egress: Vec<IpAddr>) -> PublicPath {
+        let entry = |address: &IpAddr| ranges.iter().find(|one| self.holds(one, *address));
+        let (inside, outside): (Vec<IpAddr>, Vec<IpAddr>) = egress.into_iter().partition(|one| entry(one).is_some());
+        let unknown_tag = ranges.iter().find_map(|one| match one {
+            AuthorizedSource::ServiceTag(tag) if self.network.service_tag(tag).is_none() => Some(tag.clone()),
+            AuthorizedSource::ServiceTag(_) | AuthorizedSource::Range(_) => None,
+        });
+        let first = inside.first().and_then(|address| Some((*address, entry(address)?.text().to_owned())));
+        match (first, outside.is_empty(), unknown_tag) {
+            (Some((egress, entry)), true, _) => PublicPath::Listed { egress, entry },
+            (_, _, Some(tag)) => PublicPath::TagNotKnown { tag, egress: outside },
+            (Some(_), false, None) => PublicPath::PartlyListed { listed: inside, unlisted: outside },
+            (None, _, None) if ranges.iter().all(AuthorizedSource::is_outbound_only) => {
+                PublicPath::OutboundOnly { egress: outside }
+            }
+            (None, _, None) => PublicPath::NotListed { egress: outside },
+        }
+    }
+
+    fn holds(&self, entry: &AuthorizedSource, address: IpAddr) -> bool {
+        match entry {
+            // The load balancer's addresses only: nodes that leave by a NAT gateway or a firewall are not let in.
+            _ if entry.is_outbound_only() => {
+                let profile = self.cluster.network_profile.as_ref();
+                let balancer = profile.and_then(|profile| profile.load_balancer_profile.as_ref());
+                let ids = balancer.into_iter().flat_map(|one| &one.effective_outbound_ips).map(|one| &one.id);
+                let own = self.network.public(ids);
+                own.addresses.contains(&address) || own.ranges.iter().any(|net| net.contains(&address))
+            }
+            AuthorizedSource::Range(cidr) => cidr.net.contains(&address),
+            AuthorizedSource::ServiceTag(tag) => {
+                self.network.service_tag(tag).is_some_and(|nets| nets.iter().any(|net| net.contains(&address)))
+            }
+        }
+    }
+
+    /// The addresses of a node whose own network does not tell them: those that the cluster says it leaves with.
+    fn of_node(&self, located: &Located<'f>, way: &Trace) -> Vec<IpAddr> {
+        let node = located.interface.is_some_and(|interface| is_node(self.facts, interface));
+        // A gateway whose addresses are not known is another way than that of the cluster's profile, or the same.
+        let by_gateway = way.hops().any(|hop| matches!(hop.kind, HopKind::NatGateway | HopKind::PublicIpAddress));
+        let managed = self.cluster.network_profile.as_ref().and_then(|profile| profile.nat_gateway_profile.as_ref());
+        if !node || (by_gateway && managed.is_none()) {
+            return Vec::new();
+        }
+        let known = outbound_addresses(self.facts, self.network);
+        known
+            .filter(|known| known.unknown.is_empty() && known.ranges.is_empty())
+            .map(|known| known.addresses)
+            .unwrap_or_default()
+    }
+
+    /// The way from a host to the endpoint on the internet: to each of its known public addresses; where none is known,
+    /// to places all over the provider's ranges. What tells those apart, or might, leaves the way unknown.
+    fn way_out(&self, from: &Point) -> Option<Trace> {
+        let public = |one: &&IpAddr| self.classes.of(**one) == AddressClass::Public;
+        let known: Vec<IpAddr> = self.endpoint_addresses.iter().filter(public).copied().collect();
+        let assumed = known.is_empty();
+        let targets = if assumed { SOME_PUBLIC_ADDRESSES.map(IpAddr::V4).to_vec() } else { known };
+        let mut ways = Vec::with_capacity(targets.len());
+        for target in targets.iter().take(MOST_TARGETS) {
+            ways.push(azure::trace(self.network, from, &Point::Address(*target), PORT).ok()?);
+        }
+        let same = ways.iter().all(|way| way.outcome == ways[0].outcome && way.source_seen == ways[0].source_seen);
+        // A rule that names ranges may name the endpoint's, which nobody knows.
+        let filtered = |way: &Trace| {
+            way.blockers().next().is_some() && way.blockers().all(|hop| matches!(hop.reason, Some(Reason::NsgRule(_))))
+        };
+        let unclear = !same || (assumed && filtered(&ways[0]));
+        // The one that is not open says more.
+        let place = ways.iter().position(|way| way.outcome != Outcome::Reachable).unwrap_or(0);
+        let mut way = ways.swap_remove(place);
+        if unclear {
+            way.outcome = Outcome::Unknown;
+            way.notes.push(
+                "the endpoint's addresses are not known, or not all alike: list them under `addresses`".to_owned(),
+            );
+        }
+        Some(way)
+    }
+}
+
+impl PublicPath {
+    /// Whether it lets the standpoint in.
+    #[must_use]
+    pub const fn reachability(&self) -> Reachability {
+        match self {
+            Self::Open | Self::Listed { .. } => Reachability::Reachable,
+            Self::Off | Self::NotListed { .. } | Self::OutboundOnly { .. } | Self::NoWayOut(_) => {
+                Reachability::Unreachable
+            }
+            Self::NotKnown
+            | Self::PartlyListed { .. }
+            | Self::TagNotKnown { .. }
+            | Self::EgressNotKnown
+            | Self::WayOutNotKnown(_) => Reachability::Unknown,
+        }
+    }
+
+    /// What it says, for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Off => "there is no public endpoint".to_owned(),
+            Self::NotKnown => "the facts do not say whom the public endpoint lets in".to_owned(),
+            Self::Open => "the public endpoint lets everybody in".to_owned(),
+            Self::Listed { egress, entry } => format!("the public endpoint lets {egress} in ({entry})"),
+            Self::NotListed { egress } => format!("{} is in no authorized range", listed(egress)),
+            Self::OutboundOnly { egress } => {
+                format!("only the cluster's own outbound address is let in (0.0.0.0/32), not {}", listed(egress))
+            }
+            Self::PartlyListed { listed: inside, unlisted } => format!(
+                "{} of {} egress addresses are in the authorized ranges, {} not",
+                inside.len(),
+                inside.len() + unlisted.len(),
+                listed(unlisted)
+            ),
+            Self::TagNotKnown { tag, egress } => {
+                format!("whether the service tag {tag} holds {} is not in the facts", listed(egress))
+            }
+            Self::EgressNotKnown => "the address that the public endpoint sees is not known".to_owned(),
+            Self::NoWayOut(way) => format!("no way to the internet: {}", way.first_rule()),
+            Self::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", way.first_rule()),
+        }
+    }
+}
+
+/// Stand for the public endpoint where its addresses are not known: blocks of the provider's, far from each other.
+const SOME_PUBLIC_ADDRESSES: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(13, 80, 0, 1),
+    Ipv4Addr::new(20, 50, 0, 1),
+    Ipv4Addr::new(40, 80, 0, 1),
+    Ipv4Addr::new(104, 40, 0, 1),
+];
+const MOST_TARGETS: usize = 16;

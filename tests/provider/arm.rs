@@ -75,6 +75,11 @@ fn every_body_arrives_whole() {
     assert!(!text.contains("hunter2") && !text.contains("jane@"), "a secret got through");
     let show = &pulled.documents["aks/show.json"]["properties"];
     assert_eq!(show["httpProxyConfig"]["httpProxy"], "http://proxy.example.com:3128/");
+    // All of it is read again.
+    let bytes = pulled.documents.iter().map(|(path, document)| (path.into(), document.to_string().into_bytes()));
+    let facts = kubereach::facts::from_documents(Path::new("facts"), bytes).unwrap();
+    assert!(facts.unrecognised.is_empty(), "{:?}", facts.unrecognised);
+    assert_eq!(facts.managed_cluster.unwrap().name, "prod");
     // The order of ranges and of name servers is the provider's.
     assert_eq!(show["apiServerAccessProfile"]["authorizedIPRanges"][1], "AzureCloud.westeurope");
     let networks = pulled.documents["network/virtual-networks.json"]["value"].as_array().unwrap();
@@ -744,4 +749,4 @@ fn assert_same(pulled: &Pulled) {
 }
 
 /// What the tests' identity endpoint gives.
-const TOKEN: &str = "the-only-good-token-of-the-tests";
+pub(crate) const TOKEN: &str = "the-only-good-token-of-the-tests";

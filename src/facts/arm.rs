@@ -221,6 +221,7 @@ async fn pull_those(
             unreachable: BTreeSet::new(),
             answered: BTreeSet::new(),
             listed: BTreeSet::new(),
+            said: BTreeMap::new(),
         };
         collector.run().await
     };
@@ -498,6 +499,8 @@ struct Collector<'a, Tell> {
     answered: BTreeSet<Action>,
     /// Actions whose list of the whole subscription came.
     listed: BTreeSet<Action>,
+    /// What was told of each action.
+    said: BTreeMap<Action, String>,
 }
 
 impl<Tell: Fn(String)> Collector<'_, Tell> {
@@ -530,11 +533,15 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             }
             let left = self.waiting.entry(action).or_default();
             *left = left.saturating_sub(1);
-            for next in self.next_calls() {
-                self.start(next);
+            // Zones and nodes may be many, and their records and interfaces lead nowhere.
+            let leads = !matches!(action, Action::PrivateDnsRecords | Action::ScaleSetInterfaces);
+            if leads || self.effective {
+                for next in self.next_calls() {
+                    self.start(next);
+                }
             }
             if self.waiting.get(&action) == Some(&0) {
-                (self.tell)(self.line(action));
+                self.say(action);
             }
         }
         if self.answered.is_empty()
@@ -673,6 +680,15 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
         let list = if matches!(error, CallError::Denied(_)) { &mut self.denied } else { &mut self.failed };
         list.entry(action).or_default().insert(message);
         Ok(())
+    }
+
+    /// Tells what became of an action; again only where more came of it since.
+    fn say(&mut self, action: Action) {
+        let line = self.line(action);
+        if self.said.get(&action) != Some(&line) {
+            (self.tell)(line.clone());
+            self.said.insert(action, line);
+        }
     }
 
     /// What became of an action, in one line.

@@ -1,5 +1,6 @@
 //! The use case that every command shares: plan → cells → report, with progress as events.
 
+mod changes;
 mod configuration;
 mod judge;
 
@@ -29,7 +30,7 @@ use crate::{
     client::ClientEnvironment,
     facts::{Facts, planned::PlannedChange},
     input::{InputError, InputErrors},
-    report::{Cell, CellTarget, Finding, Intended, REPORT_SCHEMA, Report, Severity, Verdict},
+    report::{Cell, CellTarget, Finding, Intended, Provider, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
     vantage,
     verdict::{self, Agreement, Next, Seen},
@@ -192,6 +193,7 @@ pub async fn run(
         others.remember(&context, *index, &cell.observation);
     }
     read_in_need(&context, &probed).await;
+    read_after_change(&context, &probed).await;
     let states: Vec<State> = context.configurations.iter().map(Configuration::now).collect();
     let evaluated: Vec<Evaluated<'_>> = states.iter().map(Evaluated::of).collect();
     let frame = context.frame();
@@ -338,6 +340,25 @@ async fn read_in_need(context: &Context, probed: &HashMap<usize, Probed>) {
         if is_wrong && !*context.stop.borrow() {
             let tell = |event| context.tell(|| event);
             context.configurations[index].read_late(cluster, &tell).await;
+        }
+    }
+}
+
+/// Reads the configuration of AKS clusters again whose cells were probed through a change's window and still disagree.
+///
+/// EKS tells of its updates when they end, and is followed; a change of ranges ends with its window.
+async fn read_after_change(context: &Context, probed: &HashMap<usize, Probed>) {
+    for (index, cluster) in context.plan.clusters.iter().enumerate() {
+        let state = context.configurations[index].now();
+        let changed = context.settings.changed_at.is_some() || state.update.is_some();
+        let waited = probed.iter().any(|(cell, probed)| {
+            context.cell(*cell).0.cluster == index
+                && probed.rounds.last().is_some_and(|last| !last.agrees)
+                && probed.rounds.len() > 1
+        });
+        if cluster.provider == Provider::Aks && changed && waited && !*context.stop.borrow() {
+            let tell = |event| context.tell(|| event);
+            context.configurations[index].read_again(&cluster.name, context.stop.clone(), &tell).await;
         }
     }
 }

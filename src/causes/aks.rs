@@ -1,7 +1,14 @@
 //! Causes of Azure AKS and its virtual network. All need the provider's configuration.
 
+pub(super) mod commands;
+pub(super) mod names;
+pub(super) mod paths;
+pub(super) mod public;
+mod sight;
+
 use super::{
     BY_CONFIGURATION, Cause, Need,
+    configuration::{aks, aks_zones, azure, limits, ranges},
     recipes::{aks_add, aks_reconcile, aks_set, azure_nsg_add, azure_zone_link},
     sources,
 };
@@ -17,6 +24,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the egress address of this path against the authorized IP ranges",
+        predicate: Some(public::client_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -28,6 +36,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: &["k8sapiserverconnfail"],
         decided_by: "effectiveOutboundIPs, or the firewall's public address, against the list",
+        predicate: Some(public::cluster_egress_not_listed),
+        configuration: Some(ranges::egress_not_listed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -40,6 +50,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "an earlier snapshot of the list",
+        configuration: Some(ranges::overwritten),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -51,6 +62,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the list itself",
+        predicate: Some(public::outbound_only),
+        configuration: Some(ranges::outbound_only),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -63,6 +76,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_RANGES,
         kubectl: SILENT,
         decided_by: "the pool's public IP prefix against the list",
+        configuration: Some(ranges::node_public_ip),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -74,6 +88,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: aks_add!("<network>/<length>"),
         docs: sources::AKS_RANGES,
         decided_by: "the entry itself",
+        configuration: Some(ranges::not_network_address),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -85,6 +100,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: aks_set!("<list with the public egress address instead>"),
         docs: sources::AKS_RANGES,
         decided_by: "the entry itself",
+        configuration: Some(ranges::not_public_ipv4),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -96,6 +112,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: aks_set!("<minimal list>"),
         docs: sources::AKS_RANGES,
         decided_by: "the number of entries of the minimal list",
+        configuration: Some(limits::over_quota),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -107,6 +124,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "# Take authorizedIPRanges out of the plan.",
         docs: sources::AKS_RANGES,
         decided_by: "both fields of the plan",
+        configuration: Some(ranges::on_private_cluster),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -118,6 +136,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az aks update -g <rg> -n <cluster> --load-balancer-sku standard   # if refused: create the cluster anew on Standard",
         docs: sources::AKS_RANGES,
         decided_by: "loadBalancerSku",
+        configuration: Some(ranges::need_standard_balancer),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -129,6 +148,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az feature register --namespace Microsoft.ContainerService --name EnableServiceTagAuthorizedIPPreview   # and keep one tag",
         docs: sources::AKS_SERVICE_TAGS,
         decided_by: "the list, and the state of the feature",
+        configuration: Some(ranges::service_tag_not_accepted),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -140,6 +160,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_START_STOP,
         kubectl: &["i/o timeout", "connection refused", "no such host"],
         decided_by: "`az aks show --query powerState`",
+        predicate: Some(public::cluster_stopped),
+        configuration: Some(aks::stopped),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -151,6 +173,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: &["connection refused", "service unavailable"],
         decided_by: "`az aks show --query provisioningState`",
+        predicate: Some(public::cluster_not_ready),
+        configuration: Some(aks::not_ready),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -162,6 +186,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_TEMPLATE,
         kubectl: SILENT,
         decided_by: "`az aks show --query publicNetworkAccess`",
+        predicate: Some(public::public_network_access_disabled),
+        configuration: Some(aks::public_access_disabled),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -173,6 +199,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE,
         kubectl: NO_NAME,
         decided_by: "the zone's links against the VNet of the client or its DNS server",
+        predicate: Some(names::zone_not_linked),
+        configuration: Some(aks_zones::not_linked),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -184,6 +212,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_START_STOP,
         kubectl: NO_NAME,
         decided_by: "the A record against the address of the private endpoint's interface",
+        predicate: Some(names::record_wrong),
+        configuration: Some(aks_zones::record_wrong),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -195,6 +225,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_DNS_FALLBACK,
         kubectl: NO_NAME,
         decided_by: "all zones of this name that are linked to the VNet",
+        predicate: Some(names::zone_shadowed),
+        configuration: Some(aks_zones::shadowed),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -209,6 +241,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ),
         docs: sources::AKS_PRIVATE,
         decided_by: "the error code of the operation",
+        configuration: Some(aks_zones::settings_rejected),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -221,6 +254,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE,
         kubectl: NO_NAME,
         decided_by: "fqdn and privateFQDN in `az aks show` against the kubeconfig's server",
+        predicate: Some(names::wrong_name),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -232,6 +266,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_DNS_FAIL,
         kubectl: &["no such host", "server misbehaving", "k8sapiserverdnslookupfail"],
         decided_by: "the same name asked of 168.63.129.16 from the DNS server's VNet",
+        predicate: Some(names::custom_dns),
+        configuration: Some(aks_zones::custom_servers),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -246,6 +282,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the connection state of the private endpoint",
+        predicate: Some(paths::private_endpoint),
+        configuration: Some(azure::private_endpoint_not_usable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -257,6 +295,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "whether the cluster was restarted since the flag was set",
+        predicate: Some(public::restart_pending),
+        configuration: Some(aks::restart_pending),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -268,6 +308,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_VNET_INTEGRATION,
         kubectl: SILENT,
         decided_by: "the group's rules by ascending priority number",
+        predicate: Some(paths::api_server_subnet),
+        configuration: Some(azure::api_subnet_group_blocks),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -279,6 +321,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az network vnet subnet create -g <rg> --vnet-name <vnet> -n <name> --delegations Microsoft.ContainerService/managedClusters --address-prefixes <cidr>",
         docs: sources::AKS_VNET_INTEGRATION,
         decided_by: "size, delegation and free addresses of the subnet",
+        configuration: Some(azure::api_subnet_invalid),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -290,6 +333,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_CONN_FAIL,
         kubectl: SILENT,
         decided_by: "the rules of both sides' groups by ascending priority number",
+        predicate: Some(paths::security_group),
+        configuration: Some(azure::group_denies_443),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -301,6 +346,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AZURE_PRIVATE_LINK_POLICY,
         kubectl: &["i/o timeout", "no route to host"],
         decided_by: "the effective routes of the client's network interface",
+        predicate: Some(paths::user_route),
+        configuration: Some(azure::route_diverts),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -312,6 +359,8 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_PRIVATE_CONNECT,
         kubectl: SILENT,
         decided_by: "`az network vnet peering list` on both sides",
+        predicate: Some(paths::peering),
+        configuration: Some(azure::peering_unusable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -323,6 +372,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::AKS_EGRESS,
         kubectl: &["eof", "connection reset by peer", "i/o timeout"],
         decided_by: "a handshake with the same address without SNI, then the firewall's rules",
+        predicate: Some(paths::firewall),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -335,6 +385,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az aks update -g <rg> -n <cluster> --http-proxy-config <file.json>   # plain suffixes and the API server's FQDN in noProxy",
         docs: sources::AKS_HTTP_PROXY,
         decided_by: "the entries of noProxy",
+        configuration: Some(aks::proxy_ineffective),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -347,6 +398,7 @@ pub(super) const CAUSES: &[Cause] = &[
         fix: "az aks update -g <rg> -n <cluster> --enable-run-command",
         docs: sources::AKS_ACCESS_PRIVATE,
         decided_by: "`disableRunCommand`",
+        configuration: Some(aks::no_out_of_band_access),
         ..BY_CONFIGURATION
     },
 ];

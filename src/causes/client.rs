@@ -9,6 +9,7 @@ use kubereach_probes::{
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told,
+    aks::names,
     eks::{changes, paths},
     lookups::{
         self, address_reaches, addresses, addresses_words, answered, attempt_words, deciding, failed, from_hosts_file,
@@ -17,10 +18,7 @@ use super::{
     recipes::kubeconfig_renew,
     sources,
 };
-use crate::{
-    model::eks::Place,
-    report::{Confidence, Severity},
-};
+use crate::report::{Confidence, Severity};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause {
@@ -45,7 +43,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_TROUBLESHOOTING,
         kubectl: &["no such host", "certificate signed by unknown authority", "unauthorized"],
         decided_by: "the endpoint in `aws eks describe-cluster` or `az aks show`, against the kubeconfig's server",
-        predicate: Some(changes::server_not_this_cluster),
+        predicate: Some(server_not_this_cluster),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -548,12 +546,16 @@ fn captures_surely(attempt: &Attempt) -> bool {
         || (attempt.tcp.outcome == TcpOutcome::Unreachable && attempt.tcp.ms > NEIGHBOUR_MS)
 }
 
+fn server_not_this_cluster(view: &CellView<'_>) -> Option<Told> {
+    changes::server_not_this_cluster(view).or_else(|| names::server_not_this_cluster(view))
+}
+
 fn not_on_connected_network(view: &CellView<'_>) -> Option<Told> {
     if let Some(told) = paths::not_connected(view) {
         return Some(told);
     }
-    let place = view.configuration.and_then(|configured| configured.eks()).map(|prediction| &prediction.place);
-    if matches!(place, Some(Place::ClusterVpc | Place::OtherVpc { .. })) || view.configured == Reachability::Reachable {
+    let inside = view.configuration.is_some_and(|configured| configured.stands_in_a_network());
+    if inside || view.configured == Reachability::Reachable {
         // The facts know where it is, and what leads from there.
         return None;
     }

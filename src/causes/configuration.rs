@@ -3,13 +3,19 @@
 //! The causes' functions over a [`ConfigurationView`] stand in the submodules. Each signs once for each thing that is
 //! wrong, or for all of a kind together, and says nothing of what the facts do not hold.
 
+pub(super) mod aks;
+pub mod aks_summary;
+pub(super) mod aks_zones;
 pub(super) mod allow_lists;
+pub(super) mod azure;
 pub(super) mod endpoint;
 pub(super) mod gaps;
 pub(super) mod limits;
 pub(super) mod management;
 pub(super) mod network;
 mod nodes;
+mod outbound;
+pub(super) mod ranges;
 pub mod summary;
 #[cfg(test)]
 mod tests;
@@ -22,11 +28,12 @@ use jiff::Timestamp;
 use super::{Cause, Signing, Told, all};
 use crate::{
     facts::{
-        Facts,
+        self, Facts,
+        aks::ManagedCluster,
         ec2::{Permission, RouteTable, SecurityGroup, Subnet, Vpc},
         eks,
     },
-    report::{Confidence, Finding, Severity},
+    report::{Confidence, Finding, Provider, Severity},
     scenario::Intent,
 };
 
@@ -76,6 +83,7 @@ pub struct KnownVantage {
 pub fn lint(view: &ConfigurationView<'_>) -> Vec<Finding> {
     let mut signed: Vec<(usize, &'static Cause, Told)> = all()
         .enumerate()
+        .filter(|(_, cause)| view.concerns(cause.code))
         .filter_map(|(place, cause)| Some((place, cause, cause.configuration?)))
         .flat_map(|(place, cause, ask)| ask(view).into_iter().map(move |told| (place, cause, told)))
         .collect();
@@ -105,6 +113,35 @@ pub fn lint(view: &ConfigurationView<'_>) -> Vec<Finding> {
 }
 
 impl<'a> ConfigurationView<'a> {
+    /// Whose cluster it is. Facts that describe none are of whoever else they speak of; EKS where they say nothing.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        let Facts { cluster, managed_cluster, manifest, azure, .. } = self.facts;
+        let pulled_of = |name: &str| manifest.as_ref().is_some_and(|manifest| is(manifest.provider.as_deref(), name));
+        match (cluster, managed_cluster) {
+            (Some(_), _) => Provider::Eks,
+            (None, Some(_)) => Provider::Aks,
+            (None, None) if pulled_of("aks") || (*azure != facts::azure::Network::default() && !pulled_of("eks")) => {
+                Provider::Aks
+            }
+            (None, None) => Provider::Eks,
+        }
+    }
+
+    /// Whether a code is of this provider, or of all.
+    fn concerns(&self, code: &str) -> bool {
+        let others: &[&str] = match self.provider() {
+            Provider::Aks => &["eks-", "vpc-"],
+            _ => &["aks-", "azure-"],
+        };
+        !others.iter().any(|prefix| code.starts_with(prefix))
+    }
+
+    /// `az aks show`.
+    fn aks(&self) -> Option<&'a ManagedCluster> {
+        self.facts.managed_cluster.as_ref().filter(|_| self.facts.cluster.is_none())
+    }
+
     /// `describe-cluster`.
     fn eks(&self) -> Option<&'a eks::Cluster> {
         self.facts.cluster.as_ref()
@@ -115,14 +152,23 @@ impl<'a> ConfigurationView<'a> {
         self.eks()?.resources_vpc_config.as_ref()
     }
 
-    /// Whether the public endpoint is on; `None` when the facts do not say.
+    /// Whether there is a public endpoint; `None` when the facts do not say. An AKS cluster has one unless it is private
+    /// or its `publicNetworkAccess` is `Disabled`; without the field it is `Enabled`
+    /// (<https://learn.microsoft.com/azure/templates/microsoft.containerservice/managedclusters>).
     fn public_access(&self) -> Option<bool> {
-        self.config()?.endpoint_public_access
+        match self.aks() {
+            Some(cluster) => Some(!cluster.is_private() && !is(cluster.public_network_access.as_deref(), "Disabled")),
+            None => self.config()?.endpoint_public_access,
+        }
     }
 
-    /// Whether the private endpoint is on; `None` when the facts do not say.
+    /// Whether the API server has private addresses, which the nodes use then; `None` when the facts do not say. An AKS
+    /// cluster has them when it is private or VNet-integrated.
     fn private_access(&self) -> Option<bool> {
-        self.config()?.endpoint_private_access
+        match self.aks() {
+            Some(cluster) => Some(cluster.is_private() || cluster.is_vnet_integrated()),
+            None => self.config()?.endpoint_private_access,
+        }
     }
 
     /// The VPC of the cluster: as EKS says, else that of its subnets.

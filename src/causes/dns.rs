@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kubereach_probes::{AddressClass, Attempt, DnsObservation, DnsOutcome, Reachability, TlsOutcome};
 
 use super::{
-    BY_CONFIGURATION, Cause, CellView, Need, Told,
+    BY_CONFIGURATION, Cause, CellView, Need, Told, aks,
     eks::names,
     lookups::{
         self, PUBLIC, SYSTEM, SYSTEM_DNS, address_reaches, addresses_words, answered, authoritative, canary, deciding,
@@ -205,6 +205,9 @@ fn private_answer_filtered(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn wrong_view(view: &CellView<'_>) -> Option<Told> {
+    if let Some(told) = aks::names::asked_from_outside(view) {
+        return Some(told);
+    }
     let lookup = system(view).filter(|lookup| !from_hosts_file(lookup))?;
     let inside = others(view).find(|other| {
         other.resolver != PUBLIC
@@ -213,7 +216,7 @@ fn wrong_view(view: &CellView<'_>) -> Option<Told> {
             && other.address_class == AddressClass::Private
     })?;
     let public_is_private = labelled(view, PUBLIC).is_some_and(|public| public.address_class == AddressClass::Private);
-    let predicted = view.configuration.and_then(|configured| configured.eks()?.answer.class);
+    let predicted = view.configuration.and_then(|configured| configured.expected_answer());
     let private_expected = view.intended_via == Some(Via::Private) || predicted == Some(AddressClass::Private);
     if predicted == Some(AddressClass::Public) && view.intended_via != Some(Via::Private) {
         // From where it is, the public answer is the right one.
@@ -243,7 +246,8 @@ fn wrong_view(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn stale_answer(view: &CellView<'_>) -> Option<Told> {
-    if let Some(told) = names::outdated_private_answer(view) {
+    let outdated = names::outdated_private_answer(view).or_else(|| aks::names::outdated_private_answer(view));
+    if let Some(told) = outdated {
         return Some(told);
     }
     let difference = disagreement(view)?;

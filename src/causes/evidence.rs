@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use kubereach_probes::{Attempt, Endpoint, Observation, TcpOutcome};
 
-use super::{CellView, Told, configuration::words, eks};
+use super::{CellView, Told, aks, configuration::words, eks};
 use crate::report::{Confidence, Intended, Provider, Via};
 
 /// Whether the probes of this cell say anything about the cluster: the vantage was usable and online.
@@ -241,7 +241,10 @@ pub(super) fn refresh_kubeconfig(view: &CellView<'_>) -> String {
             let (region, name) = eks_region_and_name(view);
             format!("aws eks update-kubeconfig --region {region} --name {name}")
         }
-        Provider::Aks => "az aks get-credentials -g <rg> -n <cluster> --overwrite-existing".to_owned(),
+        Provider::Aks => match &view.configuration {
+            Some(configured) => aks::commands::kubeconfig(configured.facts, false),
+            None => "az aks get-credentials -g <rg> -n <cluster> --overwrite-existing".to_owned(),
+        },
         Provider::Generic => format!(
             "kubectl config set-cluster {} --certificate-authority=<ca.pem> --embed-certs=true",
             kubeconfig_cluster(view)

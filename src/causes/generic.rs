@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{
-    BY_CONFIGURATION, Cause, CellView, Need, Told, by_code, configuration,
+    BY_CONFIGURATION, Cause, CellView, Need, Told, aks, by_code, configuration,
     dns::{answer_still_running_out, is_private_name},
     eks::{changes, paths, public},
     lookups::{
@@ -131,7 +131,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::EKS_ENDPOINT,
         kubectl: &[],
         decided_by: "the source address as the far side of this very path sees it",
-        predicate: Some(public::egress_not_known),
+        predicate: Some(egress_not_known),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -144,7 +144,7 @@ pub(super) const CAUSES: &[Cause] = &[
         docs: sources::VPC_EXPLANATIONS,
         kubectl: &[],
         decided_by: "a probe from that vantage",
-        predicate: Some(paths::not_evaluable),
+        predicate: Some(not_evaluable),
         ..BY_CONFIGURATION
     },
     Cause {
@@ -273,7 +273,19 @@ fn propagation_aks(view: &CellView<'_>) -> Option<Told> {
         }
         _ => return None,
     };
-    Some(window_told(view, change, words).and("AKS takes up to 2 minutes to apply authorized IP ranges."))
+    let told = window_told(view, change, words).and("AKS takes up to 2 minutes to apply authorized IP ranges.");
+    Some(match aks::public::known_change(view) {
+        Some(known) => told.and(known),
+        None => told,
+    })
+}
+
+fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
+    paths::not_evaluable(view).or_else(|| aks::public::tag_not_known(view))
+}
+
+fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
+    public::egress_not_known(view).or_else(|| aks::public::egress_not_known(view))
 }
 
 fn propagation_window_open(view: &CellView<'_>) -> Option<Told> {
@@ -291,7 +303,9 @@ fn window_told(view: &CellView<'_>, change: super::Change, seen: String) -> Told
     let end = change.at.checked_add(change.window).ok();
     let told = Told::new(Confidence::Likely, seen);
     let since = view.now.as_second().saturating_sub(change.at.as_second());
-    let told = told.and(format!("A change was declared {since} s ago, at {}.", moment_words(change.at)));
+    let who =
+        if view.configuration.is_some_and(|configured| configured.update.is_some()) { "known" } else { "declared" };
+    let told = told.and(format!("A change was {who} {since} s ago, at {}.", moment_words(change.at)));
     match end {
         Some(end) => {
             let rest = end.as_second().saturating_sub(view.now.as_second()).max(0);
@@ -359,7 +373,7 @@ fn facts_missing(view: &CellView<'_>) -> Option<Told> {
         return Some(if view.verdict == Verdict::Inconclusive { told } else { told.severity(Severity::Warning) });
     }
     let what = view.circumstances.facts_missing?;
-    let explained = || paths::not_evaluable(view).or_else(|| public::egress_not_known(view)).is_some();
+    let explained = || not_evaluable(view).or_else(|| egress_not_known(view)).is_some();
     if view.configuration.is_some() && !view.host.is_empty() && explained() {
         return None;
     }
@@ -477,7 +491,7 @@ fn reachable_though_not_intended(view: &CellView<'_>) -> Option<Told> {
     if view.intended != Intended::Unreachable {
         return None;
     }
-    let lets_in = public::what_lets_in(view);
+    let lets_in = public::what_lets_in(view).or_else(|| aks::public::what_lets_in(view));
     if view.observed != Reachability::Reachable {
         // Nothing answered, and yet the door is open.
         let open = (view.configured == Reachability::Reachable).then(|| view.configuration_says()).flatten()?;

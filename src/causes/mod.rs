@@ -16,6 +16,7 @@ mod lookups;
 mod net;
 pub mod page;
 mod recipes;
+mod shown;
 mod sources;
 pub mod symptoms;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 pub use configuration::{ConfigurationView, KnownVantage, Strictness, lint};
 use jiff::Timestamp;
-use kubereach_probes::Observation;
+use kubereach_probes::{AddressClass, Observation};
 
 use crate::{
     client::ClientEnvironment,
@@ -144,6 +145,11 @@ impl CellView<'_> {
         self.configuration?.outlook?.via()
     }
 
+    /// Whether the configuration that is known is Azure's.
+    fn provider_is_azure(&self) -> bool {
+        self.configuration.is_some_and(|configured| configured.aks().is_some())
+    }
+
     /// What the configuration says, as a clause: `unreachable: 198.51.100.7 is in no entry of publicAccessCidrs`.
     fn configuration_says(&self) -> Option<String> {
         let summary = self.configuration?.outlook?.summary();
@@ -180,6 +186,28 @@ impl<'a> Configured<'a> {
         match self.outlook? {
             Outlook::Eks(prediction) => Some(prediction),
             Outlook::EksApi(_) | Outlook::Aks(_) => None,
+        }
+    }
+
+    /// The class of answer that DNS should give where the client is; `None` where that is not known.
+    fn expected_answer(&self) -> Option<AddressClass> {
+        match self.outlook? {
+            Outlook::Eks(prediction) => prediction.answer.class,
+            Outlook::Aks(prediction) => prediction.answer.class,
+            Outlook::EksApi(_) => None,
+        }
+    }
+
+    /// Whether the client stands in a network that the facts describe.
+    fn stands_in_a_network(&self) -> bool {
+        use aks_model::Place as InAzure;
+        use eks_model::Place as InAws;
+        match self.outlook {
+            Some(Outlook::Eks(one)) => matches!(one.place, InAws::ClusterVpc | InAws::OtherVpc { .. }),
+            Some(Outlook::Aks(one)) => {
+                matches!(one.place, InAzure::ClusterNetwork { .. } | InAzure::OtherNetwork { .. })
+            }
+            Some(Outlook::EksApi(_)) | None => false,
         }
     }
 
@@ -578,6 +606,9 @@ fn sentence(clause: &str, view: &CellView<'_>) -> String {
 fn filled_in(text: &str, view: &CellView<'_>) -> String {
     let text = text.replace("<port>", &view.port.to_string());
     let text = match &view.configuration {
+        Some(configured) if configured.facts.managed_cluster.is_some() => {
+            aks::commands::filled_in(configured.facts, &text)
+        }
         Some(configured) => {
             let configuration = eks::configuration(view, configured);
             configuration::words::filled_in(&configuration, &text)
@@ -660,6 +691,10 @@ const OF_THE_CLUSTER: &[&str] = &[
 /// What explains that a cluster is reached, but by the other path than intended.
 const EXPLAINS_PATH: &[&str] = &[
     OTHER_PATH,
+    "aks-public-network-access-disabled",
+    "aks-private-zone-not-linked",
+    "aks-private-zone-shadowed",
+    "azure-custom-dns-not-forwarding",
     "eks-public-access-disabled",
     "eks-private-access-disabled",
     "eks-private-zone-not-in-effect",
@@ -675,6 +710,21 @@ const EXPLAINS_PATH: &[&str] = &[
 
 /// What the configuration closes, and the general words for it.
 const CLOSED: &[(&str, &[&str])] = &[
+    ("aks-cluster-stopped", PATH),
+    ("aks-cluster-stopped", &["net-port-closed", "dns-name-does-not-exist"]),
+    ("aks-cluster-not-ready", &["net-filtered-silently", "net-port-closed"]),
+    ("aks-client-not-in-authorized-ip-ranges", &["net-filtered-silently", "inconclusive-egress-address-unknown"]),
+    ("aks-cluster-egress-not-in-authorized-ip-ranges", &["net-filtered-silently"]),
+    ("aks-authorized-ip-ranges-outbound-only", &["net-filtered-silently"]),
+    ("aks-public-network-access-disabled", PATH),
+    ("aks-private-zone-record-wrong", PATH),
+    ("aks-private-endpoint-not-usable", PATH),
+    ("aks-vnet-integration-restart-pending", PATH),
+    ("aks-apiserver-subnet-nsg-blocks", PATH),
+    ("azure-nsg-denies-443", PATH),
+    ("azure-udr-diverts-endpoint", PATH),
+    ("azure-peering-does-not-carry-traffic", PATH),
+    ("azure-firewall-lacks-endpoint-rule", PATH),
     ("eks-cluster-not-healthy", &["net-filtered-silently"]),
     ("eks-client-not-in-public-access-cidrs", &["net-filtered-silently", "inconclusive-egress-address-unknown"]),
     ("eks-public-access-disabled", PATH),
@@ -715,6 +765,12 @@ const SILENCES: &[(&str, &[&str])] = &[
     ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),
     ("propagation-aks-authorized-ip-ranges", &["propagation-window-open"]),
     ("dns-stale-answer", &["net-filtered-silently", "net-endpoint-addresses-changed"]),
+    ("aks-private-zone-not-linked", NAME),
+    ("aks-private-zone-record-wrong", NAME),
+    ("aks-private-zone-shadowed", NAME),
+    ("azure-custom-dns-not-forwarding", NAME),
+    ("aks-kubeconfig-uses-wrong-fqdn", NAME),
+    ("azure-firewall-lacks-endpoint-rule", &["tls-sni-filtered", "tls-handshake-refused", "tls-handshake-times-out"]),
     ("eks-public-dns-not-switched-to-private", NAME),
     ("vpc-dns-support-disabled", NAME),
     ("vpc-dns-hostnames-disabled", NAME),

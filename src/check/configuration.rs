@@ -12,12 +12,16 @@ use jiff::Timestamp;
 use kubereach_probes::{AddressClass, Observation};
 use tokio::sync::watch;
 
-use super::Event;
+use super::{
+    Event,
+    changes::{just_over, under_way},
+};
 use crate::{
     causes::{PRESENT_AUTHORITY, Update},
     client::{host::recognise, parse_server_url},
     facts::{
         self, Facts,
+        aks::ManagedCluster,
         planned::{self, PlannedChange},
     },
     input::{InputError, InputErrors},
@@ -53,6 +57,9 @@ pub(super) enum Source {
     /// Amazon's.
     #[cfg(feature = "aws")]
     Eks(facts::aws::EksRequest),
+    /// Microsoft's.
+    #[cfg(feature = "azure")]
+    Aks(facts::arm::AksRequest),
 }
 
 impl Configuration {
@@ -122,7 +129,7 @@ impl Configuration {
             }
             // What cannot be read this time may be the next: the window stays open until it can.
             let Ok(looked_at) = source.pull_cluster(cluster, tell).await else { continue };
-            if in_progress(&looked_at, true).is_some() {
+            if under_way(&looked_at, true).is_some() {
                 continue;
             }
             if let Ok(facts) = source.pull(cluster, tell).await {
@@ -130,6 +137,28 @@ impl Configuration {
                 state.update = Some(Update { ended: Some(Timestamp::now()), ..update });
                 *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
             }
+        }
+    }
+
+    /// Reads the configuration once more after a change had its time, so that cells are judged by what is configured
+    /// then; what cannot be read leaves what was known.
+    pub(super) async fn read_again(
+        &self,
+        cluster: &str,
+        mut stop: watch::Receiver<bool>,
+        tell: &(dyn Fn(Event) + Sync),
+    ) {
+        let Some(source) = &self.source else { return };
+        tokio::select! {
+            pulled = tokio::time::timeout(LONGEST_LATE_PULL, source.pull(cluster, tell)) => {
+                let Ok(Ok(facts)) = pulled else { return };
+                let before = self.now();
+                let mut state = State::of(facts, "", None);
+                // What was waited for has its time; what began since then is another change.
+                state.update = state.update.filter(|update| update.ended.is_none()).or(before.update);
+                *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+            }
+            Ok(_) = stop.wait_for(|stop| *stop) => {}
         }
     }
 
@@ -159,7 +188,8 @@ impl State {
                 format!("{folder} holds no file that says anything of the cluster; `kubereach facts pull` writes them");
             return Self { missing: Some(missing), ..Self::default() };
         }
-        let update = in_progress(&facts, now.is_some()).or_else(|| just_ended(&facts, now?));
+        let update = under_way(&facts, now.is_some())
+            .or_else(|| just_over(&facts, now.is_some(), now.unwrap_or_else(Timestamp::now)));
         Self { facts: Some(Arc::new(facts)), missing: None, update, planned: false }
     }
 
@@ -183,6 +213,14 @@ enum PullFailure {
     NotKnown(String),
 }
 
+#[cfg(any(feature = "aws", feature = "azure"))]
+impl PullFailure {
+    fn not_known(error: &impl std::fmt::Display, help: Option<impl std::fmt::Display>) -> Self {
+        let help = help.map(|help| format!(" ({help})")).unwrap_or_default();
+        Self::NotKnown(format!("{error}{help}"))
+    }
+}
+
 impl Source {
     /// Where a cluster's configuration can be read live.
     fn of(cluster: &Cluster) -> Option<Self> {
@@ -194,6 +232,23 @@ impl Source {
                 profile: profile.clone(),
                 endpoint_url: endpoint_url.clone(),
             })),
+            #[cfg(feature = "azure")]
+            ProviderBlock::Aks { subscription, resource_group, name, endpoint_url } => {
+                Some(Self::Aks(facts::arm::AksRequest {
+                    subscription: Some(subscription.clone()),
+                    resource_group: Some(resource_group.clone()),
+                    name: Some(name.clone()),
+                    endpoint_url: endpoint_url.clone(),
+                    ..facts::arm::AksRequest::default()
+                }))
+            }
+            #[cfg(feature = "azure")]
+            ProviderBlock::AksByHost { host, endpoint_url } => Some(Self::Aks(facts::arm::AksRequest {
+                host: Some(host.clone()),
+                endpoint_url: endpoint_url.clone(),
+                ..facts::arm::AksRequest::default()
+            })),
+            #[cfg(not(all(feature = "aws", feature = "azure")))]
             _ => None,
         }
     }
@@ -201,7 +256,13 @@ impl Source {
     async fn pull(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
         match *self {
             #[cfg(feature = "aws")]
-            Self::Eks(ref request) => read_pulled(facts::aws::pull(request, told(cluster, tell)).await),
+            Self::Eks(ref request) => {
+                read_pulled(facts::aws::pull(request, told(cluster, tell)).await.map_err(of_aws)?)
+            }
+            #[cfg(feature = "azure")]
+            Self::Aks(ref request) => {
+                read_pulled(facts::arm::pull(request, told(cluster, tell)).await.map_err(of_arm)?)
+            }
         }
     }
 
@@ -209,29 +270,44 @@ impl Source {
     async fn pull_cluster(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
         match *self {
             #[cfg(feature = "aws")]
-            Self::Eks(ref request) => read_pulled(facts::aws::pull_cluster(request, told(cluster, tell)).await),
+            Self::Eks(ref request) => {
+                read_pulled(facts::aws::pull_cluster(request, told(cluster, tell)).await.map_err(of_aws)?)
+            }
+            #[cfg(feature = "azure")]
+            Self::Aks(ref request) => {
+                read_pulled(facts::arm::pull_cluster(request, told(cluster, tell)).await.map_err(of_arm)?)
+            }
         }
     }
 }
 
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "azure"))]
 fn told<'a>(cluster: &'a str, tell: &'a (dyn Fn(Event) + Sync)) -> impl Fn(String) + 'a {
     move |text| tell(Event::Configuration { cluster: cluster.to_owned(), text })
 }
 
 #[cfg(feature = "aws")]
-fn read_pulled(pulled: Result<facts::write::Pulled, facts::aws::PullError>) -> Result<Facts, PullFailure> {
+fn of_aws(error: facts::aws::PullError) -> PullFailure {
     use facts::aws::PullError;
-    let pulled = match pulled {
-        Ok(pulled) => pulled,
-        Err(error @ (PullError::NotFound { .. } | PullError::Name(_))) => {
-            return Err(PullFailure::NoSuchCluster(error.into()));
+    match error {
+        PullError::NotFound { .. } | PullError::Name(_) => PullFailure::NoSuchCluster(error.into()),
+        error => PullFailure::not_known(&error, error.help()),
+    }
+}
+
+#[cfg(feature = "azure")]
+fn of_arm(error: facts::arm::PullError) -> PullFailure {
+    use facts::arm::PullError;
+    match error {
+        PullError::NotFound { .. } | PullError::Name { .. } | PullError::Endpoint(_) => {
+            PullFailure::NoSuchCluster(error.into())
         }
-        Err(error) => {
-            let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
-            return Err(PullFailure::NotKnown(format!("{error}{help}")));
-        }
-    };
+        error => PullFailure::not_known(&error, error.help()),
+    }
+}
+
+#[cfg(any(feature = "aws", feature = "azure"))]
+fn read_pulled(pulled: facts::write::Pulled) -> Result<Facts, PullFailure> {
     let origin = PathBuf::from("the provider's API");
     let documents =
         pulled.documents.iter().map(|(path, document)| (PathBuf::from(path), document.to_string().into_bytes()));
@@ -241,50 +317,14 @@ fn read_pulled(pulled: Result<facts::write::Pulled, facts::aws::PullError>) -> R
     Ok(facts)
 }
 
-/// The update of the endpoint that is under way.
-fn in_progress(facts: &Facts, followed: bool) -> Option<Update> {
-    let under_way = |status: Option<&str>, word: &str| status.is_some_and(|status| status.eq_ignore_ascii_case(word));
-    if let Some(newest) = newest_update(facts)
-        && under_way(newest.status.as_deref(), "InProgress")
-    {
-        return Some(Update {
-            id: newest.id.clone(),
-            kind: newest.kind.clone(),
-            began: newest.created_at,
-            ended: None,
-            followed,
-        });
-    }
-    let updating = facts.cluster.as_ref().is_some_and(|cluster| under_way(cluster.status.as_deref(), "UPDATING"));
-    // Other kinds of updates (a new version) replace the control plane's interfaces as well.
-    updating.then_some(Update { id: None, kind: None, began: None, ended: None, followed })
-}
-
-/// The update of the endpoint that has ended so recently that names may still be cached.
-fn just_ended(facts: &Facts, now: Timestamp) -> Option<Update> {
-    let newest = newest_update(facts)?;
-    let began = newest.created_at?;
-    let recent = Duration::try_from(now.duration_since(began)).is_ok_and(|age| age < RECENT);
-    let successful = newest.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("Successful"));
-    (recent && successful).then(|| Update {
-        id: newest.id.clone(),
-        kind: newest.kind.clone(),
-        began: Some(began),
-        ended: Some(now),
-        followed: true,
-    })
-}
-
-/// The newest update that concerns who can reach the endpoint.
-fn newest_update(facts: &Facts) -> Option<&facts::eks::Update> {
-    facts.updates.iter().find(|update| update.kind.as_deref().is_some_and(|kind| ENDPOINT_UPDATES.contains(&kind)))
-}
-
 /// Fills in what only the provider knows: endpoint, authorities, who runs it.
 ///
 /// # Errors
 /// The provider's endpoint or authority cannot be used.
 pub(super) fn complete(file: &Path, cluster: &mut Cluster, state: &State) -> Result<(), InputError> {
+    if let Some(managed) = state.facts.as_ref().and_then(|facts| facts.managed_cluster.as_ref()) {
+        return complete_managed(file, cluster, managed);
+    }
     let Some(described) = state.facts.as_ref().and_then(|facts| facts.cluster.as_ref()) else { return Ok(()) };
     let wrong = |what: &str, reason: String| {
         InputError::new(format!("the {what} of cluster {:?} in its facts cannot be used: {reason}", cluster.name))
@@ -304,6 +344,26 @@ pub(super) fn complete(file: &Path, cluster: &mut Cluster, state: &State) -> Res
         cluster.ca_pem = authority_pem(data);
     }
     cluster.provider = Provider::Eks;
+    Ok(())
+}
+
+/// The same of AKS, whose description tells names only: the certificate authority stands in the kubeconfig.
+fn complete_managed(file: &Path, cluster: &mut Cluster, managed: &ManagedCluster) -> Result<(), InputError> {
+    if cluster.endpoint.is_none()
+        && let Some(host) = managed.server_name().filter(|host| !host.is_empty())
+    {
+        let endpoint = parse_server_url(&format!("https://{host}:443")).map_err(|error| {
+            let name = &cluster.name;
+            InputError::new(format!(
+                "the API server's name of cluster {name:?} in its facts cannot be used: {}",
+                error.message
+            ))
+            .in_file(file)
+            .at(cluster.line.max(1), 1)
+        })?;
+        cluster.endpoint = Some(endpoint);
+    }
+    cluster.provider = Provider::Aks;
     Ok(())
 }
 
@@ -361,10 +421,6 @@ pub(super) fn standpoint(vantage: &Vantage, observation: &Observation) -> Standp
     }
 }
 
-/// Kinds of updates that change who can reach the endpoint, or where it is.
-const ENDPOINT_UPDATES: [&str; 3] = ["EndpointAccessUpdate", "VpcConfigUpdate", "ControlPlaneEgressUpdate"];
-/// An update that began longer ago has left every cache.
-const RECENT: Duration = Duration::from_mins(30);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 /// Doctor answers in seconds.
 const LONGEST_LATE_PULL: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ use kubereach_probes::{Observation, Reachability};
 
 use super::{
     Probed, Settings,
+    changes::AKS_WINDOW,
     configuration::{State, standpoint},
 };
 use crate::{
@@ -92,6 +93,11 @@ impl Frame<'_> {
     pub(super) fn convergence(&self, provider: Provider, update: Option<&Update>, now: Timestamp) -> Convergence {
         let Self { plan, settings, started_at } = *self;
         let consecutive = plan.propagation.consecutive;
+        if provider == Provider::Aks
+            && let Some(update) = update
+        {
+            return self.convergence_of_aks(update, now);
+        }
         if let Some(update) = update {
             let began = update.began.unwrap_or(started_at).min(started_at);
             let age = |until: Timestamp| Duration::try_from(until.duration_since(began)).unwrap_or_default();
@@ -123,6 +129,35 @@ impl Frame<'_> {
             window,
             wait: settings.wait,
             consecutive,
+        }
+    }
+
+    /// How to wait for a change of an AKS cluster that its facts tell of: two minutes after it, and for as long as it is
+    /// under way. What is declared counts as the time of the change where it is younger.
+    fn convergence_of_aks(&self, update: &Update, now: Timestamp) -> Convergence {
+        let Self { plan, settings, started_at } = *self;
+        // Doctor waits for nothing: it says that the window is open.
+        let doctor = settings.client.is_some();
+        let own = match plan.propagation.window {
+            Some(window) if !doctor => window,
+            _ => AKS_WINDOW,
+        };
+        let began = settings.changed_at.or(update.began).unwrap_or(started_at).min(started_at);
+        let age = |until: Timestamp| Duration::try_from(until.duration_since(began)).unwrap_or_default();
+        let last = update.ended.max(update.began).max(settings.changed_at).map(|at| age(at.min(now)));
+        let window = match update.ended {
+            _ if own.is_zero() => own,
+            Some(_) => last.unwrap_or_default() + own,
+            None if update.followed => (age(now) + own).min(AKS_LONGEST_UPDATE),
+            // From a folder its end cannot be seen: it is judged when the window is over.
+            None => last.unwrap_or_default() + own,
+        };
+        Convergence {
+            changed_at: Some(began),
+            started_at,
+            window,
+            wait: if doctor { Some(Duration::ZERO) } else { settings.wait },
+            consecutive: plan.propagation.consecutive,
         }
     }
 
@@ -201,12 +236,18 @@ impl Frame<'_> {
             && configured == Reachability::Unknown
             && predicted.as_ref().is_none_or(|known| !known.missing().is_empty());
         let facts_missing = match () {
-            () if probes && endpoint.is_none() => {
-                Some(missing(evaluated, predicted.as_ref(), "the endpoint: only the provider's configuration names it"))
-            }
-            () if !probes && nothing_known => {
-                Some(missing(evaluated, predicted.as_ref(), "what the provider is configured to allow"))
-            }
+            () if probes && endpoint.is_none() => Some(missing(
+                cluster.provider,
+                evaluated,
+                predicted.as_ref(),
+                "the endpoint: only the provider's configuration names it",
+            )),
+            () if !probes && nothing_known => Some(missing(
+                cluster.provider,
+                evaluated,
+                predicted.as_ref(),
+                "what the provider is configured to allow",
+            )),
             () if decided == Verdict::Inconclusive => self.settings.planned_beyond.clone(),
             () => None,
         };
@@ -352,7 +393,7 @@ impl Frame<'_> {
 }
 
 /// What is not known, and what would decide it. No final full stop.
-fn missing(evaluated: &Evaluated<'_>, predicted: Option<&Predicted>, what: &str) -> String {
+fn missing(provider: Provider, evaluated: &Evaluated<'_>, predicted: Option<&Predicted>, what: &str) -> String {
     if let Some(missing) = &evaluated.state.missing {
         return format!("{what}: {missing}");
     }
@@ -360,8 +401,8 @@ fn missing(evaluated: &Evaluated<'_>, predicted: Option<&Predicted>, what: &str)
     if !parts.is_empty() {
         return format!("{what}: {}", parts.join("; "));
     }
-    let named = "name the cluster under `eks:`, or give `facts:` (made by `kubereach facts pull`)";
-    format!("{what}: {named}")
+    let block = if provider == Provider::Aks { "aks:" } else { "eks:" };
+    format!("{what}: name the cluster under `{block}`, or give `facts:` (made by `kubereach facts pull`)")
 }
 
 fn known_vantage(vantage: &Vantage) -> Option<KnownVantage> {
@@ -397,10 +438,9 @@ pub(super) fn judged<'a>(cell: &PlannedCell, seen: &'a Seen, prediction: Option<
     }
 }
 
-/// Documented: changes of the authorized ranges take up to two minutes
-/// (<https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>).
-const AKS_WINDOW: Duration = Duration::from_mins(2);
 /// How long resolvers keep an answer (<https://docs.aws.amazon.com/eks/latest/best-practices/control-plane.html>).
 const EKS_DNS_TTL: Duration = Duration::from_mins(1);
 /// Updates of the endpoint take minutes; one that is still said to be under way after this long is stuck.
 const EKS_LONGEST_UPDATE: Duration = Duration::from_mins(45);
+/// The same of AKS.
+const AKS_LONGEST_UPDATE: Duration = Duration::from_mins(45);

@@ -309,7 +309,7 @@ pub enum CredentialKind {
     ManagedIdentity,
     /// The identity of a Kubernetes service account
     WorkloadIdentity,
-    /// A service principal: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET
+    /// A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`
     ClientSecret,
 }
 

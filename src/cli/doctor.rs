@@ -41,7 +41,11 @@ pub(super) fn main(
         exec.token_service = None;
     }
     verify::give_facts(&mut plan, common.facts.as_deref());
-    let provider = provider_api(arguments, eks, &|name| crate::input::variable(name));
+    let host = plan.clusters[0].endpoint.as_ref().map(|endpoint| endpoint.host.clone());
+    let provider = match (identity.provider, host) {
+        (Provider::Aks, Some(host)) => azure_api(arguments, host, &|name| crate::input::variable(name)),
+        _ => provider_api(arguments, eks, &|name| crate::input::variable(name)),
+    };
     if let ProviderApi::Ask(block) = &provider {
         plan.clusters[0].provider_block = Some(block.clone());
     }
@@ -59,9 +63,9 @@ pub(super) fn main(
     };
     if let ProviderApi::NotAsked(why) = provider
         && report.verdict != Verdict::Match
-        && plan.clusters[0].provider == Provider::Eks
+        && plan.clusters[0].provider != Provider::Generic
     {
-        footer.push_str(&would_add(why, paper));
+        footer.push_str(&would_add(plan.clusters[0].provider, why, paper));
     }
     run::write(&report, &common.output, Mode::Doctor, None, &footer)
 }
@@ -128,13 +132,43 @@ fn provider_api(
     }
 }
 
+/// The same for AKS: a kubeconfig does not name the cluster to Azure, but its server's name is that of one cluster only.
+fn azure_api(arguments: &DoctorArguments, host: String, environment: &dyn Fn(&str) -> Option<String>) -> ProviderApi {
+    if arguments.common.facts.is_some() {
+        return ProviderApi::Known;
+    }
+    if arguments.no_provider_api {
+        return ProviderApi::NotAsked("--no-provider-api was given");
+    }
+    let set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
+    let path = environment("PATH").unwrap_or_default();
+    let there = AZURE_VARIABLES.iter().any(|name| set(name))
+        || std::env::split_paths(&path).any(|folder| folder.join("az").is_file())
+        || machine("chassis_asset_tag") == AZURE_CHASSIS;
+    if there {
+        let endpoint_url = environment(AZURE_ENDPOINT).filter(|url| !url.is_empty());
+        ProviderApi::Ask(ProviderBlock::AksByHost { host, endpoint_url })
+    } else {
+        ProviderApi::NotAsked("there is no Azure login here")
+    }
+}
+
 /// What the configuration would add, and how to give it.
-fn would_add(why: &str, paper: Paper) -> String {
+fn would_add(provider: Provider, why: &str, paper: Paper) -> String {
     let mut page = Page::new(paper);
+    let (compared, log_in, name) = match provider {
+        Provider::Aks => (
+            "the authorized ranges, private zones and their links, network security groups, routes and peerings",
+            "log in to Azure (az login)",
+            "aks",
+        ),
+        Provider::Eks | Provider::Generic => {
+            ("the allow list, security groups, network ACLs, routes and the VPC's DNS settings", "log in to AWS", "eks")
+        }
+    };
     let text = format!(
-        "The cluster's configuration was not read: {why}. With it doctor compares the allow list, security groups, \
-         network ACLs, routes and the VPC's DNS settings with what it saw: log in to AWS and repeat, or give \
-         --facts DIR (`kubereach facts pull eks` writes one, also elsewhere)."
+        "The cluster's configuration was not read: {why}. With it doctor compares {compared} with what it saw: {log_in} \
+         and repeat, or give --facts DIR (`kubereach facts pull {name}` writes one, also elsewhere)."
     );
     page.paragraph(0, 2, &[span(Ink::Dim, text)]);
     format!("\n{}", page.finish())
@@ -305,8 +339,7 @@ fn cloud_resolver() -> Option<SocketAddr> {
         return Some(SocketAddr::from(([169, 254, 169, 253], 53)));
     }
     // Azure's chassis asset tag is the documented mark of its virtual machines.
-    (machine("chassis_asset_tag") == "7783-7084-3265-9085-8269-3286-77")
-        .then(|| SocketAddr::from(([168, 63, 129, 16], 53)))
+    (machine("chassis_asset_tag") == AZURE_CHASSIS).then(|| SocketAddr::from(([168, 63, 129, 16], 53)))
 }
 
 /// What the firmware says of this machine.
@@ -321,4 +354,9 @@ const CREDENTIAL_VARIABLES: [&str; 5] = [
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
+/// Variables by which a login of Azure is known without a command.
+const AZURE_VARIABLES: [&str; 3] = ["AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"];
+/// Another resource manager than the cloud's own, such as that of Azure Stack.
+const AZURE_ENDPOINT: &str = "AZURE_RESOURCE_MANAGER_ENDPOINT";
+const AZURE_CHASSIS: &str = "7783-7084-3265-9085-8269-3286-77";
 const PUBLIC_RESOLVERS: [[u8; 4]; 2] = [[9, 9, 9, 9], [1, 1, 1, 1]];

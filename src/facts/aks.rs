@@ -181,6 +181,21 @@ impl ManagedCluster {
             .map_or_else(|| Cow::Owned(ApiServerAccessProfile::default()), Cow::Borrowed)
     }
 
+    /// The name by which its API server is meant to be reached: the private one of a private cluster, unless it has no
+    /// private zone (`none`), and the public one of any other
+    /// (<https://learn.microsoft.com/azure/aks/private-clusters#configure-a-private-dns-zone>).
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        let without_zone =
+            self.access().private_dns_zone.as_deref().is_some_and(|zone| zone.eq_ignore_ascii_case("none"));
+        let (first, second) = if self.is_private() && !without_zone {
+            (&self.private_fqdn, &self.fqdn)
+        } else {
+            (&self.fqdn, &self.private_fqdn)
+        };
+        [first, second].into_iter().flatten().map(String::as_str).find(|name| !name.is_empty())
+    }
+
     /// Whether it is a private cluster: `enablePrivateCluster`, which AKS leaves out where it is off.
     #[must_use]
     pub fn is_private(&self) -> bool {

@@ -29,7 +29,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     live::{now, refusals},
     manifest::Manifest,
-    write::{Pulled, file_name_part},
+    write::Pulled,
 };
 use crate::input::InputError;
 
@@ -220,6 +220,7 @@ async fn pull_those(
             failed: BTreeMap::new(),
             unreachable: BTreeSet::new(),
             answered: BTreeSet::new(),
+            listed: BTreeSet::new(),
         };
         collector.run().await
     };
@@ -484,6 +485,8 @@ struct Collector<'a, Tell> {
     unreachable: BTreeSet<String>,
     /// Actions of which any call was answered with a document.
     answered: BTreeSet<Action>,
+    /// Actions whose list of the whole subscription came.
+    listed: BTreeSet<Action>,
 }
 
 impl<Tell: Fn(String)> Collector<'_, Tell> {
@@ -557,6 +560,7 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             return Vec::new();
         }
         let mut calls = self.known.next_calls();
+        calls.retain(|call| !self.asked.contains(call));
         let quiet = |action: &Action| self.waiting.get(action).is_none_or(|left| *left == 0);
         // The choice is made once, when everything it is made among is there.
         let chosen = self.asked.iter().any(|call| matches!(call, Call::Effective(..)));
@@ -567,7 +571,6 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
                 calls.push(Call::Effective(Action::EffectiveNetworkSecurityGroups, interface));
             }
         }
-        calls.retain(|call| !self.asked.contains(call));
         calls
     }
 
@@ -598,6 +601,9 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             }
             Call::One(action, _) => self.known.add(*action, [document]),
             Call::All(action) | Call::Of(action, _) => {
+                if matches!(call, Call::All(_)) {
+                    self.listed.insert(*action);
+                }
                 let Value::Object(mut fields) = document else { return Ok(()) };
                 if let Some(Value::Array(items)) = fields.remove("value") {
                     self.known.add(*action, items);
@@ -607,18 +613,26 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
         Ok(())
     }
 
+    /// Resources that were asked for one by one, each in a file of its own.
+    fn keep_apart(&mut self, file: &str) {
+        let stem = file.strip_suffix(".json").unwrap_or(file);
+        for (number, resource) in self.known.take(file).into_iter().enumerate() {
+            let name = plain_name(resource["name"].as_str().unwrap_or_default());
+            let path = format!("{stem}-{name}.json");
+            let path = if self.documents.contains_key(&path) { format!("{stem}-{name}-{number}.json") } else { path };
+            self.documents.insert(path, resource);
+        }
+    }
+
     /// A file for each interface, named after it; with its resource group where two have the name.
     fn effective_path(&self, action: Action, id: &Id) -> String {
         let stem = match action {
             Action::EffectiveRouteTable => "effective-route-table",
             _ => "effective-network-security-groups",
         };
-        let plain = |text: &str| -> String {
-            text.chars().map(|letter| if file_name_part(&letter.to_string().as_str()) { letter } else { '_' }).collect()
-        };
-        let path = format!("network/{stem}-{}.json", plain(id.name()));
+        let path = format!("network/{stem}-{}.json", plain_name(id.name()));
         if self.documents.contains_key(&path) {
-            return format!("network/{stem}-{}-{}.json", plain(id.name()), plain(id.group()));
+            return format!("network/{stem}-{}-{}.json", plain_name(id.name()), plain_name(id.group()));
         }
         path
     }
@@ -661,19 +675,23 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
 
     fn finish(mut self) -> Pulled {
         for action in Action::ALL {
-            let Some(file) = action.file() else { continue };
+            let Some(file) = action.file().filter(|file| !self.documents.contains_key(*file)) else { continue };
             // Nobody asked for what nothing leads to: there is none.
-            let none_needed = |others: &[Action]| {
-                others.iter().all(|other| self.answered.contains(other))
-                    && !self.asked.iter().any(|call| call.action() == *action)
+            let led_to =
+                |other| self.answered.contains(&other) && !self.asked.iter().any(|call| call.action() == *action);
+            let whole = match action {
+                Action::PrivateDnsZoneLinks | Action::PrivateDnsRecords => {
+                    self.answered.contains(action) || led_to(Action::PrivateDnsZones)
+                }
+                Action::VirtualNetworkGateways => self.answered.contains(action) || led_to(Action::VirtualNetworks),
+                Action::ScaleSetInterfaces => self.answered.contains(action),
+                _ => self.listed.contains(action),
             };
-            let there = match action {
-                Action::PrivateDnsZoneLinks | Action::PrivateDnsRecords => none_needed(&[Action::PrivateDnsZones]),
-                Action::VirtualNetworkGateways => none_needed(&[Action::VirtualNetworks]),
-                _ => false,
-            };
-            if (there || self.answered.contains(action)) && !self.documents.contains_key(file) {
+            if whole {
                 self.documents.insert(file.to_owned(), json!({"value": self.known.take(file)}));
+            } else if *action != Action::NetworkInterfaces || !self.answered.contains(&Action::ScaleSetInterfaces) {
+                // A list would say that there are no others.
+                self.keep_apart(file);
             }
         }
         let show = self.documents.get("aks/show.json");
@@ -710,6 +728,13 @@ fn changes(log: &Value) -> Value {
         (event["eventTimestamp"].as_str().unwrap_or_default().to_owned(), event.to_string())
     });
     json!({"value": events})
+}
+
+/// A name as a part of a file's name: what could mean something there is an underscore.
+fn plain_name(text: &str) -> String {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let name: String = text.chars().map(|letter| if allowed(letter) { letter } else { '_' }).collect();
+    name.chars().take(LONGEST_GROUP).collect()
 }
 
 /// Letters, digits and what names of this kind may hold besides; nothing that means something in a path.

@@ -86,6 +86,13 @@ pub enum ProviderBlock {
         /// Any ARM-compatible API.
         endpoint_url: Option<String>,
     },
+    /// An AKS cluster of which only the name of its API server is known: doctor's.
+    AksByHost {
+        /// The host of the kubeconfig's server.
+        host: String,
+        /// Any ARM-compatible API.
+        endpoint_url: Option<String>,
+    },
 }
 
 /// The configuration that should be.

@@ -210,7 +210,7 @@ impl Reader<'_> {
         let endpoint = endpoint.or_else(|| kube.as_ref().map(|kube| kube.endpoint.clone()));
         let provider = match (&block, &endpoint) {
             (Some(ProviderBlock::Eks { .. }), _) => Provider::Eks,
-            (Some(ProviderBlock::Aks { .. }), _) => Provider::Aks,
+            (Some(ProviderBlock::Aks { .. } | ProviderBlock::AksByHost { .. }), _) => Provider::Aks,
             (None, Some(endpoint)) => host::recognise(&endpoint.host).provider,
             (None, None) => Provider::Generic,
         };

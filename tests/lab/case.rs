@@ -294,6 +294,8 @@ pub(crate) struct CellExpect {
     pub(crate) blockers: Option<Vec<String>>,
     /// `true`: `convergedAfterMs` is a number; `false`: it is null.
     pub(crate) converged: Option<bool>,
+    /// The least and the most that `convergedAfterMs` may be.
+    pub(crate) converged_between: Option<(u64, u64)>,
     pub(crate) dns: BTreeMap<String, DnsExpect>,
     pub(crate) attempts: BTreeMap<String, AttemptExpect>,
     /// Outcome of the proxy's tunnel.
@@ -494,6 +496,12 @@ const OBJECT_LISTS: &[(&str, &str)] = &[
     ("VpnGateways", "VpnGatewayId"),
     ("VpnConnections", "VpnConnectionId"),
     ("VpcEndpoints", "VpcEndpointId"),
+    // Azure's: lists of the resource manager, and what stands inside their objects.
+    ("value", "id"),
+    ("subnets", "name"),
+    ("virtualNetworkPeerings", "name"),
+    ("securityRules", "name"),
+    ("routes", "name"),
 ];
 /// The hosts of every case.
 pub(crate) const HOSTS: [&str; 6] = ["client", "branch", "router", "server", "dns", "proxy"];

@@ -225,6 +225,11 @@ fn judge_cell(name: &str, wanted: &CellExpect, cell: &Value, problems: &mut Vec<
     {
         problems.push(format!("{name}: convergedAfterMs is {}", cell["convergedAfterMs"]));
     }
+    if let Some((least, most)) = wanted.converged_between
+        && !cell["convergedAfterMs"].as_u64().is_some_and(|ms| (least..=most).contains(&ms))
+    {
+        problems.push(format!("{name}: convergedAfterMs is {}", cell["convergedAfterMs"]));
+    }
     if let Some(wanted) = &wanted.blockers {
         let stops = |hop: &&Value| ["deny", "drop", "unknown"].iter().any(|decision| hop["decision"] == *decision);
         let hops = list(&cell["path"]).iter().filter(stops);

@@ -91,6 +91,9 @@ impl Sandbox {
         self.values.insert("kubereach".to_owned(), env!("CARGO_BIN_EXE_kubereach").to_owned());
         self.values.insert("eks".to_owned(), EKS_HOST.to_owned());
         self.values.insert("now".to_owned(), jiff::Timestamp::now().to_string());
+        for (name, value) in AKS {
+            self.values.insert((*name).to_owned(), (*value).to_owned());
+        }
         Ok(())
     }
 
@@ -377,15 +380,22 @@ impl Sandbox {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
             let Some((name, after)) = after.split_once('}') else { return Err(format!("no end of ${{ in: {text}")) };
-            let value = self.values.get(name).ok_or_else(|| {
+            let value = self.values.get(name).cloned().or_else(|| self.moment(name)).ok_or_else(|| {
                 format!("nothing is called ${{{name}}}: {}", self.values.keys().cloned().collect::<Vec<_>>().join(", "))
             })?;
             filled.push_str(before);
-            filled.push_str(value);
+            filled.push_str(&value);
             rest = after;
         }
         filled.push_str(rest);
         Ok(filled)
+    }
+
+    /// `now-85s`: so many seconds before the case began.
+    fn moment(&self, name: &str) -> Option<String> {
+        let seconds: i64 = name.strip_prefix("now-")?.strip_suffix('s')?.parse().ok()?;
+        let now: jiff::Timestamp = self.values.get("now")?.parse().ok()?;
+        Some(now.checked_sub(jiff::SignedDuration::from_secs(seconds)).ok()?.to_string())
     }
 }
 
@@ -532,6 +542,14 @@ const LONGEST_CASE: Duration = Duration::from_mins(1);
 const LONGEST_START: Duration = Duration::from_secs(15);
 /// The endpoint of the clusters under `scenarios/lab/bases`.
 const EKS_HOST: &str = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com";
+/// Names and ids of the AKS clusters there: what stands before the type of a resource in its id, in the resource group of
+/// the cluster and of its network, and in that of its nodes.
+const AKS: &[(&str, &str)] = &[
+    ("aks", "prod-dns-1a2b3c4d.hcp.westeurope.azmk8s.io"),
+    ("aks.private", "prod-dns-1a2b3c4d.5f6e7d8c-0000-4000-8000-000000000001.privatelink.westeurope.azmk8s.io"),
+    ("rg", "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg-prod/providers"),
+    ("mc", "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/MC_rg-prod_prod_westeurope/providers"),
+];
 const WORK: &str = "/run/lab/work";
 const BIND: &str = "/run/lab/bind";
 const SERVER_ADDRESSES: [&str; 7] =

@@ -159,7 +159,7 @@ pub(crate) fn expected() -> BTreeMap<String, Value> {
         if path.ends_with("service-tags.json") {
             continue;
         }
-        if let Some(items) = document["value"].as_array_mut() {
+        if let Some(items) = document.get_mut("value").and_then(Value::as_array_mut) {
             items.retain(|item| {
                 let id = item["id"].as_str().unwrap_or_default().to_lowercase();
                 !unasked.iter().any(|part| id.contains(part))
@@ -285,9 +285,9 @@ fn event(time: &str, status: &str) -> Value {
         "correlationId": "c-1", "caller": "jane@example.com"})
 }
 
-fn group(subscription: &str, resource_group: &str, name: &str, rule: Value) -> Value {
-    let mut rule = json!({"name": "one", "properties": rule});
-    rule["properties"]["priority"] = json!(100);
+fn group(subscription: &str, resource_group: &str, name: &str, mut rule: Value) -> Value {
+    rule["priority"] = json!(100);
+    let rule = json!({"name": "one", "properties": rule});
     resource(subscription, resource_group, &format!("networkSecurityGroups/{name}"), json!({"securityRules": [rule]}))
 }
 
@@ -310,6 +310,7 @@ fn record(subscription: &str, group: &str, zone: &str, name: &str, properties: V
     resource(subscription, group, &format!("privateDnsZones/{zone}/{name}"), properties)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "every caller makes the value for this call")]
 fn resource(subscription: &str, group: &str, rest: &str, properties: Value) -> Value {
     let name = rest.rsplit('/').next().unwrap();
     json!({"id": id(subscription, group, rest), "name": name, "location": "westeurope", "properties": properties})

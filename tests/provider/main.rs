@@ -1,9 +1,9 @@
 //! Live pulls against servers that speak the providers' protocols, on loopback.
 //!
-//! Peers: kubereach's own servers, of AWS and of Azure Resource Manager, which answer from documents, with faults as told; and moto, an AWS-compatible
-//! server of others, through whose API a region is made and then read back by boto3, the parser of the provider's
-//! command line. `tests/run` installs moto under `target/`; where it is missing its cases are counted and named, and
-//! `KUBEREACH_LAB=required` makes that a failure.
+//! Peers: kubereach's own servers, one of AWS and one of Azure Resource Manager, which answer from documents, with faults
+//! as told; and moto, an AWS-compatible server of others, through whose API a region is made and then read back by boto3,
+//! the parser of the provider's command line. `tests/run` installs moto under `target/`; where it is missing its cases are
+//! counted and named, and `KUBEREACH_LAB=required` makes that a failure.
 
 #![expect(clippy::print_stdout, reason = "figures, and what was not run, are for the reader")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]

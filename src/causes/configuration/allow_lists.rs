@@ -2,35 +2,61 @@
 //!
 //! All arithmetic is on exact sets, per family. The thresholds are kubereach's own.
 
-use std::net::IpAddr;
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::IpNet;
 use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
     super::{Told, evidence::shell},
-    ConfigurationView, endpoint, nodes, speaks_of_tcp,
-    words::{self, addresses, counted, line, listed, ranges, update_endpoint},
+    ConfigurationView, endpoint, nodes, outbound, ranges, speaks_of_tcp,
+    words::{self, addresses, counted, line, listed, ranges as listed_ranges, update_endpoint},
 };
 use crate::{
     facts::{
         Cidr,
+        aks::{AuthorizedSource, ManagedCluster},
         ec2::{Permission, PrefixList, SecurityGroup},
     },
     model::set::{AddressSet, Family},
-    report::{Confidence, Severity},
+    report::{Confidence, Provider, Severity},
     scenario::Access,
 };
 
-/// `publicAccessCidrs` of a cluster whose public endpoint is on.
+/// The list of sources before a public endpoint that is on, whichever provider's.
 pub(super) struct PublicList<'a> {
-    /// As stored.
-    pub(super) entries: &'a [Cidr],
+    /// Whose it is, and what it is called.
+    pub(super) kind: &'static ListKind,
+    /// Its ranges, as stored.
+    pub(super) entries: Cow<'a, [Cidr]>,
+    /// Its service tags, which only AKS knows.
+    pub(super) tags: Vec<&'a str>,
     /// Who is let in. Without entries everybody is: `0.0.0.0/0`, on dual-stack endpoints `::/0` as well
-    /// (<https://docs.aws.amazon.com/eks/latest/APIReference/API_VpcConfigRequest.html>).
+    /// (<https://docs.aws.amazon.com/eks/latest/APIReference/API_VpcConfigRequest.html>,
+    /// <https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges>). Tags whose ranges the facts do not
+    /// hold are left out.
     pub(super) set: AddressSet,
+    /// The tags whose ranges the facts do not hold: they let more in than `set` says.
+    pub(super) unknown_tags: Vec<&'a str>,
     /// Whether the endpoint has IPv6 addresses.
     pub(super) takes_ipv6: Option<bool>,
+    /// How many entries the provider takes.
+    pub(super) limit: usize,
+}
+
+/// What a provider calls its list.
+pub(super) struct ListKind {
+    /// Whose it is.
+    pub(super) provider: Provider,
+    /// The same for people.
+    pub(super) who: &'static str,
+    /// The setting.
+    pub(super) setting: &'static str,
+    /// The setting's own name, quoted for a sentence.
+    pub(super) name: &'static str,
 }
 
 impl<'a> PublicList<'a> {
@@ -39,6 +65,13 @@ impl<'a> PublicList<'a> {
         if view.public_access() != Some(true) {
             return None;
         }
+        match view.aks() {
+            Some(cluster) => Some(Self::of_aks(view, cluster)),
+            None => Self::of_eks(view),
+        }
+    }
+
+    fn of_eks(view: &ConfigurationView<'a>) -> Option<Self> {
         let entries: &[Cidr] = view.config()?.public_access_cidrs.as_ref()?;
         let takes_ipv6 = endpoint::takes_ipv6(view.eks()?);
         let everybody = AddressSet::everything();
@@ -48,7 +81,41 @@ impl<'a> PublicList<'a> {
             (false, Some(false)) => set_of(entries).ipv4(),
             (false, _) => set_of(entries),
         };
-        Some(Self { entries, set, takes_ipv6 })
+        Some(Self {
+            kind: &EKS_LIST,
+            entries: Cow::Borrowed(entries),
+            tags: Vec::new(),
+            set,
+            unknown_tags: Vec::new(),
+            takes_ipv6,
+            limit: QUOTA,
+        })
+    }
+
+    /// The public endpoint of AKS has IPv4 addresses only, as its list has.
+    fn of_aks(view: &ConfigurationView<'a>, cluster: &'a ManagedCluster) -> Self {
+        let sources = ranges::sources(cluster);
+        let entries = ranges::entries(sources);
+        let mut set = if sources.is_empty() {
+            AddressSet::everything().ipv4()
+        } else {
+            // `0.0.0.0/32` stands for the cluster's own outbound address, and nobody has that one.
+            set_of(&entries).ipv4().difference(&AddressSet::from_addresses([IpAddr::V4(Ipv4Addr::UNSPECIFIED)]))
+        };
+        if sources.iter().any(|source| source.net().is_some_and(|net| net.prefix_len() == 0)) {
+            set = AddressSet::everything().ipv4();
+        }
+        let (mut tags, mut unknown_tags) = (Vec::new(), Vec::new());
+        for source in sources {
+            let AuthorizedSource::ServiceTag(tag) = source else { continue };
+            tags.push(tag.as_str());
+            match ranges::of_tag(view, tag) {
+                Some(known) => set = set.union(&known.ipv4()),
+                None => unknown_tags.push(tag.as_str()),
+            }
+        }
+        let limit = ranges::limit(cluster);
+        Self { kind: &AKS_LIST, entries: Cow::Owned(entries), tags, set, unknown_tags, takes_ipv6: Some(false), limit }
     }
 
     /// Whether every IPv4 address is let in.
@@ -56,18 +123,25 @@ impl<'a> PublicList<'a> {
         self.set.is_everything(Family::V4)
     }
 
-    /// The entries in their canonical form, each once, in their order.
+    /// The ranges in their canonical form, each once, in their order.
     pub(super) fn texts(&self) -> Vec<String> {
         texts(self.entries.iter().map(|entry| entry.net))
     }
 
+    /// How many entries it has, each once: ranges and tags.
+    pub(super) fn count(&self) -> usize {
+        self.texts().len() + self.tags.len()
+    }
+
     /// `resourcesVpcConfig.publicAccessCidrs = … (3 of 40 entries)`.
     pub(super) fn setting(&self) -> String {
-        match self.texts().len() {
-            0 => format!("{PUBLIC_SETTING} = [] (everybody)"),
+        let ListKind { setting, .. } = self.kind;
+        match self.count() {
+            0 => format!("{setting} = [] (everybody)"),
             count => format!(
-                "{PUBLIC_SETTING} = {} ({count} of {QUOTA} entries)",
-                listed(self.entries.iter().map(|entry| entry.text.as_str()))
+                "{setting} = {} ({count} of {} entries)",
+                listed(self.entries.iter().map(|entry| entry.text.as_str()).chain(self.tags.iter().copied())),
+                self.limit
             ),
         }
     }
@@ -77,6 +151,9 @@ impl<'a> PublicList<'a> {
 /// that is too long, or where nothing is left, which would mean everybody.
 pub(super) fn update_list(view: &ConfigurationView<'_>, whole: &[String]) -> String {
     let nets: Vec<IpNet> = whole.iter().filter_map(|text| text.parse().ok()).collect();
+    if view.aks().is_some() {
+        return ranges::set_to(view, &nets);
+    }
     let mut list = texts(nets.iter().map(IpNet::trunc));
     if list.len() > QUOTA {
         list = AddressSet::from_nets(&nets).cover().iter().map(ToString::to_string).collect();
@@ -97,10 +174,14 @@ pub(super) fn update_list(view: &ConfigurationView<'_>, whole: &[String]) -> Str
 }
 
 /// The command with a place to fill in, and what is known of those who must stay.
-fn fill_in_list(view: &ConfigurationView<'_>, keep: &[String]) -> String {
+pub(super) fn fill_in_list(view: &ConfigurationView<'_>, keep: &[String]) -> String {
+    if view.aks().is_some() {
+        let keep: Vec<IpNet> = keep.iter().filter_map(|text| text.parse().ok()).collect();
+        return ranges::fill_in(view, &keep);
+    }
     let mut list: Vec<String> = keep.to_vec();
     let kept = AddressSet::from_nets(&keep.iter().filter_map(|text| text.parse().ok()).collect::<Vec<IpNet>>());
-    list.extend(nodes_outside(view, &kept).into_iter().map(|(address, _)| IpNet::from(address).to_string()));
+    list.extend(nodes_outside(view, &kept).into_iter().map(|(net, _)| net.to_string()));
     list.push("<egress address>/32".to_owned());
     format!(
         "# Fill in every source in use before running it; whoever is not on the list is cut off.\n{}",
@@ -124,7 +205,7 @@ pub(in crate::causes) fn open_to_internet(view: &ConfigurationView<'_>) -> Vec<T
                         "{} lets every {} source in on tcp/443: {}.",
                         list.name(),
                         family_word(family),
-                        ranges(&pieces)
+                        listed_ranges(&pieces)
                     ),
                 )
                 .and("It governs the private addresses only, so this means every network that is connected to the VPC, not the internet.")
@@ -146,10 +227,10 @@ pub(in crate::causes) fn nearly_open(view: &ConfigurationView<'_>) -> Vec<Told> 
     let mut told = Vec::new();
     if let Some(list) = PublicList::of(view) {
         for family in [Family::V4, Family::V6] {
-            let Some((severity, evidence, wide)) = wide(&list.set, list.entries, family) else { continue };
+            let Some((severity, evidence, wide)) = wide(&list.set, &list.entries, family) else { continue };
             let keep: Vec<String> = texts(list.entries.iter().map(|one| one.net).filter(|net| !wide.contains(net)));
             told.push(
-                Told::new(Confidence::Certain, format!("`publicAccessCidrs` {evidence}."))
+                Told::new(Confidence::Certain, format!("{} {evidence}.", list.kind.name))
                     .severity(severity)
                     .setting(list.setting())
                     .fix(
@@ -195,18 +276,20 @@ pub(in crate::causes) fn redundant(view: &ConfigurationView<'_>) -> Vec<Told> {
     let mut told = Vec::new();
     // Where everybody is let in, every other entry is redundant, and that is not what matters then.
     if let Some(list) = PublicList::of(view).filter(|list| open_families(&list.set).is_empty()) {
-        let minimal = set_of(list.entries).cover();
+        let set = set_of(&list.entries);
+        let minimal = set.cover();
         if minimal.len() < list.entries.len() {
             told.push(
                 Told::new(
                     Confidence::Certain,
                     format!(
-                        "`publicAccessCidrs` has {}; {} let exactly the same {} in, {} fewer: {}.",
+                        "{} has {}; {} let exactly the same {} in, {} fewer: {}.",
+                        list.kind.name,
                         counted(list.entries.len(), "entry", "entries"),
                         minimal.len(),
-                        addresses(list.set.count()),
+                        addresses(set.count()),
                         list.entries.len() - minimal.len(),
-                        ranges(&minimal)
+                        listed_ranges(&minimal)
                     ),
                 )
                 .setting(list.setting())
@@ -229,7 +312,7 @@ pub(in crate::causes) fn redundant(view: &ConfigurationView<'_>) -> Vec<Told> {
                         inside.len(),
                         counted(list.entries.len(), "entry", "entries"),
                         list.name(),
-                        ranges(&inside)
+                        listed_ranges(&inside)
                     ),
                 )
                 .setting(list.setting())
@@ -250,7 +333,7 @@ pub(in crate::causes) fn documentation_range(view: &ConfigurationView<'_>) -> Ve
             "{} of {} of {name} are reserved for examples, and no real client has such an address: {}. The source that was meant is not let in.",
             examples.len(),
             counted(all, "entry", "entries"),
-            ranges(examples)
+            listed_ranges(examples)
         )
     };
     let mut told = Vec::new();
@@ -259,7 +342,7 @@ pub(in crate::causes) fn documentation_range(view: &ConfigurationView<'_>) -> Ve
         if !examples.is_empty() {
             let keep = texts(list.entries.iter().map(|one| one.net).filter(|net| !examples.contains(net)));
             told.push(
-                Told::new(Confidence::Certain, sentence("`publicAccessCidrs`", &examples, list.entries.len()))
+                Told::new(Confidence::Certain, sentence(list.kind.name, &examples, list.entries.len()))
                     .setting(list.setting())
                     .fix(fill_in_list(view, &keep)),
             );
@@ -295,7 +378,8 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
             let mut one = Told::new(
                 Confidence::Certain,
                 format!(
-                    "Expected: `publicAccessCidrs` lets in {} (intent.publicAccess.allow{}).",
+                    "Expected: {} lets in {} (intent.publicAccess.allow{}).",
+                    list.kind.name,
                     of_set(&intended),
                     line(access.line)
                 ),
@@ -303,19 +387,22 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
             .and(format!(
                 "Seen: it lets in {} more: {}.",
                 addresses(excess.count()),
-                ranges(&excess.cover())
+                listed_ranges(&excess.cover())
             ));
             let nodes = nodes_outside(view, &intended);
             let mut list_after = texts(whole.cover());
             let mut taken = excess.clone();
             if !nodes.is_empty() {
                 one = one.and(format!(
-                    "Among them are addresses by which the cluster's own nodes reach it, because private access is off: {}. Add them to the intent; the command below keeps them.",
-                    listed(nodes.iter().map(|(address, origin)| format!("{address} ({origin})")))
+                    "Among them are addresses by which the cluster's own nodes reach it, because {}: {}. Add them to the intent; the command below keeps them.",
+                    match list.kind.provider {
+                        Provider::Aks => "its API server is not VNet-integrated",
+                        _ => "private access is off",
+                    },
+                    listed(nodes.iter().map(|(net, origin)| format!("{} ({origin})", words::place(*net))))
                 ));
-                let kept = AddressSet::from_addresses(nodes.iter().map(|(address, _)| *address));
-                taken = taken.difference(&kept);
-                list_after.extend(nodes.iter().map(|(address, _)| IpNet::from(*address).to_string()));
+                taken = taken.difference(&AddressSet::from_nets(nodes.iter().map(|(net, _)| net)));
+                list_after.extend(nodes.iter().map(|(net, _)| net.to_string()));
             }
             let losing: Vec<String> = vantages_in(view, &taken, Over::Internet);
             if !losing.is_empty() {
@@ -358,7 +445,7 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
                     "Seen: {} lets in {} more: {}.",
                     list.name(),
                     addresses(excess.count()),
-                    ranges(&excess.cover())
+                    listed_ranges(&excess.cover())
                 ))
                 .severity(severity)
                 .setting(list.setting())
@@ -413,22 +500,22 @@ pub(in crate::causes) fn one_family_open(view: &ConfigurationView<'_>) -> Vec<To
 }
 
 fn public_open(view: &ConfigurationView<'_>, list: &PublicList<'_>, open: &[Family]) -> Option<Told> {
+    let name = list.kind.name;
     let of_family = |family: Family| -> Vec<IpNet> {
         list.entries.iter().map(|entry| entry.net).filter(|net| Family::of(net.addr()) == family).collect()
     };
     let sentence = |family: Family| {
         let entries = of_family(family);
         match entries.iter().find(|net| net.prefix_len() == 0) {
-            Some(net) => format!("`publicAccessCidrs` holds {net}: every {} address is let in.", family_word(family)),
-            None if entries.is_empty() => format!(
-                "`publicAccessCidrs` has no entry, which means everybody: every {} address is let in.",
-                family_word(family)
-            ),
+            Some(net) => format!("{name} holds {net}: every {} address is let in.", family_word(family)),
+            None if entries.is_empty() && list.tags.is_empty() => {
+                format!("{name} has no entry, which means everybody: every {} address is let in.", family_word(family))
+            }
             None => format!(
-                "`publicAccessCidrs` has no entry for everybody, but {} add up to the whole of {}: {}.",
+                "{name} has no entry for everybody, but {} add up to the whole of {}: {}.",
                 counted(entries.len(), "entry", "entries"),
                 family_word(family),
-                ranges(&entries)
+                listed_ranges(&entries)
             ),
         }
     };
@@ -465,17 +552,20 @@ fn public_lacks(view: &ConfigurationView<'_>, access: &Access, list: &PublicList
         return None;
     }
     let expected = format!(
-        "Expected: `publicAccessCidrs` lets in {} (intent.publicAccess.allow{}).",
+        "Expected: {} lets in {} (intent.publicAccess.allow{}).",
+        list.kind.name,
         if everybody { "everybody".to_owned() } else { of_set(&intended) },
         line(access.line)
     );
     let six = (!by_ipv6.is_empty()).then(|| {
-        let known = if list.takes_ipv6 == Some(false) {
+        let known = if list.kind.provider == Provider::Aks {
+            "AKS lists IPv4 ranges only, so these sources come by IPv4, if at all"
+        } else if list.takes_ipv6 == Some(false) {
             "the endpoint has no IPv6 address, so these sources come by IPv4, if at all"
         } else {
             "whether the endpoint has IPv6 addresses is not known (kubernetesNetworkConfig.ipFamily)"
         };
-        format!("{} of the intent are IPv6: {}; {known}.", addresses(by_ipv6.count()), ranges(&by_ipv6.cover()))
+        format!("{} of the intent are IPv6: {}; {known}.", addresses(by_ipv6.count()), listed_ranges(&by_ipv6.cover()))
     });
     if countable.is_empty() {
         return Some(
@@ -489,7 +579,7 @@ fn public_lacks(view: &ConfigurationView<'_>, access: &Access, list: &PublicList
     let mut told = Told::new(Confidence::Certain, expected).and(format!(
         "Seen: {} of it are not on the list: {}.",
         addresses(countable.count()),
-        ranges(&countable.cover())
+        listed_ranges(&countable.cover())
     ));
     told = told.and(cut_off(view, &countable, Over::Internet));
     if let Some(six) = six {
@@ -506,6 +596,14 @@ fn public_lacks(view: &ConfigurationView<'_>, access: &Access, list: &PublicList
             update_list(view, &whole)
         )
     };
+    if !list.unknown_tags.is_empty() {
+        told = told.and(format!(
+            "Not known: the ranges of the service {} {}. They may hold these sources, so this is possible only.",
+            if list.unknown_tags.len() == 1 { "tag" } else { "tags" },
+            listed(&list.unknown_tags)
+        ));
+        told = Told { confidence: Some(Confidence::Possible), ..told }.severity(Severity::Warning);
+    }
     Some(told.setting(list.setting()).fix(fix))
 }
 
@@ -538,7 +636,7 @@ fn private_lacks(view: &ConfigurationView<'_>, access: &Access, intended: &Addre
         counted(groups.len(), "group", "groups"),
         listed(&groups),
         addresses(missing.count()),
-        ranges(&missing.cover())
+        listed_ranges(&missing.cover())
     ))
     .and(cut_off(view, &missing, Over::PrivateNetworks));
     let references = group_references(view);
@@ -811,16 +909,21 @@ fn intended_list(view: &ConfigurationView<'_>) -> Option<Vec<String>> {
         return None;
     }
     let mut list = texts(set.cover());
-    list.extend(nodes_outside(view, &set).into_iter().map(|(address, _)| IpNet::from(address).to_string()));
+    list.extend(nodes_outside(view, &set).into_iter().map(|(net, _)| net.to_string()));
     Some(list)
 }
 
 /// The egress addresses of the nodes that a set lacks, while private access is off and they depend on the list.
-fn nodes_outside(view: &ConfigurationView<'_>, set: &AddressSet) -> Vec<(IpAddr, String)> {
+pub(super) fn nodes_outside(view: &ConfigurationView<'_>, set: &AddressSet) -> Vec<(IpNet, String)> {
     if view.private_access() != Some(false) {
         return Vec::new();
     }
-    nodes::egress(view).known.into_iter().filter(|(address, _)| !set.contains(*address)).collect()
+    let known = if view.aks().is_some() {
+        outbound::outbound(view).known
+    } else {
+        nodes::egress(view).known.into_iter().map(|(address, origin)| (IpNet::from(address), origin)).collect()
+    };
+    known.into_iter().filter(|(net, _)| !set.is_superset(&AddressSet::from_nets([net]))).collect()
 }
 
 /// How wide a list is in a family, beyond what is usual: severity, words, the wide entries. Nothing for a whole family.
@@ -842,17 +945,24 @@ fn wide(set: &AddressSet, entries: &[Cidr], family: Family) -> Option<(Severity,
     let percent = count.min(u128::MAX / 128) / ((half / 50).max(1));
     let named = if wide.is_empty() { of_family.collect() } else { wide.clone() };
     if count >= half {
-        let words = format!("lets in {percent} % of all {} addresses: {}", family_word(family), ranges(&named));
+        let words = format!("lets in {percent} % of all {} addresses: {}", family_word(family), listed_ranges(&named));
         Some((Severity::Warning, words, named))
     } else if count >= large {
-        let words =
-            format!("lets in {} in {}, a /8 or more in sum: {}", addresses(count), family_word(family), ranges(&named));
+        let words = format!(
+            "lets in {} in {}, a /8 or more in sum: {}",
+            addresses(count),
+            family_word(family),
+            listed_ranges(&named)
+        );
         Some((Severity::Info, words, wide))
     } else if wide.is_empty() {
         None
     } else {
-        let words =
-            format!("has {} wider than a /{shortest}: {}", counted(wide.len(), "entry", "entries"), ranges(&wide));
+        let words = format!(
+            "has {} wider than a /{shortest}: {}",
+            counted(wide.len(), "entry", "entries"),
+            listed_ranges(&wide)
+        );
         Some((Severity::Info, words, wide))
     }
 }
@@ -879,7 +989,11 @@ pub(super) fn texts(nets: impl IntoIterator<Item = IpNet>) -> Vec<String> {
 
 /// `203.0.113.0/24, 2001:db8::/48 (256 addresses)`.
 fn of_set(set: &AddressSet) -> String {
-    if set.is_empty() { "nobody".to_owned() } else { format!("{} ({})", ranges(&set.cover()), addresses(set.count())) }
+    if set.is_empty() {
+        "nobody".to_owned()
+    } else {
+        format!("{} ({})", listed_ranges(&set.cover()), addresses(set.count()))
+    }
 }
 
 const fn family_word(family: Family) -> &'static str {
@@ -890,7 +1004,7 @@ const fn family_word(family: Family) -> &'static str {
 }
 
 /// Ranges that no host of the internet has: RFC 1918, RFC 6598, unique local addresses.
-fn private_space() -> AddressSet {
+pub(super) fn private_space() -> AddressSet {
     let nets: Vec<IpNet> = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]
         .iter()
         .filter_map(|text| text.parse().ok())
@@ -898,7 +1012,18 @@ fn private_space() -> AddressSet {
     AddressSet::from_nets(&nets)
 }
 
-pub(super) const PUBLIC_SETTING: &str = "resourcesVpcConfig.publicAccessCidrs";
+const EKS_LIST: ListKind = ListKind {
+    provider: Provider::Eks,
+    who: "EKS",
+    setting: "resourcesVpcConfig.publicAccessCidrs",
+    name: "`publicAccessCidrs`",
+};
+pub(super) const AKS_LIST: ListKind = ListKind {
+    provider: Provider::Aks,
+    who: "AKS",
+    setting: "apiServerAccessProfile.authorizedIPRanges",
+    name: "`authorizedIPRanges`",
+};
 /// Entries that EKS takes; not adjustable (<https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html>).
 pub(super) const QUOTA: usize = 40;
 pub(super) const DOCUMENTATION: &[&str] = &["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"];

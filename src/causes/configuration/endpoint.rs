@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{
     super::{Told, evidence::clean},
-    ConfigurationView,
+    ConfigurationView, aks,
     allow_lists::{PublicList, update_list},
     is, nodes,
     words::{self, counted, line, listed, update_endpoint},
@@ -184,15 +184,25 @@ pub(in crate::causes) fn mode_differs(view: &ConfigurationView<'_>) -> Vec<Told>
     let Some(intent) = view.intent else { return Vec::new() };
     let mut differences = Vec::new();
     let mut wanted = (view.public_access(), view.private_access());
+    let (public_key, private_key) = if view.aks().is_some() {
+        ("the public endpoint", "a private address of the API server")
+    } else {
+        ("`endpointPublicAccess`", "`endpointPrivateAccess`")
+    };
     for (word, key, access, configured, wanted) in [
-        ("public", "endpointPublicAccess", &intent.public_access, view.public_access(), &mut wanted.0),
-        ("private", "endpointPrivateAccess", &intent.private_access, view.private_access(), &mut wanted.1),
+        ("public", public_key, &intent.public_access, view.public_access(), &mut wanted.0),
+        ("private", private_key, &intent.private_access, view.private_access(), &mut wanted.1),
     ] {
         let (Some(access), Some(configured)) = (access, configured) else { continue };
         if access.enabled != configured {
             *wanted = Some(access.enabled);
+            let seen = match (view.aks(), configured) {
+                (None, _) => format!("{key} is {configured}"),
+                (Some(_), true) => format!("there is {key}"),
+                (Some(_), false) => format!("there is no {}", key.trim_start_matches("the ").trim_start_matches("a ")),
+            };
             differences.push(format!(
-                "Expected: {word} access is {} (intent.{word}Access{}). Seen: `{key}` is {configured}.",
+                "Expected: {word} access is {} (intent.{word}Access{}). Seen: {seen}.",
                 if access.enabled { "on" } else { "off" },
                 line(access.line)
             ));
@@ -202,6 +212,11 @@ pub(in crate::causes) fn mode_differs(view: &ConfigurationView<'_>) -> Vec<Told>
         return Vec::new();
     }
     let mut told = Told { confidence: Some(Confidence::Certain), evidence: differences, ..Told::default() };
+    if let Some(cluster) = view.aks() {
+        let (public, private) = (intent.public_access.as_ref(), intent.private_access.as_ref());
+        let fix = aks::mode_fix(view, cluster, public, private);
+        return vec![told.setting(aks::switches(cluster)).fix(fix)];
+    }
     if wanted == (Some(false), Some(false)) {
         told = told.and("Both endpoints would be off then, which EKS refuses.").fix(
             "# The intent and the other endpoint's present setting cannot be had together: one endpoint must stay on.",

@@ -4,9 +4,10 @@ use super::{
     super::{Told, evidence::clean},
     ConfigurationView,
     allow_lists::{PublicList, unread_prefix_lists},
-    endpoint, words,
+    azure::private_endpoint,
+    endpoint, is, outbound, words,
 };
-use crate::report::{Confidence, Severity};
+use crate::report::{Confidence, Provider, Severity};
 
 /// A file that a cluster like this needs, the permission that brings it, and what is unknown without it.
 pub(super) struct Gap {
@@ -20,6 +21,9 @@ pub(super) struct Gap {
 
 /// The gaps that matter for this cluster: a public-only one needs no network ACL.
 pub(super) fn gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
+    if view.provider() == Provider::Aks {
+        return aks_gaps(view);
+    }
     let network = &view.facts.network;
     let mut gaps = Vec::new();
     let mut need = |known: bool, file: &str, action: &'static str, unknown: &str| {
@@ -135,14 +139,162 @@ pub(super) fn gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
     gaps
 }
 
+/// The same for an AKS cluster.
+fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut need = |known: bool, file: &str, action: &'static str, unknown: &str| {
+        if !known {
+            gaps.push(Gap { file: format!("{file}.json"), action, unknown: unknown.to_owned() });
+        }
+    };
+    let Some(cluster) = view.aks() else {
+        need(
+            false,
+            "aks/show",
+            DESCRIBE_AKS,
+            "whether it is private, who is let in, and which networks are the cluster's",
+        );
+        return gaps;
+    };
+    let azure = &view.facts.azure;
+    let named = |kind: &str| {
+        let profiles = cluster.network_profile.iter().flat_map(|network| {
+            [network.load_balancer_profile.as_ref(), network.nat_gateway_profile.as_ref()].into_iter().flatten()
+        });
+        let mut ids = profiles.flat_map(|profile| &profile.effective_outbound_ips);
+        ids.any(|one| one.id.kind().is_some_and(|of| of.ends_with(kind)))
+    };
+    let list = PublicList::of(view);
+    let private = view.private_access() == Some(true);
+    let depends = !private && list.as_ref().is_some_and(|list| !list.is_open_ipv4());
+    let kind = cluster.network_profile.as_ref().and_then(|network| network.outbound_type.as_deref());
+    let routed = is(kind, "userDefinedRouting");
+    let by_subnet = routed || (is(kind, "userAssignedNATGateway") && !named("addresses") && !named("prefixes"));
+    if depends {
+        let seen = "which addresses the endpoint sees of the nodes";
+        let pools = outbound::pools_with_public_addresses(view);
+        let prefixes = pools.iter().any(|pool| pool.node_public_ip_prefix_id.is_some());
+        let addresses = named("/publicipaddresses") || by_subnet;
+        need(
+            azure.public_ip_addresses.is_some() || !addresses,
+            "network/public-ip-addresses",
+            "Microsoft.Network/publicIPAddresses/read",
+            seen,
+        );
+        need(
+            azure.public_ip_prefixes.is_some() || !(prefixes || named("/publicipprefixes")),
+            "network/public-ip-prefixes",
+            "Microsoft.Network/publicIPPrefixes/read",
+            seen,
+        );
+        need(
+            azure.nat_gateways.is_some() || routed || !by_subnet,
+            "network/nat-gateways",
+            "Microsoft.Network/natGateways/read",
+            seen,
+        );
+        need(
+            azure.firewalls.is_some() || !routed,
+            "network/azure-firewalls",
+            "Microsoft.Network/azureFirewalls/read",
+            seen,
+        );
+    }
+    if private || (depends && by_subnet) {
+        need(
+            azure.virtual_networks.is_some() || azure.subnets.is_some(),
+            "network/virtual-networks",
+            "Microsoft.Network/virtualNetworks/read",
+            "the networks and subnets of the nodes, and with which they are peered",
+        );
+        need(
+            azure.route_tables.is_some(),
+            "network/route-tables",
+            "Microsoft.Network/routeTables/read",
+            "which way packets of the nodes take",
+        );
+    }
+    if private {
+        need(
+            azure.network_security_groups.is_some(),
+            "network/network-security-groups",
+            "Microsoft.Network/networkSecurityGroups/read",
+            "whether security groups deny connections to the API server",
+        );
+    }
+    if cluster.is_vnet_integrated() {
+        need(
+            azure.load_balancers.is_some(),
+            "network/load-balancers",
+            "Microsoft.Network/loadBalancers/read",
+            "the private address of the API server",
+        );
+    } else if cluster.is_private() {
+        need(
+            azure.private_endpoints.is_some(),
+            "network/private-endpoints",
+            "Microsoft.Network/privateEndpoints/read",
+            "whether the private endpoint of the API server works",
+        );
+        let without = || private_endpoint(view).is_some_and(|endpoint| endpoint.custom_dns_configs.is_empty());
+        need(
+            azure.network_interfaces.is_some() || !without(),
+            "network/network-interfaces",
+            "Microsoft.Network/networkInterfaces/read",
+            "the private address of the API server",
+        );
+    }
+    let zone = cluster.access().private_dns_zone.clone();
+    if cluster.is_private() && !is(zone.as_deref(), "none") {
+        need(
+            cluster.private_fqdn.is_some(),
+            "aks/show",
+            DESCRIBE_AKS,
+            "the private name of the API server (privateFQDN)",
+        );
+        for (known, file, action, unknown) in [
+            (
+                azure.private_dns_zones.is_some(),
+                "network/private-dns-zones",
+                "Microsoft.Network/privateDnsZones/read",
+                "the private DNS zone of the cluster",
+            ),
+            (
+                azure.private_dns_zone_links.is_some(),
+                "network/private-dns-zone-links",
+                "Microsoft.Network/privateDnsZones/virtualNetworkLinks/read",
+                "which networks the zone is linked to",
+            ),
+            (
+                azure.private_dns_records.is_some(),
+                "network/private-dns-records",
+                "Microsoft.Network/privateDnsZones/ALL/read",
+                "which address the zone gives",
+            ),
+        ] {
+            need(known, file, action, unknown);
+        }
+    }
+    if list.is_some_and(|list| !list.unknown_tags.is_empty()) {
+        need(
+            azure.service_tags.is_some(),
+            "network/service-tags",
+            "Microsoft.Network/locations/serviceTags/read",
+            "which sources the service tag on the list lets in",
+        );
+    }
+    gaps
+}
+
 /// Files that are absent or were refused, and facts that do not belong together.
 pub(in crate::causes) fn facts_missing(view: &ConfigurationView<'_>) -> Vec<Told> {
     let gaps = gaps(view);
+    let described = view.config().is_some() || view.aks().is_some();
     let mut evidence = Vec::new();
     for gap in &gaps {
         let why = match view.facts.denied(gap.action) {
             Some(message) => format!("{} was refused ({})", gap.action, clean(message)),
-            None if gap.action == "eks:DescribeCluster" && view.config().is_some() => {
+            None if described && [DESCRIBE_EKS, DESCRIBE_AKS].contains(&gap.action) => {
                 evidence.push(format!("Not known: {}. {} does not say.", clean(&gap.unknown), clean(&gap.file)));
                 continue;
             }
@@ -164,9 +316,14 @@ pub(in crate::causes) fn facts_missing(view: &ConfigurationView<'_>) -> Vec<Told
             ));
         }
     }
-    if let (Some(of_folder), Some(of_cluster)) =
-        (manifest.and_then(|manifest| manifest.region.as_deref()), view.eks().and_then(|cluster| cluster.region()))
-        && of_folder != of_cluster
+    let region = match view.aks() {
+        Some(cluster) => cluster.location.as_deref(),
+        None => view.eks().and_then(|cluster| cluster.region()),
+    };
+    // Azure writes `West Europe` and `westeurope` for the same.
+    let plain = |text: &str| text.replace(' ', "").to_ascii_lowercase();
+    if let (Some(of_folder), Some(of_cluster)) = (manifest.and_then(|manifest| manifest.region.as_deref()), region)
+        && plain(of_folder) != plain(of_cluster)
     {
         evidence.push(format!(
             "The facts were read in {}, and the cluster is in {}: its network is not among them.",
@@ -195,14 +352,22 @@ pub(in crate::causes) fn facts_missing(view: &ConfigurationView<'_>) -> Vec<Told
     let mut actions: Vec<&str> = gaps.iter().map(|gap| gap.action).collect();
     actions.dedup();
     let permissions = if actions.is_empty() { String::new() } else { format!("   # with {}", actions.join(", ")) };
+    let which = if view.provider() == Provider::Aks {
+        // The same names as `az` takes.
+        format!("aks {}", words::aks_options(view))
+    } else {
+        format!("eks --name {} --region {}", quoted(name), quoted(region))
+    };
     // Without the cluster nothing was compared at all.
-    let severity = if view.config().is_none() { Severity::Error } else { Severity::Warning };
+    let severity = if described { Severity::Warning } else { Severity::Error };
     vec![
         Told { confidence: Some(Confidence::Certain), evidence, ..Told::default() }
             .severity(severity)
             .setting("the facts folder, and the permissions of who reads them")
-            .fix(format!("kubereach facts pull eks --name {} --region {}{permissions}", quoted(name), quoted(region))),
+            .fix(format!("kubereach facts pull {which}{permissions}")),
     ]
 }
 
+const DESCRIBE_EKS: &str = "eks:DescribeCluster";
+const DESCRIBE_AKS: &str = "Microsoft.ContainerService/managedClusters/read";
 const MOST_GAPS: usize = 24;

@@ -1,17 +1,18 @@
-//! What EKS refuses: entries, counts, networks.
+//! What the providers refuse by number, and what EKS refuses: entries, networks.
 
 use ipnet::IpNet;
 
 use super::{
     super::Told,
     ConfigurationView,
-    allow_lists::{PublicList, QUOTA, set_of, texts, update_list},
-    words::{counted, listed, ranges},
+    allow_lists::{PublicList, set_of, texts, update_list},
+    ranges,
+    words::{counted, listed, ranges as listed_ranges},
 };
 use crate::{
     facts::{Cidr, eks::RemoteNetwork},
     model::set::AddressSet,
-    report::{Confidence, Severity},
+    report::{Confidence, Provider, Severity},
 };
 
 /// Entries of the public list that EKS refuses, or that only some of its sources accept.
@@ -19,7 +20,7 @@ pub(in crate::causes) fn cidr_not_accepted(view: &ConfigurationView<'_>) -> Vec<
     let Some(list) = PublicList::of(view) else { return Vec::new() };
     let (mut refused, mut doubtful) = (Vec::new(), Vec::new());
     let mut bad = Vec::new();
-    for entry in list.entries {
+    for entry in list.entries.iter() {
         let inside = |ranges: &[&str]| {
             ranges.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|range| range.contains(&entry.net))
         };
@@ -68,11 +69,12 @@ pub(in crate::causes) fn cidr_not_accepted(view: &ConfigurationView<'_>) -> Vec<
     told
 }
 
-/// More entries than EKS takes.
+/// More entries than the provider takes.
 pub(in crate::causes) fn over_quota(view: &ConfigurationView<'_>) -> Vec<Told> {
-    let Some((list, count)) = counted_list(view).filter(|(_, count)| *count > QUOTA) else { return Vec::new() };
-    let minimal = set_of(list.entries).cover();
-    let fits = minimal.len() <= QUOTA;
+    let Some((list, count)) = counted_list(view).filter(|(list, count)| *count > list.limit) else { return Vec::new() };
+    let limit = list.limit;
+    let minimal = set_of(&list.entries).cover();
+    let fits = minimal.len() + list.tags.len() <= limit;
     let fix = if fits {
         format!(
             "# The same sources in {} entries:\n{}",
@@ -82,38 +84,47 @@ pub(in crate::causes) fn over_quota(view: &ConfigurationView<'_>) -> Vec<Told> {
     } else {
         update_list(view, &list.texts())
     };
+    let why = match list.kind.provider {
+        Provider::Aks if limit < ranges::MOST_WITH_VNET_INTEGRATION => ", or 2,000 with API server VNet integration",
+        Provider::Aks => "",
+        _ => ", which cannot be raised",
+    };
     vec![
         Told::new(
             Confidence::Certain,
-            format!("`publicAccessCidrs` has {count} entries, and EKS takes {QUOTA}, which cannot be raised."),
+            format!("{} has {count} entries, and {} takes {limit}{why}.", list.kind.name, list.kind.who),
         )
         .and(format!(
             "The shortest list of the same sources has {}{}: {}.",
             counted(minimal.len(), "entry", "entries"),
             if fits { ", which fits" } else { ", which does not fit either" },
-            ranges(&minimal)
+            listed_ranges(&minimal)
         ))
-        .setting(format!("{} ({count} of {QUOTA} entries)", super::allow_lists::PUBLIC_SETTING))
+        .setting(format!("{} ({count} of {limit} entries)", list.kind.setting))
         .fix(fix),
     ]
 }
 
-/// Nearly as many entries as EKS takes.
+/// Nearly as many entries as the provider takes.
 pub(in crate::causes) fn near_limit(view: &ConfigurationView<'_>) -> Vec<Told> {
-    let near = |count: usize| count * 10 >= QUOTA * 9 && count <= QUOTA;
-    let Some((list, count)) = counted_list(view).filter(|(_, count)| near(*count)) else { return Vec::new() };
-    let minimal = set_of(list.entries).cover();
-    let saves = count.saturating_sub(minimal.len());
+    let near = |count: usize, limit: usize| count * 10 >= limit * 9 && count <= limit;
+    let Some((list, count)) = counted_list(view).filter(|(list, count)| near(*count, list.limit)) else {
+        return Vec::new();
+    };
+    let limit = list.limit;
+    let minimal = set_of(&list.entries).cover();
+    let shortest = minimal.len() + list.tags.len();
+    let saves = count.saturating_sub(shortest);
     let told = Told::new(
         Confidence::Certain,
         format!(
-            "`publicAccessCidrs` has {count} of {QUOTA} entries: {} left. The shortest list of the same sources has {}: {} left.",
-            QUOTA - count,
-            minimal.len(),
-            QUOTA.saturating_sub(minimal.len())
+            "{} has {count} of {limit} entries: {} left. The shortest list of the same sources has {shortest}: {} left.",
+            list.kind.name,
+            limit - count,
+            limit.saturating_sub(shortest)
         ),
     )
-    .setting(format!("{} ({count} of {QUOTA} entries)", super::allow_lists::PUBLIC_SETTING));
+    .setting(format!("{} ({count} of {limit} entries)", list.kind.setting));
     vec![if saves > 0 && !minimal.iter().any(|net| net.prefix_len() == 0) {
         told.fix(update_list(view, &texts(minimal)))
     } else {
@@ -249,7 +260,7 @@ fn has_remote_nodes(view: &ConfigurationView<'_>) -> bool {
 /// The list with the number of its canonical entries.
 fn counted_list<'a>(view: &ConfigurationView<'a>) -> Option<(PublicList<'a>, usize)> {
     let list = PublicList::of(view)?;
-    let count = list.texts().len();
+    let count = list.count();
     Some((list, count))
 }
 

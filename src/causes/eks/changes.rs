@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     causes::{
-        CellView, Told,
+        CellView, Told, aks,
         configuration::words,
         evidence::{self, clean, shell},
         lookups::{self, moment_words},
@@ -159,9 +159,15 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
             None => told.and(format!("the permission that reads it: {action}")),
         };
     }
-    let (region, name) = words::region_and_name(&super::sight::configuration(view, &configured));
+    let pull = if configured.facts.managed_cluster.is_some() {
+        let (group, name) = aks::commands::group_and_name(configured.facts);
+        format!("aks --resource-group {group} --name {name}")
+    } else {
+        let (region, name) = words::region_and_name(&super::sight::configuration(view, &configured));
+        format!("eks --name {name} --region {region}")
+    };
     Some(told.setting(format!("the facts in {}", clean(&configured.facts.origin.display().to_string()))).fix(format!(
-        "kubereach facts pull eks --name {name} --region {region} --out {}   # with {}",
+        "kubereach facts pull {pull} --out {}   # with {}",
         shell(&configured.facts.origin.display().to_string()),
         if actions.is_empty() { "the permission that is named".to_owned() } else { actions.join(", ") }
     )))

@@ -14,20 +14,22 @@ use super::{
 use crate::{
     causes::{
         CellView, Told,
+        aks::paths as azure,
         evidence::{self, clean},
         lookups,
+        shown::takes,
     },
     model::{
         Outlook,
         eks::{PrivatePath, PublicPath},
         trace::{Decision, Hop, HopKind, Reason, Trace},
     },
-    report::{Confidence, Intended, Reachability, Severity, Via},
+    report::{Confidence, Intended, Reachability, Severity},
 };
 
 /// Which of a cell's paths a hop is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::causes) enum Way {
     /// To an interface of the control plane.
     Private,
     /// To the internet.
@@ -144,7 +146,11 @@ pub(in crate::causes) fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
                     | Reason::RoutePart { .. }
                     | Reason::AclEntry { .. },
                 ) => format!("{}: {}", clean(&hop.component), clean(&hop.rule)),
-                _ => continue,
+                Some(reason) => match azure::not_evaluable(&hop.component, &hop.rule, reason) {
+                    Some(decides) => decides,
+                    None => continue,
+                },
+                None => continue,
             };
             if !said.contains(&decides) {
                 said.push(decides);
@@ -160,9 +166,9 @@ pub(in crate::causes) fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
 }
 
 /// Signs with every hop of this code.
-fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
+pub(in crate::causes) fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
     let all = blockers(view)?;
-    let own: Vec<Blocker<'_>> = all.iter().copied().filter(|blocker| self::code(blocker) == Some(code)).collect();
+    let own: Vec<Blocker<'_>> = all.iter().copied().filter(|blocker| self::code(view, blocker) == Some(code)).collect();
     let first = own.first()?;
     let configured = view.configuration?;
     let lost =
@@ -200,7 +206,7 @@ fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
     {
         told = told.and(format!("{} is in {}", clean(subnet), clean(zone)));
     }
-    if let Some(note) = note(first.reason) {
+    if let Some(note) = note(first.reason).or_else(|| azure::note(first.reason)) {
         told = told.and(note);
     }
     // What is only predicted for one of several addresses, and matters to nobody, is no outage yet.
@@ -208,9 +214,19 @@ fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
     if predicted && view.intended == Intended::Unspecified {
         told = told.severity(Severity::Warning);
     }
-    let network = Network::of(view, &configured);
-    let fix = commands::fix(&network, &all, &own);
-    let told = match commands::setting(first) {
+    let (fix, setting) = if view.provider_is_azure() {
+        let mut lines: Vec<String> = Vec::new();
+        for blocker in &own {
+            let line = azure::command(configured.facts, view.port, blocker.reason);
+            if !line.is_empty() && !lines.contains(&line) && lines.len() < MOST_SAID {
+                lines.push(line);
+            }
+        }
+        (lines.join("\n"), azure::setting(first.reason))
+    } else {
+        (commands::fix(&Network::of(view, &configured), &all, &own), commands::setting(first))
+    };
+    let told = match setting {
         Some(setting) => told.setting(setting),
         None => told,
     };
@@ -218,7 +234,10 @@ fn sign(view: &CellView<'_>, code: &str) -> Option<Told> {
 }
 
 /// The code under which a hop is told.
-fn code(blocker: &Blocker<'_>) -> Option<&'static str> {
+fn code(view: &CellView<'_>, blocker: &Blocker<'_>) -> Option<&'static str> {
+    if view.provider_is_azure() {
+        return azure::code(view, blocker.reason);
+    }
     let lost_route = |back: bool| match (blocker.way, back) {
         (Way::Out, _) => "vpc-no-internet-egress",
         (_, false) => "vpc-no-route-to-cluster",
@@ -275,6 +294,9 @@ fn code(blocker: &Blocker<'_>) -> Option<&'static str> {
 /// on are left out.
 fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
     let configured = view.configuration?;
+    if view.provider_is_azure() {
+        return azure::traces(view);
+    }
     if let Some(management) = configured.management() {
         let interfaces = management.interfaces.iter().map(|(id, trace)| {
             (To { way: Way::Management, interface: trace.destination.map(|address| (id.as_str(), address)) }, trace)
@@ -283,9 +305,9 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
         return Some(interfaces.chain(out).collect());
     }
     let prediction = configured.eks()?;
-    let taken = |class, via| takes(view, class, via);
+    let taken = |class| takes(view, class);
     let mut traces = Vec::new();
-    if taken(AddressClass::Private, Via::Private) {
+    if taken(AddressClass::Private) {
         let dialled: Vec<&Attempt> = private_attempts(view);
         let of = |path: &PrivatePath| dialled.iter().copied().find(|attempt| attempt.address == Some(path.address));
         traces.extend(
@@ -300,7 +322,7 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
                 }),
         );
     }
-    if taken(AddressClass::Public, Via::Public)
+    if taken(AddressClass::Public)
         && let PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) = &prediction.public
     {
         traces.push((To { way: Way::Out, interface: None }, way.as_ref()));
@@ -310,17 +332,11 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
 
 /// Where a trace leads.
 #[derive(Clone, Copy)]
-struct To<'a> {
-    way: Way,
-    interface: Option<(&'a str, IpAddr)>,
-}
-
-fn takes(view: &CellView<'_>, class: AddressClass, via: Via) -> bool {
-    let attempts = evidence::deciding(view);
-    if !attempts.is_empty() {
-        return attempts.iter().any(|attempt| attempt.address_class == class);
-    }
-    view.predicted_via().or(view.intended_via).is_none_or(|taken| taken == via)
+pub(in crate::causes) struct To<'a> {
+    /// Which path it is.
+    pub(in crate::causes) way: Way,
+    /// What holds the address, and the address.
+    pub(in crate::causes) interface: Option<(&'a str, IpAddr)>,
 }
 
 fn private_attempts<'a>(view: &CellView<'a>) -> Vec<&'a Attempt> {
@@ -507,6 +523,10 @@ pub(in crate::causes) fn closed_in_part<'a>(view: &CellView<'a>) -> Option<(Vec<
 /// `eni-… in subnet-… (eu-west-1a)`: what holds a private address of the control plane.
 pub(in crate::causes) fn whose(view: &CellView<'_>, address: IpAddr) -> Option<String> {
     let facts = view.configuration?.facts;
+    if let Some(prediction) = view.configuration?.aks() {
+        let path = prediction.private.iter().find(|path| path.address == address)?;
+        return Some(format!("{address} is {}", clean(path.endpoint.as_ref()?.name())));
+    }
     let own = crate::model::eks::control_plane_interfaces(facts);
     let interface = own.into_iter().find(|one| one.private_ip_address == Some(address))?;
     let subnet = interface.subnet_id.as_deref().map(|subnet| format!(" in {}", clean(subnet))).unwrap_or_default();

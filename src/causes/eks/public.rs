@@ -11,6 +11,7 @@ use crate::{
         configuration::words,
         evidence::{clean, shell, silence_counts},
         lookups::{self, answered, labelled, lookup_words, others, system},
+        shown::LetsIn,
     },
     model::{
         eks::{Place, PublicPath},
@@ -265,16 +266,6 @@ pub(in crate::causes) fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
          # vantages: {{ {}-egress: {{ model: {{ ip: <egress address> }} }} }}",
         clean(view.vantage)
     )))
-}
-
-/// What lets a client in that should not get in.
-pub(in crate::causes) struct LetsIn {
-    /// The entry or rule, as a sentence without its full stop.
-    pub(in crate::causes) rule: String,
-    /// The setting with its present value.
-    pub(in crate::causes) setting: String,
-    /// The command that takes it away.
-    pub(in crate::causes) fix: String,
 }
 
 /// The entry or rule of the configuration that lets this cell's client in; `None` where the configuration does not say.

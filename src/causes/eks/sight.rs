@@ -4,14 +4,14 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use kubereach_probes::{AddressClass, Attempt, TcpOutcome};
+use kubereach_probes::AddressClass;
 
+pub(super) use crate::causes::shown::{Lost, Shown, listed, shown, single, told};
 use crate::{
     causes::{
         CellView, ConfigurationView, Configured, Strictness, Told,
         configuration::words,
-        evidence::{self, Seen, clean, host_prefix, seen},
-        net,
+        shown::shown_of_class,
     },
     facts::{ec2, eks},
     model::eks::{Place, Prediction},
@@ -27,16 +27,6 @@ pub(super) struct Sight<'a> {
     pub(super) prediction: &'a Prediction,
 }
 
-/// What the probes show of a path that the configuration says is closed.
-pub(super) enum Shown<'a> {
-    /// Nothing was sent that way.
-    Nothing,
-    /// Nothing answered.
-    Silence(Seen<'a>),
-    /// Something answered, so that nothing on the way drops silently.
-    Answer,
-}
-
 impl<'a> Sight<'a> {
     /// `None` without facts of the cluster, and for another target.
     pub(super) fn of(view: &'a CellView<'a>) -> Option<Self> {
@@ -49,24 +39,9 @@ impl<'a> Sight<'a> {
         self.cluster.resources_vpc_config.as_ref()
     }
 
-    /// Whether the cell goes by addresses of this class: those that were dialled, else those that the configuration
-    /// leads to, else those that are meant.
-    pub(super) fn takes(&self, class: AddressClass) -> bool {
-        let attempts = evidence::deciding(self.view);
-        if !attempts.is_empty() {
-            return attempts.iter().any(|attempt| attempt.address_class == class);
-        }
-        let via = if class == AddressClass::Public { Via::Public } else { Via::Private };
-        self.prediction.via.or(self.view.intended_via).is_none_or(|taken| taken == via)
-    }
-
     /// What the probes show of the public path; `None` where the cell does not take it.
     pub(super) fn public(&self) -> Option<Shown<'a>> {
-        self.takes(AddressClass::Public).then(|| {
-            let attempts = evidence::direct(self.view);
-            let public = attempts.into_iter().filter(|attempt| attempt.address_class == AddressClass::Public);
-            shown(self.view, &public.collect::<Vec<_>>(), Lost::Dropped)
-        })
+        shown_of_class(self.view, AddressClass::Public, Lost::Dropped)
     }
 
     /// The client's place is in a VPC of the facts.
@@ -155,55 +130,6 @@ impl<'a> Sight<'a> {
     }
 }
 
-/// How packets are lost where the configuration closes a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// Without a word.
-    Dropped,
-    /// For want of a route: a router of one's own network may say so.
-    Unrouted,
-}
-
-/// What these attempts show.
-pub(super) fn shown<'a>(view: &CellView<'a>, attempts: &[&'a Attempt], lost: Lost) -> Shown<'a> {
-    if !evidence::silence_counts(view) {
-        return Shown::Nothing;
-    }
-    let is_lost = |attempt: &Attempt| {
-        net::is_swallowed(attempt) || (lost == Lost::Unrouted && attempt.tcp.outcome == TcpOutcome::Unreachable)
-    };
-    match seen(attempts, is_lost) {
-        _ if attempts.is_empty() => Shown::Nothing,
-        Some(seen) if seen.attempts.len() == seen.of => Shown::Silence(seen),
-        _ => Shown::Answer,
-    }
-}
-
-/// What was seen first, then what the configuration says.
-pub(super) fn told(view: &CellView<'_>, confidence: Confidence, shown: &Shown<'_>, says: impl Into<String>) -> Told {
-    let says = says.into();
-    match shown {
-        Shown::Silence(seen) => {
-            let first = seen.first();
-            let outcome = first.tcp.outcome.label();
-            let words = format!(
-                "{} did not answer (tcp {outcome}, {}): {}, from {}",
-                seen.count(),
-                seen.longest_connect(),
-                seen.places(view),
-                evidence::from_where(view, first)
-            );
-            let told = evidence::told(view, confidence, words).and(format!("the configuration says: {says}"));
-            if confidence == Confidence::Certain { told.and("configuration and probe agree") } else { told }
-        }
-        Shown::Nothing | Shown::Answer if view.observation.attempts.is_empty() => {
-            let words = format!("nothing was dialled from {}; the configuration says: {says}", clean(view.vantage));
-            evidence::told(view, confidence, words).and("a probe from there would make it certain")
-        }
-        Shown::Nothing | Shown::Answer => evidence::told(view, confidence, format!("the configuration says: {says}")),
-    }
-}
-
 /// The configuration of a cell as the causes of configurations see it.
 pub(in crate::causes) fn configuration<'a>(view: &CellView<'a>, configured: &Configured<'a>) -> ConfigurationView<'a> {
     ConfigurationView {
@@ -216,16 +142,6 @@ pub(in crate::causes) fn configuration<'a>(view: &CellView<'a>, configured: &Con
         strictness: Strictness::Verify,
         now: view.now,
     }
-}
-
-/// The range that is this address alone.
-pub(super) fn single(address: IpAddr) -> String {
-    format!("{address}/{}", host_prefix(address))
-}
-
-/// Addresses in words, at most four.
-pub(super) fn listed(addresses: &[IpAddr]) -> String {
-    evidence::listed(addresses.iter().map(ToString::to_string))
 }
 
 /// Some table sends a part of the internet elsewhere than the rest.

@@ -312,23 +312,22 @@ impl State {
             }
         }
         let mut answer = self.resource(asked, host);
-        if let Ok(Found::List(items)) = &mut answer
+        if let Found::List(items) = &mut answer
             && self.api.unordered
             && times.is_multiple_of(2)
         {
             items.reverse();
         }
         match answer {
-            Ok(Found::List(items)) => {
+            Found::List(items) => {
                 let mut body = self.page(asked, items, host);
                 if let Some(place) = elsewhere {
                     body["nextLink"] = json!(place);
                 }
                 respond(StatusCode::OK, "application/json; charset=utf-8", body.to_string())
             }
-            Ok(Found::Object(object)) => respond(StatusCode::OK, "application/json; charset=utf-8", object.to_string()),
-            Ok(Found::Accepted(response)) => response,
-            Err(response) => response,
+            Found::Object(object) => respond(StatusCode::OK, "application/json; charset=utf-8", object.to_string()),
+            Found::Response(response) => response,
         }
     }
 
@@ -340,32 +339,36 @@ impl State {
         &self.worlds[stage.min(self.worlds.len() - 1)]
     }
 
-    fn resource(&self, asked: &Asked, host: &str) -> Result<Found, Response<Payload>> {
+    fn resource(&self, asked: &Asked, host: &str) -> Found {
         let world = self.world();
         let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
         if segments == ["subscriptions"] {
-            return Ok(Found::List(world.subscriptions.iter().map(|id| subscription(id)).collect()));
+            return Found::List(world.subscriptions.iter().map(|id| subscription(id)).collect());
         }
-        let unknown = || refuse(404, "InvalidResourceType", "The resource type could not be found.");
+        let unknown = || Found::Response(refuse(404, "InvalidResourceType", "The resource type could not be found."));
         let Some(place) = segments.iter().rposition(|segment| segment.eq_ignore_ascii_case("providers")) else {
-            return Err(unknown());
+            return unknown();
         };
         let (scope, named) = (&segments[..place], &segments[place + 1..]);
         let subscription = segments.get(1).map(|id| id.to_lowercase()).unwrap_or_default();
         if !world.subscriptions.contains(&subscription) {
             let message = format!("The subscription '{subscription}' could not be found.");
-            return Err(refuse(404, "SubscriptionNotFound", &message));
+            return Found::Response(refuse(404, "SubscriptionNotFound", &message));
         }
         let post = asked.method == "POST";
         match named {
             ["Microsoft.Insights", "eventtypes", "management", "values"] if !post => {
                 if asked.filter.as_ref().is_none_or(|filter| !filter.contains("eventTimestamp ge '")) {
-                    return Err(refuse(400, "BadRequest", "The filter is mandatory and begins with eventTimestamp"));
+                    return Found::Response(refuse(
+                        400,
+                        "BadRequest",
+                        "The filter is mandatory and begins with eventTimestamp",
+                    ));
                 }
-                Ok(Found::List(world.events.clone()))
+                Found::List(world.events.clone())
             }
             ["Microsoft.Network", "locations", _, "serviceTags"] if !post => {
-                world.documents.get("network/service-tags.json").cloned().map(Found::Object).ok_or_else(unknown)
+                world.documents.get("network/service-tags.json").cloned().map_or_else(unknown, Found::Object)
             }
             ["Microsoft.Network", "locations", _, "operationResults", number] if !post => {
                 self.result(number, asked, host)
@@ -374,48 +377,52 @@ impl State {
             // A namespace, then pairs of a type and a name.
             _ if named.len() % 2 == 1 => {
                 let found = world.resources.get(&asked.path.trim_end_matches('/').to_lowercase());
-                found.cloned().map(Found::Object).ok_or_else(|| not_found(&segments, named))
+                found.cloned().map_or_else(|| Found::Response(not_found(&segments, named)), Found::Object)
             }
-            _ => world.list(scope, named).map(Found::List).ok_or_else(|| {
-                let message = format!(
-                    "Can not perform requested operation on nested resource. Parent resource '{}' not found.",
-                    named[named.len() - 2]
-                );
-                refuse(404, "ParentResourceNotFound", &message)
-            }),
+            _ => match world.list(scope, named) {
+                Some(items) => Found::List(items),
+                None => {
+                    let parent = named.iter().nth_back(1).copied().unwrap_or_default();
+                    let message = format!(
+                        "Can not perform requested operation on nested resource. Parent resource '{parent}' not found."
+                    );
+                    Found::Response(refuse(404, "ParentResourceNotFound", &message))
+                }
+            },
         }
     }
 
     /// An operation that takes its time: where its result will be.
-    fn begin(&self, operation: &str, segments: &[&str], asked: &Asked, host: &str) -> Result<Found, Response<Payload>> {
+    fn begin(&self, operation: &str, segments: &[&str], asked: &Asked, host: &str) -> Found {
         let stem = match operation {
             "effectiveRouteTable" => "effective-route-table",
             "effectiveNetworkSecurityGroups" => "effective-network-security-groups",
-            _ => return Err(refuse(405, "MethodNotAllowed", "The resource type does not support it.")),
+            _ => return Found::Response(refuse(405, "MethodNotAllowed", "The resource type does not support it.")),
         };
         let of = segments[..segments.len() - 1].join("/");
         let Some(interface) = self.world().resources.get(&format!("/{}", of.to_lowercase())) else {
-            return Err(not_found(segments, &segments[6..segments.len() - 1]));
+            let named = segments.get(5..segments.len() - 1).unwrap_or_default();
+            return Found::Response(not_found(segments, named));
         };
         let name = interface["name"].as_str().unwrap_or_default();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed).to_string();
         let path = format!("network/{stem}-{name}.json");
         self.operations.lock().unwrap_or_else(PoisonError::into_inner).insert(number.clone(), (self.api.polls, path));
-        Ok(Found::Accepted(accepted(segments[1], &number, asked, host)))
+        Found::Response(accepted(segments[1], &number, asked, host))
     }
 
-    fn result(&self, number: &str, asked: &Asked, host: &str) -> Result<Found, Response<Payload>> {
+    fn result(&self, number: &str, asked: &Asked, host: &str) -> Found {
         let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((left, path)) = operations.get_mut(number) else {
-            return Err(refuse(404, "OperationNotFound", "There is no such operation."));
+            return Found::Response(refuse(404, "OperationNotFound", "There is no such operation."));
         };
         if *left > 0 {
             *left -= 1;
             let subscription = asked.path.split('/').nth(2).unwrap_or_default();
-            return Ok(Found::Accepted(accepted(subscription, number, asked, host)));
+            return Found::Response(accepted(subscription, number, asked, host));
         }
         let found = self.world().documents.get(path.as_str()).cloned();
-        Ok(Found::Object(found.unwrap_or_else(|| json!({"value": []}))))
+        Found::Object(found.unwrap_or_else(|| json!({"value": []})))
     }
 
     /// The page that is asked for, with a link to the next.
@@ -442,7 +449,8 @@ impl State {
 enum Found {
     Object(Value),
     List(Vec<Value>),
-    Accepted(Response<Payload>),
+    /// Anything that is not simply there: an error, or a place to look later.
+    Response(Response<Payload>),
 }
 
 impl World {
@@ -577,7 +585,11 @@ fn paths_in(folder: &Path) -> Vec<String> {
     for part in ["aks", "network", "compute"] {
         let entries = std::fs::read_dir(folder.join(part)).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        paths.extend(names.filter(|name| name.ends_with(".json")).map(|name| format!("{part}/{name}")));
+        paths.extend(
+            names
+                .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "json"))
+                .map(|name| format!("{part}/{name}")),
+        );
     }
     paths.sort();
     paths

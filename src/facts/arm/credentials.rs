@@ -5,7 +5,7 @@ use std::{error::Error, fmt, path::Path, sync::Arc, time::Duration};
 use azure_core::{
     cloud::CloudConfiguration,
     credentials::{AccessToken, Secret, TokenCredential},
-    http::ClientOptions,
+    http::{ClientOptions, ExponentialRetryOptions, RetryOptions},
 };
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, ClientAssertionCredentialOptions, ClientSecretCredential,
@@ -156,7 +156,9 @@ impl Credentials {
             Credential::AzureCli | Credential::ManagedIdentity => Some(wanted),
         };
         for name in ["AZURE_CLIENT_SECRET", "IDENTITY_HEADER"] {
-            set(name).into_iter().for_each(|secret| secrets.add(secret));
+            if let Some(secret) = set(name) {
+                secrets.add(secret);
+            }
         }
         Ok(Self {
             kind: kind.unwrap_or(Credential::ManagedIdentity),
@@ -219,7 +221,7 @@ impl Credentials {
             Credential::ManagedIdentity | Credential::Auto => {
                 ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
                     user_assigned_id: set("AZURE_CLIENT_ID").map(UserAssignedId::ClientId),
-                    ..ManagedIdentityCredentialOptions::default()
+                    client_options: self.client_options(),
                 }))?
             }
         };
@@ -229,7 +231,9 @@ impl Credentials {
     /// The cloud's own login, unless the environment names another.
     fn client_options(&self) -> ClientOptions {
         let cloud = set("AZURE_AUTHORITY_HOST").is_none().then(|| Arc::new(self.cloud.configuration()));
-        ClientOptions { cloud, ..ClientOptions::default() }
+        // Its own patience outlasts everybody's.
+        let retry = RetryOptions::exponential(ExponentialRetryOptions { max_retries: RETRIES, ..Default::default() });
+        ClientOptions { cloud, retry, ..ClientOptions::default() }
     }
 
     fn limit(&self) -> Duration {
@@ -309,6 +313,7 @@ const NOTHING_THERE: &str = "there is no service principal (AZURE_CLIENT_SECRET)
 const SHORTEST_REST: i64 = 30;
 /// The `az` command takes seconds by itself.
 const TOKEN_LIMIT: Duration = Duration::from_secs(45);
+const RETRIES: u32 = 3;
 /// A machine's identity answers at once or not at all.
 const LAST_RESORT_LIMIT: Duration = Duration::from_secs(2);
 

@@ -1,0 +1,1 @@
+//! An AKS cluster's configuration on one page: what `facts show` prints.

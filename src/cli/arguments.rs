@@ -131,12 +131,15 @@ pub struct PredictArguments {
     pub facts: Option<PathBuf>,
     /// Evaluate with this setting changed, e.g. prod.publicAccessCidrs=203.0.113.0/24,198.51.100.7/32. Repeatable
     ///
-    /// Settings: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs, securityGroupIds,
-    /// subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport, enableDnsHostnames
-    /// (of the cluster's VPC). The cluster's name and the dot may be left out where there is one cluster only.
+    /// Settings of EKS: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs,
+    /// securityGroupIds, subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport,
+    /// enableDnsHostnames (of the cluster's VPC). Of AKS: authorizedIPRanges (a list, replaced likewise),
+    /// enablePrivateCluster, enableVnetIntegration, enablePrivateClusterPublicFQDN, disableRunCommand (true or false),
+    /// publicNetworkAccess (Enabled or Disabled), privateDNSZone (system, none or an id), subnetId. The cluster's name and the dot may be left out where there is one cluster only.
     #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
     pub settings: Vec<PlannedSetting>,
-    /// Evaluate with what a Terraform plan would change in `aws_eks_cluster`, as `terraform show -json` prints it
+    /// Evaluate with what a Terraform plan would change in `aws_eks_cluster` or `azurerm_kubernetes_cluster`, as
+    /// `terraform show -json` prints it
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Where reports go and how they look.
@@ -150,10 +153,12 @@ pub struct TraceArguments {
     /// Folder with the provider's configuration
     #[arg(long, value_name = "DIR")]
     pub facts: PathBuf,
-    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects
+    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects; in Azure the id or name of
+    /// a machine or network interface, or the id of a subnet
     #[arg(long, value_name = "WHO", value_parser = str::parse::<Point>)]
     pub from: Point,
-    /// Address, network interface or instance to connect to, by TCP; port 443 unless given
+    /// Address, network interface or instance to connect to, by TCP; port 443 unless given. In Azure also a private
+    /// endpoint or load balancer
     ///
     /// IPv6 with a port stands in brackets: `[2001:db8::1]:443`.
     #[arg(long, value_name = "WHERE[:PORT]", value_parser = parse_destination)]
@@ -220,6 +225,9 @@ pub struct LintArguments {
     /// Scenario file whose cluster says what is intended: the one of that name, endpoint or facts folder, or the only one
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<PathBuf>,
+    /// Judge the configuration with this setting changed, as `predict --set` does. Repeatable
+    #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<PlannedSetting>,
     /// Where reports go and how they look.
     #[command(flatten)]
     pub output: OutputArguments,
@@ -808,6 +816,7 @@ const TRACE_EXAMPLES: &str = "\
 Examples:
   kubereach trace --facts facts/prod --from i-0123456789abcdef0 --to 10.20.1.10
   kubereach trace --facts facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
+  kubereach trace --facts facts/aks --from aks-nodepool1-12345678-vmss_0 --to kube-apiserver:443
 
 Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 

@@ -514,7 +514,7 @@ fn points_are_found_by_name_and_by_id() {
     let error = |from: &str, to: &str| ask(&documents, from, to, 443).unwrap_err().to_string();
     assert_eq!(
         error("vm-hubb", "vm-a"),
-        "the facts hold no network interface, machine or private endpoint vm-hubb; did you mean vm-hub?"
+        "the facts hold no network interface, machine or private endpoint vm-hubb; did you mean vm-hub, vm-b?"
     );
     assert_eq!(error("8.8.8.8", "9.9.9.9"), "neither 8.8.8.8 nor 9.9.9.9 is in a network of the facts");
     assert!(error("vm-a", &id("rg", "virtualNetworks/b/subnets/main")).contains("is a subnet: name an address"));

@@ -393,6 +393,10 @@ fn by_address<'f>(network: &Network<'f>, address: IpAddr) -> Vec<End<'f>> {
     }
     let mut nowhere = None;
     for (place, one) in network.vnets() {
+        // Each address is in a handful of places; a hostile file could name thousands.
+        if found.len() >= MOST_CANDIDATES {
+            break;
+        }
         if held(&found, Some(place)) || !contains(&one.ranges, address) {
             continue;
         }
@@ -444,7 +448,6 @@ fn choose<'f>(
         near + held(one) + held(other)
     };
     let mut best: Vec<(i32, usize, usize)> = Vec::new();
-    // Each address is in a handful of places; a hostile file could name thousands.
     for (i, source) in sources.iter().take(MOST_CANDIDATES).enumerate() {
         for (j, destination) in destinations.iter().take(MOST_CANDIDATES).enumerate() {
             let score = rank(source, destination);

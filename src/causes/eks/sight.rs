@@ -8,11 +8,7 @@ use kubereach_probes::AddressClass;
 
 pub(super) use crate::causes::shown::{Lost, Shown, listed, shown, single, told};
 use crate::{
-    causes::{
-        CellView, ConfigurationView, Configured, Strictness, Told,
-        configuration::words,
-        shown::shown_of_class,
-    },
+    causes::{CellView, ConfigurationView, Configured, Strictness, Told, configuration::words, shown::shown_of_class},
     facts::{ec2, eks},
     model::eks::{Place, Prediction},
     report::{Confidence, Via},

@@ -131,12 +131,15 @@ pub struct PredictArguments {
     pub facts: Option<PathBuf>,
     /// Evaluate with this setting changed, e.g. prod.publicAccessCidrs=203.0.113.0/24,198.51.100.7/32. Repeatable
     ///
-    /// Settings: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs, securityGroupIds,
-    /// subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport, enableDnsHostnames
-    /// (of the cluster's VPC). The cluster's name and the dot may be left out where there is one cluster only.
+    /// Settings of EKS: endpointPublicAccess, endpointPrivateAccess (true or false), publicAccessCidrs,
+    /// securityGroupIds, subnetIds (lists; the list is replaced, as the provider's API does it), enableDnsSupport,
+    /// enableDnsHostnames (of the cluster's VPC). Of AKS: authorizedIPRanges (a list, replaced likewise),
+    /// enablePrivateCluster, enableVnetIntegration, enablePrivateClusterPublicFQDN, disableRunCommand (true or false),
+    /// publicNetworkAccess (Enabled or Disabled), privateDNSZone (system, none or an id), subnetId. The cluster's name and the dot may be left out where there is one cluster only.
     #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
     pub settings: Vec<PlannedSetting>,
-    /// Evaluate with what a Terraform plan would change in `aws_eks_cluster`, as `terraform show -json` prints it
+    /// Evaluate with what a Terraform plan would change in `aws_eks_cluster` or `azurerm_kubernetes_cluster`, as
+    /// `terraform show -json` prints it
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Where reports go and how they look.
@@ -222,6 +225,9 @@ pub struct LintArguments {
     /// Scenario file whose cluster says what is intended: the one of that name, endpoint or facts folder, or the only one
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<PathBuf>,
+    /// Judge the configuration with this setting changed, as `predict --set` does. Repeatable
+    #[arg(long = "set", value_name = "[CLUSTER.]SETTING=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<PlannedSetting>,
     /// Where reports go and how they look.
     #[command(flatten)]
     pub output: OutputArguments,

@@ -210,6 +210,18 @@ impl ManagedCluster {
 }
 
 impl AuthorizedSource {
+    /// Reads a range, a bare address, or a service tag such as `AzureCloud.westeurope`.
+    ///
+    /// # Errors
+    /// What was expected, as one sentence without a full stop.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match Cidr::parse(text) {
+            Ok(cidr) => Ok(Self::Range(cidr)),
+            Err(_) if is_service_tag(text) => Ok(Self::ServiceTag(text.to_owned())),
+            Err(error) => Err(format!("{error}, and no service tag such as AzureCloud.westeurope")),
+        }
+    }
+
     /// As written.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -237,12 +249,7 @@ impl AuthorizedSource {
 
 impl<'de> Deserialize<'de> for AuthorizedSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match Cidr::parse(&text) {
-            Ok(cidr) => Ok(Self::Range(cidr)),
-            Err(_) if is_service_tag(&text) => Ok(Self::ServiceTag(text)),
-            Err(error) => Err(D::Error::custom(format!("{error}, and no service tag such as AzureCloud.westeurope"))),
-        }
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Facts {
     pub resolver: resolver::Resolver,
     /// `az aks show`.
     pub managed_cluster: Option<aks::ManagedCluster>,
-    /// The same as it was when the authorized ranges were others: `aks/earlier-show.json`.
+    /// The same as it was when the authorized ranges were others: `aks/earlier-show.json`. In a plan, as it is today.
     pub earlier: Option<aks::ManagedCluster>,
     /// `az aks nodepool list`; the cluster's own profiles tell most of it.
     pub agent_pools: Option<Vec<aks::AgentPool>>,

@@ -5,7 +5,12 @@ use std::{fmt, path::Path};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Cidr, Facts, List, ec2, eks};
+use super::{
+    Cidr, Facts, List,
+    aks::{AuthorizedSource, ManagedCluster},
+    azure::ArmId,
+    ec2, eks,
+};
 use crate::input::{InputError, InputErrors, MEBIBYTE, read_bytes};
 
 /// One change to evaluate.
@@ -43,6 +48,46 @@ pub enum Edit {
     DnsSupport(bool),
     /// `enableDnsHostnames` of the cluster's VPC.
     DnsHostnames(bool),
+    /// `authorizedIPRanges` of an AKS cluster: the whole list.
+    AuthorizedIpRanges(Vec<AuthorizedSource>),
+    /// `enablePrivateCluster`.
+    PrivateCluster(bool),
+    /// `publicNetworkAccess`: `Enabled` or `Disabled`.
+    PublicNetworkAccess(bool),
+    /// `enableVnetIntegration`.
+    VnetIntegration(bool),
+    /// `subnetId`: of the API server.
+    ApiServerSubnet(ArmId),
+    /// `privateDNSZone`: `system`, `none`, or the id of a zone.
+    PrivateDnsZone(String),
+    /// `enablePrivateClusterPublicFQDN`.
+    PublicFqdn(bool),
+    /// `disableRunCommand`.
+    RunCommandDisabled(bool),
+}
+
+impl Edit {
+    /// Whether it is a setting of AKS; all others are of EKS.
+    #[must_use]
+    pub const fn is_of_aks(&self) -> bool {
+        match self {
+            Self::AuthorizedIpRanges(_)
+            | Self::PrivateCluster(_)
+            | Self::PublicNetworkAccess(_)
+            | Self::VnetIntegration(_)
+            | Self::ApiServerSubnet(_)
+            | Self::PrivateDnsZone(_)
+            | Self::PublicFqdn(_)
+            | Self::RunCommandDisabled(_) => true,
+            Self::PublicAccess(_)
+            | Self::PrivateAccess(_)
+            | Self::PublicAccessCidrs(_)
+            | Self::SecurityGroups(_)
+            | Self::Subnets(_)
+            | Self::DnsSupport(_)
+            | Self::DnsHostnames(_) => false,
+        }
+    }
 }
 
 impl PlannedSetting {
@@ -70,6 +115,21 @@ impl PlannedSetting {
             "subnetIds" => Edit::Subnets(list().map(str::to_owned).collect()),
             "enableDnsSupport" => Edit::DnsSupport(flag()?),
             "enableDnsHostnames" => Edit::DnsHostnames(flag()?),
+            // Both of the provider's own spellings.
+            "authorizedIPRanges" | "authorizedIpRanges" => {
+                Edit::AuthorizedIpRanges(list().map(AuthorizedSource::parse).collect::<Result<_, _>>()?)
+            }
+            "enablePrivateCluster" => Edit::PrivateCluster(flag()?),
+            "publicNetworkAccess" => Edit::PublicNetworkAccess(match value {
+                "Enabled" => true,
+                "Disabled" => false,
+                _ => return Err(format!("{setting} is `Enabled` or `Disabled`")),
+            }),
+            "enableVnetIntegration" => Edit::VnetIntegration(flag()?),
+            "subnetId" => Edit::ApiServerSubnet(ArmId::new(value)),
+            "privateDNSZone" | "privateDnsZone" => Edit::PrivateDnsZone(value.to_owned()),
+            "enablePrivateClusterPublicFQDN" | "enablePrivateClusterPublicFqdn" => Edit::PublicFqdn(flag()?),
+            "disableRunCommand" => Edit::RunCommandDisabled(flag()?),
             _ => {
                 return Err(format!("{:?} is no setting that can be planned; known: {}", setting, SETTINGS.join(", ")));
             }
@@ -91,15 +151,30 @@ impl fmt::Display for Edit {
             Self::Subnets(ids) => write!(formatter, "subnetIds={}", ids.join(",")),
             Self::DnsSupport(on) => write!(formatter, "enableDnsSupport={on}"),
             Self::DnsHostnames(on) => write!(formatter, "enableDnsHostnames={on}"),
+            Self::AuthorizedIpRanges(sources) => {
+                let texts: Vec<&str> = sources.iter().map(AuthorizedSource::text).collect();
+                write!(formatter, "authorizedIPRanges={}", texts.join(","))
+            }
+            Self::PrivateCluster(on) => write!(formatter, "enablePrivateCluster={on}"),
+            Self::PublicNetworkAccess(on) => {
+                write!(formatter, "publicNetworkAccess={}", if *on { "Enabled" } else { "Disabled" })
+            }
+            Self::VnetIntegration(on) => write!(formatter, "enableVnetIntegration={on}"),
+            Self::ApiServerSubnet(id) => write!(formatter, "subnetId={}", id.as_str()),
+            Self::PrivateDnsZone(zone) => write!(formatter, "privateDNSZone={zone}"),
+            Self::PublicFqdn(on) => write!(formatter, "enablePrivateClusterPublicFQDN={on}"),
+            Self::RunCommandDisabled(on) => write!(formatter, "disableRunCommand={on}"),
         }
     }
 }
 
-/// What a Terraform plan says that an `aws_eks_cluster` will be. `None`: known only after it is applied, or not said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a Terraform plan says that an `aws_eks_cluster` or `azurerm_kubernetes_cluster` will be. `None`: known only after it is applied, or not said.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TerraformCluster {
     /// Its name.
     pub name: Option<String>,
+    /// It is an `azurerm_kubernetes_cluster`.
+    pub of_aks: bool,
     /// Where it stands in the plan: `aws_eks_cluster.prod`.
     pub address: String,
     /// What becomes what.
@@ -109,16 +184,16 @@ pub struct TerraformCluster {
 /// What a Terraform plan says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TerraformChanges {
-    /// Every EKS cluster that is created or changed.
+    /// Every EKS or AKS cluster that is created or changed.
     pub clusters: Vec<TerraformCluster>,
     /// Addresses of other network resources that it changes and that are not evaluated.
     pub not_evaluated: Vec<String>,
 }
 
-/// Reads `terraform show -json PLAN`: every EKS cluster that is created or changed, and what else it changes.
+/// Reads `terraform show -json PLAN`: every EKS or AKS cluster that is created or changed, and what else it changes.
 ///
 /// # Errors
-/// The file cannot be read, is no such JSON, or holds no EKS cluster.
+/// The file cannot be read, is no such JSON, or holds no such cluster.
 pub fn terraform(file: &Path) -> Result<TerraformChanges, InputErrors> {
     let bytes = read_bytes(file, "Terraform plan", 256 * MEBIBYTE)?;
     let document: TerraformPlan = serde_json::from_slice(&bytes).map_err(|error| {
@@ -131,13 +206,15 @@ pub fn terraform(file: &Path) -> Result<TerraformChanges, InputErrors> {
     let mut not_evaluated = Vec::new();
     for TerraformChange { address, kind, change } in &document.resource_changes {
         let changes = change.actions.iter().any(|action| !matches!(action.as_str(), "no-op" | "read"));
-        if kind == "aws_eks_cluster" {
+        let of_aks = kind == "azurerm_kubernetes_cluster";
+        if of_aks || kind == "aws_eks_cluster" {
             match &change.after {
                 Some(after) => {
                     let wrong = |reason: String| InputError::new(format!("{address}: {reason}")).in_file(file);
-                    let after = TerraformAfter::deserialize(after).map_err(|error| wrong(error.to_string()))?;
-                    clusters.push(TerraformCluster::of(address, &after).map_err(wrong)?);
-                    if change.leaves_open() {
+                    let (name, edits) =
+                        if of_aks { change.aks_edits(after) } else { eks_edits(after) }.map_err(wrong)?;
+                    clusters.push(TerraformCluster { name, of_aks, address: address.clone(), edits });
+                    if change.leaves_open(of_aks) {
                         not_evaluated.push(format!("{address} (values that are known only after it is applied)"));
                     }
                 }
@@ -149,35 +226,88 @@ pub fn terraform(file: &Path) -> Result<TerraformChanges, InputErrors> {
         }
     }
     if clusters.is_empty() {
-        return Err(InputError::new("the plan holds no `aws_eks_cluster` that exists afterwards")
-            .in_file(file)
-            .help("only plans that create or change an EKS cluster change what is predicted")
-            .into());
+        return Err(InputError::new(
+            "the plan holds no `aws_eks_cluster` or `azurerm_kubernetes_cluster` that exists afterwards",
+        )
+        .in_file(file)
+        .help("only plans that create or change an EKS or AKS cluster change what is predicted")
+        .into());
     }
     Ok(TerraformChanges { clusters, not_evaluated })
 }
 
-impl TerraformCluster {
-    fn of(address: &str, after: &TerraformAfter) -> Result<Self, String> {
-        let mut edits = Vec::new();
-        for config in &after.vpc_config {
-            edits.extend(config.endpoint_public_access.map(Edit::PublicAccess));
-            edits.extend(config.endpoint_private_access.map(Edit::PrivateAccess));
-            if let Some(cidrs) = &config.public_access_cidrs {
-                let cidrs = cidrs.iter().map(|cidr| Cidr::parse(cidr)).collect::<Result<_, _>>()?;
-                edits.push(Edit::PublicAccessCidrs(cidrs));
-            }
-            edits.extend(config.security_group_ids.clone().map(Edit::SecurityGroups));
-            edits.extend(config.subnet_ids.clone().map(Edit::Subnets));
+fn eks_edits(after: &Value) -> Result<(Option<String>, Vec<Edit>), String> {
+    let after = TerraformEks::deserialize(after).map_err(|error| error.to_string())?;
+    let mut edits = Vec::new();
+    for config in after.vpc_config {
+        edits.extend(config.endpoint_public_access.map(Edit::PublicAccess));
+        edits.extend(config.endpoint_private_access.map(Edit::PrivateAccess));
+        if let Some(cidrs) = &config.public_access_cidrs {
+            let cidrs = cidrs.iter().map(|cidr| Cidr::parse(cidr)).collect::<Result<_, _>>()?;
+            edits.push(Edit::PublicAccessCidrs(cidrs));
         }
-        Ok(Self { name: after.name.clone(), address: address.to_owned(), edits })
+        edits.extend(config.security_group_ids.map(Edit::SecurityGroups));
+        edits.extend(config.subnet_ids.map(Edit::Subnets));
+    }
+    Ok((after.name, edits))
+}
+
+impl TerraformBeforeAndAfter {
+    fn aks_edits(&self, after: &Value) -> Result<(Option<String>, Vec<Edit>), String> {
+        let read = |value: &Value| TerraformAks::deserialize(value).map_err(|error| error.to_string());
+        let (name, mut edits) = read(after)?.edits()?;
+        let lists = |edits: &[Edit]| {
+            edits.iter().any(|edit| matches!(edit, Edit::AuthorizedIpRanges(list) if !list.is_empty()))
+        };
+        let before = self.before.as_ref().filter(|value| !value.is_null()).map(read).transpose()?;
+        let had = before.map(TerraformAks::edits).transpose()?.is_some_and(|(_, edits)| lists(&edits));
+        // A list that is no longer there is taken away, unless it is known only later.
+        if had && !lists(&edits) && !self.leaves_open(true) {
+            edits.retain(|edit| !matches!(edit, Edit::AuthorizedIpRanges(_)));
+            edits.push(Edit::AuthorizedIpRanges(Vec::new()));
+        }
+        Ok((name, edits))
+    }
+}
+
+impl TerraformAks {
+    fn edits(self) -> Result<(Option<String>, Vec<Edit>), String> {
+        let mut edits = Vec::new();
+        edits.extend(self.private_cluster_enabled.map(Edit::PrivateCluster));
+        edits.extend(self.public_network_access_enabled.map(Edit::PublicNetworkAccess));
+        edits.extend(self.private_dns_zone_id.filter(|zone| !zone.is_empty()).map(|zone| {
+            // Terraform writes `System` and `None`.
+            let word = ["system", "none"].into_iter().find(|word| zone.eq_ignore_ascii_case(word));
+            Edit::PrivateDnsZone(word.map_or(zone, str::to_owned))
+        }));
+        edits.extend(self.private_cluster_public_fqdn_enabled.map(Edit::PublicFqdn));
+        edits.extend(self.run_command_enabled.map(|on| Edit::RunCommandDisabled(!on)));
+        let profiles = self.api_server_access_profile.unwrap_or_default();
+        // Older versions of the provider have the list beside the block.
+        let lists = profiles.iter().map(|profile| &profile.authorized_ip_ranges);
+        for list in lists.chain([&self.api_server_authorized_ip_ranges]).flatten() {
+            let sources = list.iter().map(|text| AuthorizedSource::parse(text)).collect::<Result<_, _>>()?;
+            edits.push(Edit::AuthorizedIpRanges(sources));
+        }
+        for profile in profiles {
+            edits.extend(profile.virtual_network_integration_enabled.map(Edit::VnetIntegration));
+            edits.extend(profile.subnet_id.filter(|id| !id.is_empty()).map(|id| Edit::ApiServerSubnet(ArmId::new(id))));
+        }
+        Ok((self.name, edits))
     }
 }
 
 /// The edits of these changes that concern a cluster of a plan. `alone`: it is the only one.
 #[must_use]
 pub fn edits<'c>(changes: &'c [PlannedChange], name: &str, alone: bool, facts: &Facts) -> Vec<&'c Edit> {
-    let provider_name = facts.cluster.as_ref().map(|cluster| cluster.name.as_str());
+    let aks = facts.managed_cluster.as_ref();
+    let provider_name = facts
+        .cluster
+        .as_ref()
+        .map(|cluster| cluster.name.as_str())
+        .or_else(|| aks.map(|cluster| cluster.name.as_str()));
+    // A setting of the other provider changes nothing here.
+    let fits = |edit: &&Edit| edit.is_of_aks() == aks.is_some() || (aks.is_none() && facts.cluster.is_none());
     let concerned = |change: &&PlannedChange| match change {
         PlannedChange::Setting(setting) => setting.cluster.as_deref().map_or(alone, |cluster| cluster == name),
         PlannedChange::Terraform(cluster) => match cluster.name.as_deref() {
@@ -192,6 +322,7 @@ pub fn edits<'c>(changes: &'c [PlannedChange], name: &str, alone: bool, facts: &
             PlannedChange::Setting(setting) => std::slice::from_ref(&setting.edit),
             PlannedChange::Terraform(cluster) => &cluster.edits,
         })
+        .filter(fits)
         .collect()
 }
 
@@ -199,6 +330,15 @@ pub fn edits<'c>(changes: &'c [PlannedChange], name: &str, alone: bool, facts: &
 #[must_use]
 pub fn edited(facts: &Facts, vpc: Option<&str>, edits: &[&Edit]) -> Facts {
     let mut facts = facts.clone();
+    if edits.iter().any(|edit| edit.is_of_aks()) {
+        // What it is today is what it was before the change.
+        facts.earlier.clone_from(&facts.managed_cluster);
+        let cluster = facts.managed_cluster.get_or_insert_default();
+        for edit in edits {
+            edit_aks(cluster, edit);
+        }
+        return facts;
+    }
     for edit in edits {
         let config = facts.cluster.get_or_insert_default().resources_vpc_config.get_or_insert_default();
         match edit {
@@ -209,9 +349,27 @@ pub fn edited(facts: &Facts, vpc: Option<&str>, edits: &[&Edit]) -> Facts {
             Edit::Subnets(ids) => config.subnet_ids = List(ids.clone()),
             Edit::DnsSupport(on) => attribute(&mut facts.network, vpc).enable_dns_support = Some(*on),
             Edit::DnsHostnames(on) => attribute(&mut facts.network, vpc).enable_dns_hostnames = Some(*on),
+            _ => {}
         }
     }
     facts
+}
+
+fn edit_aks(cluster: &mut ManagedCluster, edit: &Edit) {
+    let access = cluster.api_server_access_profile.get_or_insert_default();
+    match edit {
+        Edit::AuthorizedIpRanges(sources) => access.authorized_ip_ranges = List(sources.clone()),
+        Edit::PrivateCluster(on) => access.enable_private_cluster = Some(*on),
+        Edit::PublicNetworkAccess(on) => {
+            cluster.public_network_access = Some(if *on { "Enabled" } else { "Disabled" }.to_owned());
+        }
+        Edit::VnetIntegration(on) => access.enable_vnet_integration = Some(*on),
+        Edit::ApiServerSubnet(id) => access.subnet_id = Some(id.clone()),
+        Edit::PrivateDnsZone(zone) => access.private_dns_zone = Some(zone.clone()),
+        Edit::PublicFqdn(on) => access.enable_private_cluster_public_fqdn = Some(*on),
+        Edit::RunCommandDisabled(on) => access.disable_run_command = Some(*on),
+        _ => {}
+    }
 }
 
 /// The groups that the user chose are those of the control plane's interfaces, beside the one that EKS made.
@@ -261,6 +419,8 @@ struct TerraformChange {
 #[serde(default)]
 struct TerraformBeforeAndAfter {
     actions: Vec<String>,
+    /// As it is today, in the shape of `after`.
+    before: Option<Value>,
     /// Of whatever kind of resource: only a cluster's is looked into.
     after: Option<Value>,
     /// In the shape of `after`: true where a value is known only after the plan is applied.
@@ -269,9 +429,17 @@ struct TerraformBeforeAndAfter {
 
 impl TerraformBeforeAndAfter {
     /// Whether a setting that is evaluated is not known yet.
-    fn leaves_open(&self) -> bool {
-        let config = &self.after_unknown["vpc_config"];
-        let open = |one: &Value| TERRAFORM_SETTINGS.iter().any(|name| has_true(&one[*name]));
+    fn leaves_open(&self, of_aks: bool) -> bool {
+        let (block, inside, beside): (&str, &[&str], &[&str]) = if of_aks {
+            ("api_server_access_profile", &TERRAFORM_AKS_PROFILE, &TERRAFORM_AKS)
+        } else {
+            ("vpc_config", &TERRAFORM_SETTINGS, &[])
+        };
+        let config = &self.after_unknown[block];
+        let open = |one: &Value| inside.iter().any(|name| has_true(&one[*name]));
+        if beside.iter().any(|name| has_true(&self.after_unknown[*name])) {
+            return true;
+        }
         *config == Value::Bool(true) || config.as_array().is_some_and(|all| all.iter().any(open))
     }
 }
@@ -282,7 +450,28 @@ fn has_true(value: &Value) -> bool {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct TerraformAfter {
+struct TerraformAks {
+    name: Option<String>,
+    private_cluster_enabled: Option<bool>,
+    public_network_access_enabled: Option<bool>,
+    private_dns_zone_id: Option<String>,
+    private_cluster_public_fqdn_enabled: Option<bool>,
+    run_command_enabled: Option<bool>,
+    api_server_authorized_ip_ranges: Option<Vec<String>>,
+    api_server_access_profile: Option<Vec<TerraformAksProfile>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformAksProfile {
+    authorized_ip_ranges: Option<Vec<String>>,
+    virtual_network_integration_enabled: Option<bool>,
+    subnet_id: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TerraformEks {
     name: Option<String>,
     vpc_config: Vec<TerraformVpcConfig>,
 }
@@ -300,8 +489,18 @@ struct TerraformVpcConfig {
 /// The settings of `vpc_config` that are evaluated.
 const TERRAFORM_SETTINGS: [&str; 5] =
     ["endpoint_public_access", "endpoint_private_access", "public_access_cidrs", "security_group_ids", "subnet_ids"];
+/// The same of `azurerm_kubernetes_cluster`, beside its block `api_server_access_profile` and inside it.
+const TERRAFORM_AKS: [&str; 6] = [
+    "private_cluster_enabled",
+    "public_network_access_enabled",
+    "private_dns_zone_id",
+    "private_cluster_public_fqdn_enabled",
+    "run_command_enabled",
+    "api_server_authorized_ip_ranges",
+];
+const TERRAFORM_AKS_PROFILE: [&str; 3] = ["authorized_ip_ranges", "virtual_network_integration_enabled", "subnet_id"];
 /// Kinds of resources that decide who reaches the cluster, beside the cluster itself.
-const NETWORK_RESOURCES: [&str; 12] = [
+const NETWORK_RESOURCES: [&str; 25] = [
     "aws_security_group",
     "aws_vpc",
     "aws_subnet",
@@ -314,8 +513,21 @@ const NETWORK_RESOURCES: [&str; 12] = [
     "aws_ec2_",
     "aws_eip",
     "aws_main_route_table_association",
+    "azurerm_virtual_network",
+    "azurerm_subnet",
+    "azurerm_network_security_",
+    "azurerm_route",
+    "azurerm_nat_gateway",
+    "azurerm_public_ip",
+    "azurerm_private_dns_",
+    "azurerm_private_endpoint",
+    "azurerm_firewall",
+    "azurerm_lb",
+    "azurerm_vpn_",
+    "azurerm_kubernetes_cluster_node_pool",
+    "azurerm_network_interface",
 ];
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 15] = [
     "endpointPublicAccess",
     "endpointPrivateAccess",
     "publicAccessCidrs",
@@ -323,6 +535,14 @@ const SETTINGS: [&str; 7] = [
     "subnetIds",
     "enableDnsSupport",
     "enableDnsHostnames",
+    "authorizedIPRanges",
+    "enablePrivateCluster",
+    "publicNetworkAccess",
+    "enableVnetIntegration",
+    "subnetId",
+    "privateDNSZone",
+    "enablePrivateClusterPublicFQDN",
+    "disableRunCommand",
 ];
 
 #[cfg(test)]
@@ -399,6 +619,68 @@ mod tests {
         for wrong in ["", "[]", "{}", "{\"resource_changes\": 3}", odd] {
             std::fs::write(&file, wrong).unwrap();
             assert!(terraform(&file).unwrap_err().to_string().contains("plan.json"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn settings_of_aks_change_its_cluster_and_no_other() {
+        let sources = PlannedSetting::parse("prod.authorizedIPRanges=52.1.2.0/24,52.9.9.9,AzureDevOps").unwrap();
+        assert_eq!(sources.edit.to_string(), "authorizedIPRanges=52.1.2.0/24,52.9.9.9,AzureDevOps");
+        for wrong in ["authorizedIPRanges=1.2.3.4.5", "publicNetworkAccess=true", "enablePrivateCluster=yes"] {
+            assert!(PlannedSetting::parse(wrong).is_err(), "{wrong}");
+        }
+        let mut facts = Facts { managed_cluster: Some(ManagedCluster::default()), ..Facts::default() };
+        let changes: Vec<PlannedChange> = [
+            sources,
+            PlannedSetting::parse("prod.enablePrivateCluster=true").unwrap(),
+            PlannedSetting::parse("prod.endpointPublicAccess=true").unwrap(),
+        ]
+        .map(PlannedChange::Setting)
+        .to_vec();
+        let ours = edits(&changes, "prod", true, &facts);
+        assert_eq!(ours.len(), 2);
+        let after = edited(&facts, None, &ours);
+        assert!(after.managed_cluster.as_ref().unwrap().is_private() && after.cluster.is_none());
+        assert_eq!(after.earlier, facts.managed_cluster);
+        facts = Facts { cluster: Some(eks::Cluster::default()), ..Facts::default() };
+        assert_eq!(edits(&changes, "prod", true, &facts).len(), 1);
+    }
+
+    #[test]
+    fn a_terraform_plan_gives_the_edits_of_aks_clusters() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.json");
+        let plan = r#"{"resource_changes": [
+            {"address": "azurerm_kubernetes_cluster.prod", "type": "azurerm_kubernetes_cluster", "change": {
+             "actions": ["update"], "after_unknown": {"api_server_access_profile": [{"authorized_ip_ranges": [true]}]},
+             "after": {"name": "prod", "private_cluster_enabled": false, "public_network_access_enabled": true,
+                       "private_dns_zone_id": null, "private_cluster_public_fqdn_enabled": true,
+                       "api_server_access_profile": [{"authorized_ip_ranges": ["52.1.2.0/24"],
+                                                      "virtual_network_integration_enabled": true}]}}},
+            {"address": "azurerm_nat_gateway.a", "type": "azurerm_nat_gateway", "change": {"actions": ["create"]}}]}"#;
+        std::fs::write(&file, plan).unwrap();
+        let TerraformChanges { clusters, not_evaluated } = terraform(&file).unwrap();
+        let texts: Vec<String> = clusters[0].edits.iter().map(ToString::to_string).collect();
+        let expected = [
+            "enablePrivateCluster=false",
+            "publicNetworkAccess=Enabled",
+            "enablePrivateClusterPublicFQDN=true",
+            "authorizedIPRanges=52.1.2.0/24",
+            "enableVnetIntegration=true",
+        ];
+        assert_eq!((clusters[0].of_aks, texts), (true, expected.map(str::to_owned).to_vec()));
+        let later = "azurerm_kubernetes_cluster.prod (values that are known only after it is applied)";
+        assert_eq!(not_evaluated, [later, "azurerm_nat_gateway.a"]);
+        // A list that vanishes opens the cluster; one that never was stays as it is.
+        for (before, opens) in [(r#"["52.1.2.0/24"]"#, true), ("[]", false), ("null", false)] {
+            let plan = format!(
+                r#"{{"resource_changes": [{{"type": "azurerm_kubernetes_cluster", "change": {{"actions": ["update"],
+                "before": {{"name": "prod", "api_server_access_profile": [{{"authorized_ip_ranges": {before}}}]}},
+                "after": {{"name": "prod", "api_server_access_profile": []}}}}}}]}}"#
+            );
+            std::fs::write(&file, plan).unwrap();
+            let edits = terraform(&file).unwrap().clusters.remove(0).edits;
+            assert_eq!(edits == [Edit::AuthorizedIpRanges(Vec::new())], opens, "{before}: {edits:?}");
         }
     }
 }

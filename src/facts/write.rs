@@ -1,6 +1,7 @@
 //! Documents into a facts folder: all of them or none, and nothing that is not ours is touched.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Component, Path, PathBuf},
@@ -37,7 +38,8 @@ pub struct Written {
 /// The folder is made if it is not there. One that holds something, but no manifest of ours, or that of another
 /// cluster, is refused. Every file is written beside its place first and then moved there; when one cannot be, those
 /// already moved go back. Files that the last manifest lists and that are no longer part of the facts are removed;
-/// any other file stays. When nothing else has changed, the time of the manifest stays, too.
+/// any other file stays. When nothing else has changed, the time of the manifest stays, too. Where the authorized ranges
+/// of an AKS cluster have changed, the body of before is kept as `aks/earlier-show.json`.
 ///
 /// A pull that read nothing at all replaces no earlier facts, and nothing is read, written or removed through a
 /// symbolic link below the folder: both are errors, and the folder stays as it is.
@@ -49,10 +51,19 @@ pub fn write(pulled: &Pulled, folder: &Path) -> Result<Written, InputErrors> {
             .help("the credentials need the actions of the IAM policy; to start afresh, give --out a new folder")
             .into());
     }
+    let mut documents: BTreeMap<&str, Cow<'_, Value>> =
+        pulled.documents.iter().map(|(path, document)| (path.as_str(), Cow::Borrowed(document))).collect();
+    for kept in &KEPT {
+        if let (Some(document), Some(before)) = (pulled.documents.get(kept.file), &before)
+            && let Some(earlier) = kept.earlier(folder, before, document)?
+        {
+            documents.insert(kept.earlier, Cow::Owned(earlier));
+        }
+    }
     let mut manifest = pulled.manifest.clone();
-    manifest.files = pulled.documents.keys().cloned().collect();
+    manifest.files = documents.keys().copied().map(str::to_owned).collect();
     let mut contents: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-    for (path, document) in &pulled.documents {
+    for (path, document) in &documents {
         let path = relative(path).ok_or_else(|| InputError::new(format!("{path:?} is no path in a facts folder")))?;
         contents.insert(path, text(document)?);
     }
@@ -83,6 +94,40 @@ pub fn write(pulled: &Pulled, folder: &Path) -> Result<Written, InputErrors> {
         })?;
     }
     Ok(written)
+}
+
+/// A document whose body of before a change is kept beside it, because the change itself tells something.
+struct Kept {
+    file: &'static str,
+    /// Where the earlier body goes.
+    earlier: &'static str,
+    /// The list that counts, in either of the provider's shapes.
+    lists: [&'static str; 2],
+}
+
+impl Kept {
+    /// The body to keep: what the folder holds, where its list differs from the one that was pulled; else what was kept
+    /// before.
+    fn earlier(&self, folder: &Path, before: &Manifest, pulled: &Value) -> Result<Option<Value>, InputError> {
+        let held = |path: &str| -> Result<Option<Value>, InputError> {
+            refuse_links(folder, Path::new(path))?;
+            // What a pull did not write is the user's own.
+            let file = folder.join(path);
+            if !before.files.iter().any(|known| known == path) || !file.is_file() {
+                return Ok(None);
+            }
+            let bytes = read_bytes(&file, "facts file", LARGEST_KEPT)?;
+            Ok(serde_json::from_slice(&bytes).ok())
+        };
+        let list = |document: &Value| -> BTreeSet<String> {
+            let found = self.lists.iter().find_map(|place| document.pointer(place)?.as_array());
+            found.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        match held(self.file)? {
+            Some(present) if list(&present) != list(pulled) => Ok(Some(present)),
+            _ => held(self.earlier),
+        }
+    }
 }
 
 /// Refuses a folder that is not ours to write into; nothing is changed. Worth asking before anything is pulled.
@@ -301,6 +346,12 @@ fn remove_empty<'a>(folder: &Path, paths: impl Iterator<Item = &'a PathBuf>) {
     let _ = fs::remove_dir(folder);
 }
 
+const KEPT: [Kept; 1] = [Kept {
+    file: "aks/show.json",
+    earlier: "aks/earlier-show.json",
+    lists: ["/properties/apiServerAccessProfile/authorizedIPRanges", "/apiServerAccessProfile/authorizedIpRanges"],
+}];
+const LARGEST_KEPT: u64 = 16 * MEBIBYTE;
 const LARGEST_MANIFEST: u64 = 16 * MEBIBYTE;
 #[cfg(feature = "aws")]
 const LONGEST_PART: usize = 128;
@@ -329,6 +380,37 @@ mod tests {
         pulled.documents.insert("ec2/describe-vpcs.json".to_owned(), json!({"Vpcs": []}));
         assert_eq!(write(&pulled, &folder).unwrap(), Written { changed: 2, unchanged: 1, removed: 0 });
         assert!(snapshot(&folder)["manifest.json"].contains("1970-01-01T00:00:09Z"));
+    }
+
+    #[test]
+    fn the_body_of_before_is_kept_where_the_authorized_ranges_have_changed() {
+        let home = tempfile::tempdir().unwrap();
+        let pull = |ranges: Value, power: &str| {
+            let mut pulled = pulled(&["network/route-tables.json"], 1);
+            let body = json!({"properties": {
+                "powerState": {"code": power}, "apiServerAccessProfile": {"authorizedIPRanges": ranges}}});
+            pulled.documents.insert("aks/show.json".to_owned(), body);
+            write(&pulled, home.path()).unwrap()
+        };
+        let earlier = || -> Option<Value> {
+            let text = fs::read(home.path().join("aks/earlier-show.json")).ok()?;
+            Some(serde_json::from_slice::<Value>(&text).unwrap()["properties"].clone())
+        };
+        let ranges = |value: Option<Value>| value.unwrap()["apiServerAccessProfile"]["authorizedIPRanges"].clone();
+        pull(json!(["52.1.1.1/32", "52.2.2.2/32"]), "Running");
+        pull(json!(["52.2.2.2/32", "52.1.1.1/32"]), "Stopped");
+        assert_eq!(earlier(), None, "another order is no change");
+        pull(json!(["52.3.3.3/32"]), "Running");
+        assert_eq!(ranges(earlier()), json!(["52.2.2.2/32", "52.1.1.1/32"]));
+        let manifest = snapshot(home.path())["manifest.json"].clone();
+        assert!(manifest.contains("aks/earlier-show.json"), "{manifest}");
+        // It stays until the list changes once more.
+        assert_eq!(pull(json!(["52.3.3.3/32"]), "Stopped").removed, 0);
+        assert_eq!(ranges(earlier()), json!(["52.2.2.2/32", "52.1.1.1/32"]));
+        pull(Value::Null, "Running");
+        assert_eq!(ranges(earlier()), json!(["52.3.3.3/32"]));
+        assert_eq!(pull(json!([]), "Running").removed, 0, "null and an empty list are the same");
+        assert_eq!(ranges(earlier()), json!(["52.3.3.3/32"]));
     }
 
     #[test]

@@ -43,6 +43,9 @@ struct Case {
     /// File of the facts folder → its JSON, or the change to the base's: see [`patch`].
     #[serde(default)]
     facts: Map<String, Value>,
+    /// Settings of `--set`: the case is a plan.
+    #[serde(default)]
+    set: Vec<String>,
     /// A scenario, whose cluster's intent is compared.
     scenario: Option<Value>,
     /// Codes by severity, each once, in any order; what is not named must not be told.
@@ -79,6 +82,9 @@ fn run(file: &Path) -> Result<(), Failed> {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
     command.env_clear().args(["facts", "lint", "--facts"]).arg(&facts).args(["-o", "json"]);
+    for setting in &case.set {
+        command.args(["--set", setting]);
+    }
     if let Some(scenario) = &case.scenario {
         let path = place.path().join("scenario.yaml");
         fs::write(&path, serde_json::to_vec(scenario)?)?;
@@ -148,6 +154,12 @@ fn unsafe_fix(finding: &Finding) -> Option<String> {
             && ["\"0.0.0.0/0\"", "\"::/0\"", "=0.0.0.0/0", "=::/0", "\"publicAccessCidrs\":[]"]
                 .iter()
                 .any(|text| line.contains(text));
+        let ranges = line.split("--api-server-authorized-ip-ranges").nth(1).map(|rest| rest.trim_matches([' ', '\'']));
+        let opens = opens
+            || ranges.is_some_and(|list| {
+                let mixed = list.contains("0.0.0.0/32") && list.contains(',');
+                list.is_empty() || list == "\"\"" || list.split(',').any(|entry| entry == "0.0.0.0/0") || mixed
+            });
         if opens {
             return Some(format!("{} opens a list: {line}", finding.code));
         }
@@ -291,4 +303,5 @@ const OWN_IDS: &[&str] = &[
     "SubnetId",
     "VpcId",
     "DhcpOptionsId",
+    "name",
 ];

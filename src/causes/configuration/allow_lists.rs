@@ -2,10 +2,7 @@
 //!
 //! All arithmetic is on exact sets, per family. The thresholds are kubereach's own.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{borrow::Cow, collections::HashSet, net::IpAddr};
 
 use ipnet::IpNet;
 use kubereach_probes::{AddressClass, AddressClasses};
@@ -100,11 +97,8 @@ impl<'a> PublicList<'a> {
             AddressSet::everything().ipv4()
         } else {
             // `0.0.0.0/32` stands for the cluster's own outbound address, and nobody has that one.
-            set_of(&entries).ipv4().difference(&AddressSet::from_addresses([IpAddr::V4(Ipv4Addr::UNSPECIFIED)]))
+            ranges::set_of_real(&entries).ipv4()
         };
-        if sources.iter().any(|source| source.net().is_some_and(|net| net.prefix_len() == 0)) {
-            set = AddressSet::everything().ipv4();
-        }
         let (mut tags, mut unknown_tags) = (Vec::new(), Vec::new());
         for source in sources {
             let AuthorizedSource::ServiceTag(tag) = source else { continue };
@@ -977,14 +971,8 @@ pub(super) fn set_of(entries: &[Cidr]) -> AddressSet {
 
 /// The ranges as texts, each once, in their order.
 pub(super) fn texts(nets: impl IntoIterator<Item = IpNet>) -> Vec<String> {
-    let mut list: Vec<String> = Vec::new();
-    for net in nets {
-        let text = net.to_string();
-        if !list.contains(&text) {
-            list.push(text);
-        }
-    }
-    list
+    let mut seen: HashSet<IpNet> = HashSet::new();
+    nets.into_iter().filter(|net| seen.insert(*net)).map(|net| net.to_string()).collect()
 }
 
 /// `203.0.113.0/24, 2001:db8::/48 (256 addresses)`.

@@ -4,6 +4,8 @@
 //! Rules after <https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges> and the checks of the command line
 //! itself (`validate_ip_ranges` of azure-cli).
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
         evidence::{clean, shell},
     },
     ConfigurationView,
-    allow_lists::{AKS_LIST, DOCUMENTATION, PublicList, nodes_outside, set_of, texts},
+    allow_lists::{AKS_LIST, DOCUMENTATION, PublicList, nodes_outside, texts},
     is, outbound,
     words::{self, aks_options, aks_update, counted, line, listed, place, ranges as listed_ranges},
 };
@@ -39,6 +41,11 @@ pub(super) fn entries(sources: &[AuthorizedSource]) -> Vec<Cidr> {
     sources.iter().filter_map(range).collect()
 }
 
+/// Whom the ranges let in, those aside that stand for the cluster's own outbound address.
+pub(super) fn set_of_real(entries: &[Cidr]) -> AddressSet {
+    AddressSet::from_nets(entries.iter().map(|entry| &entry.net).filter(|net| !stands_for_outbound(net)))
+}
+
 /// How many entries AKS takes.
 pub(super) fn limit(cluster: &ManagedCluster) -> usize {
     if cluster.is_vnet_integrated() { MOST_WITH_VNET_INTEGRATION } else { MOST }
@@ -56,12 +63,7 @@ pub(super) fn of_tag(view: &ConfigurationView<'_>, tag: &str) -> Option<AddressS
 /// Minimised where it would be too long; a comment where even that is too long, or where nothing is left: an empty list
 /// means everybody.
 pub(super) fn set_to(view: &ConfigurationView<'_>, nets: &[IpNet]) -> String {
-    let mut list: Vec<IpNet> = Vec::new();
-    for net in nets.iter().map(IpNet::trunc).filter(|net| net.addr().is_ipv4() && !stands_for_outbound(net)) {
-        if !list.contains(&net) {
-            list.push(net);
-        }
-    }
+    let (mut list, refused) = acceptable(nets);
     let set = AddressSet::from_nets(&list);
     if list.is_empty() || set.is_everything(Family::V4) {
         return fill_in(view, &[]);
@@ -90,20 +92,19 @@ pub(super) fn set_to(view: &ConfigurationView<'_>, nets: &[IpNet]) -> String {
         let named = own.iter().map(|(net, origin)| format!("{} ({origin})", place(*net)));
         notes = format!("# With the cluster's own outbound addresses, which must be listed: {}.\n", listed(named));
     }
-    format!("{notes}{}{}", notes_of(view, &tags), command(view, texts(list).into_iter().chain(tags)))
+    format!("{notes}{}{}", notes_of(view, &tags, &refused), command(view, texts(list).into_iter().chain(tags)))
 }
 
 /// The command with a place to fill in, and those who must stay.
 pub(super) fn fill_in(view: &ConfigurationView<'_>, keep: &[IpNet]) -> String {
-    let kept: Vec<IpNet> =
-        keep.iter().copied().filter(|net| net.addr().is_ipv4() && !stands_for_outbound(net)).collect();
+    let (kept, refused) = acceptable(keep);
     let mut list = kept.clone();
     list.extend(nodes_outside(view, &AddressSet::from_nets(&kept)).into_iter().map(|(net, _)| net));
     let (tags, _) = tags_and_limit(view);
     let whole = texts(list).into_iter().chain(tags.iter().cloned()).chain(["<egress address>/32".to_owned()]);
     format!(
         "# Fill in every source in use before running it; whoever is not on the list is cut off.\n{}{}",
-        notes_of(view, &tags),
+        notes_of(view, &tags, &refused),
         command(view, whole)
     )
 }
@@ -149,9 +150,6 @@ pub(in crate::causes) fn not_network_address(view: &ConfigurationView<'_>) -> Ve
 pub(in crate::causes) fn not_public_ipv4(view: &ConfigurationView<'_>) -> Vec<Told> {
     let Some(cluster) = view.aks() else { return Vec::new() };
     let all = entries(sources(cluster));
-    let inside = |net: &IpNet, ranges: &[&str]| {
-        ranges.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|range| range.contains(net))
-    };
     let mut wrong = Vec::new();
     let mut named = Vec::new();
     for Cidr { text, net } in &all {
@@ -377,15 +375,19 @@ pub(in crate::causes) fn overwritten(view: &ConfigurationView<'_>) -> Vec<Told> 
         .and_then(|intent| intent.public_access.as_ref())
         .filter(|access| access.enabled)
         .and_then(|access| Some((access, AddressSet::from_nets(access.allow.as_ref()?))));
-    let present = set_of(&list.entries);
+    let present = set_of_real(&list.entries);
     if let Some(earlier) = view.facts.earlier.as_ref().filter(|earlier| !earlier.is_private()) {
         let before = entries(sources(earlier));
-        let before = set_of(&before);
+        let before = set_of_real(&before);
         let gone = before.difference(&present);
         let new = present.difference(&before);
         // What was not meant to be on the list was taken off it.
         let meant = intended.as_ref().is_none_or(|(_, intended)| gone.overlaps(intended));
         if before.is_empty() || gone.is_empty() || new.is_empty() || !meant || list.set.is_superset(&gone) {
+            return Vec::new();
+        }
+        // Who puts a lost list back takes little away and adds much.
+        if intended.is_none() && new.cover().len() > gone.cover().len() {
             return Vec::new();
         }
         let lost = intended.as_ref().map_or_else(|| gone.clone(), |(_, intended)| gone.intersection(intended));
@@ -409,7 +411,8 @@ pub(in crate::causes) fn overwritten(view: &ConfigurationView<'_>) -> Vec<Told> 
             "# Both, the earlier and the present entries:\n{}",
             super::allow_lists::update_list(view, &whole)
         ));
-        return vec![if view.planned { told.severity(Severity::Warning) } else { told }];
+        // What is intended decides; without an intent it may be as somebody wants it.
+        return vec![if view.planned || intended.is_none() { told.severity(Severity::Warning) } else { told }];
     }
     // Without an earlier snapshot the intent stands for it: nothing of it is left, and something else is there.
     let Some((access, intended)) = intended else { return Vec::new() };
@@ -587,6 +590,17 @@ pub(super) fn setting(cluster: &ManagedCluster) -> String {
     }
 }
 
+/// The ranges that the command line takes, each once and in their order, and those that it refuses.
+fn acceptable(nets: &[IpNet]) -> (Vec<IpNet>, Vec<IpNet>) {
+    let mut seen: HashSet<IpNet> = HashSet::new();
+    let all = nets.iter().map(IpNet::trunc).filter(|net| !stands_for_outbound(net) && seen.insert(*net));
+    all.partition(|net| net.addr().is_ipv4() && !inside(net, PRIVATE) && !inside(net, RESERVED))
+}
+
+fn inside(net: &IpNet, ranges: &[&str]) -> bool {
+    ranges.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|range| range.contains(net))
+}
+
 fn stands_for_outbound(net: &IpNet) -> bool {
     net.prefix_len() == 32 && net.addr().is_unspecified()
 }
@@ -598,8 +612,11 @@ fn tags_and_limit(view: &ConfigurationView<'_>) -> (Vec<String>, usize) {
 }
 
 /// What must be known before the command is run, a line each.
-fn notes_of(view: &ConfigurationView<'_>, tags: &[String]) -> String {
+fn notes_of(view: &ConfigurationView<'_>, tags: &[String], refused: &[IpNet]) -> String {
     let mut notes = String::new();
+    if !refused.is_empty() {
+        notes.push_str(&format!("# Without {}, which `az` refuses.\n", listed_ranges(refused)));
+    }
     if view.private_access() == Some(false) {
         let unknown = outbound::outbound(view).unknown;
         if !unknown.is_empty() {

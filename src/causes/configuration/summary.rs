@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     ConfigurationView,
-    allow_lists::{PublicList, texts},
+    allow_lists::{PublicList, set_of, texts},
     endpoint, gaps, network, nodes,
 };
 use crate::{
@@ -88,6 +88,27 @@ pub struct AllowListSummary {
     pub ipv4_open: bool,
     /// Whether every IPv6 address is let in.
     pub ipv6_open: bool,
+    /// Service tags on it, which only AKS has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service_tags: Vec<String>,
+}
+
+impl AllowListSummary {
+    pub(super) fn of(list: &PublicList<'_>) -> Self {
+        Self {
+            entries: list.entries.iter().map(|entry| entry.text.clone()).collect(),
+            minimal: texts(if list.entries.is_empty() && list.tags.is_empty() {
+                list.set.cover()
+            } else {
+                set_of(&list.entries).cover()
+            }),
+            quota: list.limit,
+            ipv4_addresses: u64::try_from(list.set.ipv4().count()).unwrap_or(u64::MAX),
+            ipv4_open: list.set.is_everything(Family::V4),
+            ipv6_open: list.set.is_everything(Family::V6),
+            service_tags: list.tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        }
+    }
 }
 
 /// A VPC.
@@ -225,14 +246,7 @@ pub fn summary(view: &ConfigurationView<'_>) -> Summary {
         public_access: view.public_access(),
         private_access: view.private_access(),
         takes_ipv6: cluster.and_then(endpoint::takes_ipv6),
-        allow_list: list.as_ref().map(|list| AllowListSummary {
-            entries: list.entries.iter().map(|entry| entry.text.clone()).collect(),
-            minimal: texts(list.set.cover()),
-            quota: super::allow_lists::QUOTA,
-            ipv4_addresses: u64::try_from(list.set.ipv4().count()).unwrap_or(u64::MAX),
-            ipv4_open: list.set.is_everything(Family::V4),
-            ipv6_open: list.set.is_everything(Family::V6),
-        }),
+        allow_list: list.as_ref().map(AllowListSummary::of),
         vpc: view.vpc_id().map(|id| vpc(view, id)),
         subnets: subnets(view),
         control_plane_interfaces: interfaces(view),

@@ -1,5 +1,7 @@
 //! `kubereach facts show`: a folder of facts on one page.
 
+mod aks;
+
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -7,23 +9,26 @@ use jiff::Timestamp;
 use crate::{
     causes::{
         ConfigurationView, Strictness,
-        configuration::summary::{AllowListSummary, Summary, summary},
+        configuration::{
+            aks_summary,
+            summary::{AllowListSummary, MissingSummary, Summary, summary},
+        },
     },
     cli::{
         arguments::{ExplainFormat, ShowArguments},
         printer,
     },
-    facts,
+    facts::{self, manifest::Refused},
     input::{InputError, InputErrors},
     report::{
-        json,
+        Provider, json,
         page::{Ink, Page, Paper, Span, span},
     },
 };
 
 pub(super) fn main(arguments: &ShowArguments) -> Result<ExitCode, InputErrors> {
     let facts = facts::read(&arguments.facts)?;
-    let summary = summary(&ConfigurationView {
+    let view = ConfigurationView {
         cluster: "",
         facts: &facts,
         intent: None,
@@ -32,10 +37,13 @@ pub(super) fn main(arguments: &ShowArguments) -> Result<ExitCode, InputErrors> {
         planned: false,
         strictness: Strictness::Lint,
         now: Timestamp::now(),
-    });
+    };
+    let of_aks = view.provider() == Provider::Aks;
     let text = match arguments.output {
-        ExplainFormat::Text => page(&summary, printer::paper(arguments.color)),
-        ExplainFormat::Json => json::to_document(&summary),
+        ExplainFormat::Text if of_aks => aks::page(&aks_summary::summary(&view), printer::paper(arguments.color)),
+        ExplainFormat::Text => page(&summary(&view), printer::paper(arguments.color)),
+        ExplainFormat::Json if of_aks => json::to_document(&aks_summary::summary(&view)),
+        ExplainFormat::Json => json::to_document(&summary(&view)),
     };
     printer::print(&text).map_err(|error| InputError::new(format!("cannot write to stdout: {error}")))?;
     Ok(ExitCode::SUCCESS)
@@ -86,14 +94,16 @@ fn page(summary: &Summary, paper: Paper) -> String {
         vec![one.id.clone(), or_unknown(one.service.as_ref()), or_unknown(one.state.as_ref()), dns.to_owned()]
     });
     section(&mut page, "INTERFACE ENDPOINTS", &endpoints.collect::<Vec<_>>());
-    let missing = summary
-        .missing
-        .iter()
-        .map(|gap| vec![format!("{}, by {}: it would say {}", gap.file, gap.action, gap.unknown)]);
-    let refused = summary.denied.iter().map(|one| vec![format!("{} was refused: {}", one.action, one.message)]);
-    let failed = summary.failed.iter().map(|one| vec![format!("{} failed: {}", one.action, one.message)]);
-    section(&mut page, "NOT IN THE FACTS", &missing.chain(refused).chain(failed).collect::<Vec<_>>());
+    not_in_the_facts(&mut page, &summary.missing, &summary.denied, &summary.failed);
     page.finish()
+}
+
+fn not_in_the_facts(page: &mut Page, missing: &[MissingSummary], denied: &[Refused], failed: &[Refused]) {
+    let missing =
+        missing.iter().map(|gap| vec![format!("{}, by {}: it would say {}", gap.file, gap.action, gap.unknown)]);
+    let refused = denied.iter().map(|one| vec![format!("{} was refused: {}", one.action, one.message)]);
+    let failed = failed.iter().map(|one| vec![format!("{} failed: {}", one.action, one.message)]);
+    section(page, "NOT IN THE FACTS", &missing.chain(refused).chain(failed).collect::<Vec<_>>());
 }
 
 fn cluster(page: &mut Page, summary: &Summary) {
@@ -116,14 +126,21 @@ fn endpoint(page: &mut Page, summary: &Summary) {
     heading(page, "WHO IS LET IN");
     field(page, "public access", summary.public_access.map(on_off));
     if let Some(list) = &summary.allow_list {
-        field(page, "", Some(allow_list(list)));
-        if list.minimal.len() < list.entries.len() {
-            field(page, "", Some(format!("shortest form: {} entries: {}", list.minimal.len(), few(&list.minimal, 8))));
-        }
+        allow_lists(page, list);
     } else if summary.public_access == Some(true) {
         field(page, "", Some("publicAccessCidrs is not known".to_owned()));
     }
     field(page, "private access", summary.private_access.map(on_off));
+}
+
+fn allow_lists(page: &mut Page, list: &AllowListSummary) {
+    field(page, "", Some(allow_list(list)));
+    if list.minimal.len() < list.entries.len() {
+        field(page, "", Some(format!("shortest form: {} entries: {}", list.minimal.len(), few(&list.minimal, 8))));
+    }
+    if !list.service_tags.is_empty() {
+        field(page, "", Some(format!("and the service tag {}", few(&list.service_tags, 4))));
+    }
 }
 
 fn allow_list(list: &AllowListSummary) -> String {
@@ -134,6 +151,7 @@ fn allow_list(list: &AllowListSummary) -> String {
         (false, false) => format!("{} IPv4 addresses", list.ipv4_addresses),
     };
     match list.entries.len() {
+        0 if !list.service_tags.is_empty() => format!("no range, {open}"),
         0 => format!("no entry, which means {open}"),
         count => format!("{count} of {} entries, {open}: {}", list.quota, few(&list.entries, 8)),
     }

@@ -42,8 +42,8 @@ pub(super) struct Inside<'f> {
 pub(super) enum Guard<'f> {
     /// An interface of the facts, with or without a group of its own.
     Interface(&'f NetworkInterface),
-    /// A private endpoint: its subnet's group counts only if the subnet says so.
-    Endpoint(&'f PrivateEndpoint),
+    /// A private endpoint, described or not: its subnet's group counts only if the subnet says so.
+    Endpoint(&'f ArmId, Option<&'f PrivateEndpoint>),
     /// The API server of a VNet-integrated cluster: its load balancer, whose members listen on a port of their own.
     ApiServer,
     /// Another load balancer or a firewall: what stands behind it is not told.
@@ -166,7 +166,7 @@ fn by_id<'f>(network: &Network<'f>, id: &ArmId) -> Result<End<'f>, TraceError> {
         return of_interface(network, interface, None).ok_or_else(|| no_place(id.as_str(), "virtual-networks"));
     }
     if let Some(endpoint) = network.endpoint(id) {
-        return of_endpoint(network, endpoint).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
+        return of_endpoint(network, &endpoint.id).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
     }
     if let Some(balancer) = network.facts.load_balancers.as_deref().unwrap_or_default().iter().find(|one| one.id == *id)
     {
@@ -272,9 +272,12 @@ fn of_interface<'f>(
         Some(one) => one.private_ip_address.into_iter().map(IpNet::from).collect(),
         None => interface.ip_configurations.iter().filter_map(|one| one.private_ip_address).map(IpNet::from).collect(),
     };
-    let endpoint = network.endpoint_of(interface);
+    let endpoint = match network.endpoint_of(interface) {
+        Some(endpoint) => Some((&endpoint.id, Some(endpoint))),
+        None => interface.private_endpoint.as_ref().map(|reference| (&reference.id, None)),
+    };
     let (label, kind, guard) = match (endpoint, &interface.virtual_machine) {
-        (Some(endpoint), _) => (endpoint.id.name().to_owned(), HopKind::PrivateEndpoint, Guard::Endpoint(endpoint)),
+        (Some((id, endpoint)), _) => (id.name().to_owned(), HopKind::PrivateEndpoint, Guard::Endpoint(id, endpoint)),
         (None, Some(machine)) => (machine_name(&machine.id), HopKind::VirtualMachine, Guard::Interface(interface)),
         (None, None) => (interface.id.name().to_owned(), HopKind::NetworkInterface, Guard::Interface(interface)),
     };
@@ -298,16 +301,16 @@ fn machine_name(id: &ArmId) -> String {
     }
 }
 
-fn of_endpoint<'f>(network: &Network<'f>, endpoint: &'f PrivateEndpoint) -> Option<End<'f>> {
-    let known: Vec<_> = network.endpoint_addresses().iter().filter(|one| one.endpoint.id == endpoint.id).collect();
+fn of_endpoint<'f>(network: &Network<'f>, id: &'f ArmId) -> Option<End<'f>> {
+    let known: Vec<_> = network.endpoint_addresses().iter().filter(|one| one.endpoint == id).collect();
     let subnet = known.iter().find_map(|one| one.subnet)?;
     Some(End::Inside(Inside {
-        label: endpoint.id.name().to_owned(),
+        label: id.name().to_owned(),
         kind: HopKind::PrivateEndpoint,
         network: network.place(subnet)?.network,
         subnet: Some(subnet),
         nets: known.iter().map(|one| IpNet::from(one.address)).collect(),
-        guard: Guard::Endpoint(endpoint),
+        guard: Guard::Endpoint(id, network.endpoint(id)),
         public: PublicOf::None,
         configuration: None,
     }))

@@ -185,20 +185,29 @@ fn is_instance_of(machine: &ArmId, set: &ArmId) -> bool {
 }
 
 fn by_name<'f>(network: &Network<'f>, name: &str) -> Result<End<'f>, TraceError> {
-    let mut ids: Vec<&ArmId> = Vec::new();
+    let (mut ids, mut machines): (Vec<&ArmId>, Vec<&ArmId>) = (Vec::new(), Vec::new());
     for interface in interfaces(network) {
         if interface.id.name().eq_ignore_ascii_case(name) {
             ids.push(&interface.id);
         }
         if let Some(machine) = &interface.virtual_machine
             && is_machine(&machine.id, name)
-            && !ids.contains(&&machine.id)
+            && !machines.contains(&&machine.id)
         {
-            ids.push(&machine.id);
+            machines.push(&machine.id);
         }
     }
     let endpoints = network.facts.private_endpoints.as_deref().unwrap_or_default();
     ids.extend(endpoints.iter().map(|one| &one.id).filter(|id| id.name().eq_ignore_ascii_case(name)));
+    // A machine and its interface may have one name: they are one end.
+    machines.retain(|machine| {
+        let own = |id: &&ArmId| {
+            let interface = network.interface(id).and_then(|one| one.virtual_machine.as_ref());
+            interface.is_some_and(|one| one.id == **machine)
+        };
+        !ids.iter().any(own)
+    });
+    ids.extend(machines);
     match ids.as_slice() {
         [] => Err(absent(network, name, name)),
         [only] => by_id(network, only),

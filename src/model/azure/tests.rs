@@ -511,6 +511,12 @@ fn points_are_found_by_name_and_by_id() {
         let traced = ask(&documents, name, "vm-hub", 443).unwrap();
         assert_eq!(traced.forward[0].component, "aks-np-1-vmss_11", "{name}");
     }
+    documents.at(INTERFACES)[0]["id"] = json!(id("rg", "networkInterfaces/vm-hub"));
+    assert_eq!(ask(&documents, "VM-HUB", "vm-a", 443).unwrap().forward[0].component, "vm-hub");
+    let mut twice = documents.clone();
+    twice.at(INTERFACES)[1]["virtualMachine"] = reference(id("other", "virtualMachines/vm-hub"));
+    let error = ask(&twice, "vm-hub", "vm-b", 443).unwrap_err().to_string();
+    assert!(error.starts_with("several resources are called vm-hub: /subscriptions/"), "{error}");
     let error = |from: &str, to: &str| ask(&documents, from, to, 443).unwrap_err().to_string();
     assert_eq!(
         error("vm-hubb", "vm-a"),

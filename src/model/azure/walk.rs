@@ -302,7 +302,7 @@ impl<'f> Walk<'_, 'f> {
                 let what = format!(
                     "whether a gateway has learned a route to {} is not in the facts; without one {}",
                     leg.destination,
-                    self.route_words(&chosen)
+                    route_words(&chosen)
                 );
                 self.unclear(HopKind::RouteTable, &label, what);
                 return Carried::Elsewhere;
@@ -331,7 +331,7 @@ impl<'f> Walk<'_, 'f> {
     }
 
     fn take(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         let component = self.route_component(leg.subnet, chosen);
         match &chosen.via {
             Via::Local => {
@@ -396,7 +396,7 @@ impl<'f> Walk<'_, 'f> {
     /// The route keeps the packet in a network in which its destination is not.
     fn stays(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         let home = self.vnet_id(leg.from);
         if let (Via::Local, Origin::System) = (&chosen.via, chosen.origin) {
             let rule = format!("{words}: {} is in a range of {} itself", leg.destination, home.name());
@@ -447,15 +447,15 @@ impl<'f> Walk<'_, 'f> {
     /// `None`, or a route that the provider has for ranges that no network uses.
     fn nowhere(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         if let (Origin::System | Origin::Effective(_), Some(to)) = (chosen.origin, leg.to)
             && to.network != leg.from
-            && !self.by_user(chosen)
+            && !by_user(chosen)
         {
             self.no_peering(leg, to.network);
             return Carried::Lost;
         }
-        let reason = if self.by_user(chosen) {
+        let reason = if by_user(chosen) {
             self.user_route(leg, chosen, None)
         } else {
             Reason::NoRoute {
@@ -468,14 +468,6 @@ impl<'f> Walk<'_, 'f> {
         let rule = format!("{words}: packets to {} are dropped", leg.destination);
         self.push(hop(HopKind::RouteTable, &component, Decision::Drop, rule, Some(reason)));
         Carried::Lost
-    }
-
-    fn by_user(&self, chosen: &Chosen<'f>) -> bool {
-        match chosen.origin {
-            Origin::User { .. } => true,
-            Origin::Effective(route) => route.source.as_deref().is_some_and(|source| is(source, "User")),
-            Origin::System | Origin::Gateway => false,
-        }
     }
 
     /// There is no route between two networks of the facts: what is the matter with their peering.
@@ -545,7 +537,7 @@ impl<'f> Walk<'_, 'f> {
 
     fn by_appliance(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>, address: Option<IpAddr>) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         self.push(hop(HopKind::RouteTable, &component, Decision::Forward, words, None));
         let Some(address) = address else {
             let reason = self.user_route(leg, chosen, None);
@@ -571,14 +563,10 @@ impl<'f> Walk<'_, 'f> {
         }
         let holders = self.network.holders(address);
         let named = match holders {
-            [only] => only
-                .interface
-                .virtual_machine
-                .as_ref()
-                .unwrap_or(&crate::facts::azure::Reference { id: only.interface.id.clone() })
-                .id
-                .name()
-                .to_owned(),
+            [only] => match &only.interface.virtual_machine {
+                Some(machine) => machine.id.name().to_owned(),
+                None => only.interface.id.name().to_owned(),
+            },
             _ => address.to_string(),
         };
         // <https://learn.microsoft.com/azure/virtual-network/virtual-network-network-interface#enable-or-disable-ip-forwarding>
@@ -661,29 +649,6 @@ impl<'f> Walk<'_, 'f> {
         match chosen.origin {
             Origin::User { table, .. } => table.id.name().to_owned(),
             Origin::System | Origin::Gateway | Origin::Effective(_) => subnet_label(self.network, subnet),
-        }
-    }
-
-    fn route_words(&self, chosen: &Chosen<'f>) -> String {
-        let to = match &chosen.via {
-            Via::Local => "the virtual network".to_owned(),
-            Via::Peering(remote) => format!("the peered network {}", remote.name()),
-            Via::Endpoint(endpoint) => format!("the private endpoint {}", endpoint.name()),
-            Via::Internet => "the internet".to_owned(),
-            Via::Appliance(Some(address)) => format!("the appliance {address}"),
-            Via::Appliance(None) => "an appliance".to_owned(),
-            Via::Gateway => "the gateway".to_owned(),
-            Via::Nowhere => "None".to_owned(),
-            Via::Other => "an unknown kind of next hop".to_owned(),
-        };
-        match chosen.origin {
-            Origin::User { route, .. } => {
-                let prefix = route.address_prefix.as_deref().unwrap_or_default();
-                format!("route {} sends {prefix} to {to}", route.name)
-            }
-            Origin::Effective(_) => format!("its effective route sends {} to {to}", chosen.net),
-            Origin::System => format!("the default route of {} leads to {to}", chosen.net),
-            Origin::Gateway => format!("{} is beyond {to}", chosen.net),
         }
     }
 
@@ -1159,6 +1124,38 @@ impl<'f> Ends<'f> {
             End::Inside(inside) => Some(inside),
             End::Outside(_) => None,
         }
+    }
+}
+
+/// Whether a route is the user's, of whatever table.
+fn by_user(chosen: &Chosen<'_>) -> bool {
+    match chosen.origin {
+        Origin::User { .. } => true,
+        Origin::Effective(route) => route.source.as_deref().is_some_and(|source| is(source, "User")),
+        Origin::System | Origin::Gateway => false,
+    }
+}
+
+fn route_words(chosen: &Chosen<'_>) -> String {
+    let to = match &chosen.via {
+        Via::Local => "the virtual network".to_owned(),
+        Via::Peering(remote) => format!("the peered network {}", remote.name()),
+        Via::Endpoint(endpoint) => format!("the private endpoint {}", endpoint.name()),
+        Via::Internet => "the internet".to_owned(),
+        Via::Appliance(Some(address)) => format!("the appliance {address}"),
+        Via::Appliance(None) => "an appliance".to_owned(),
+        Via::Gateway => "the gateway".to_owned(),
+        Via::Nowhere => "None".to_owned(),
+        Via::Other => "an unknown kind of next hop".to_owned(),
+    };
+    match chosen.origin {
+        Origin::User { route, .. } => {
+            let prefix = route.address_prefix.as_deref().unwrap_or_default();
+            format!("route {} sends {prefix} to {to}", route.name)
+        }
+        Origin::Effective(_) => format!("its effective route sends {} to {to}", chosen.net),
+        Origin::System => format!("the default route of {} leads to {to}", chosen.net),
+        Origin::Gateway => format!("{} is beyond {to}", chosen.net),
     }
 }
 

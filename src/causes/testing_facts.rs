@@ -249,9 +249,7 @@ pub(super) fn azure_id(rest: &str) -> ArmId {
 fn base_of_aks() -> Value {
     let id = |rest: &str| azure_id(rest).as_str().to_owned();
     let reference = |rest: &str| json!({ "id": id(rest) });
-    let subnet = |name: &str, range: &str| {
-        json!({ "id": id(&format!("virtualNetworks/vnet-a/subnets/{name}")), "name": name, "properties": { "addressPrefix": range } })
-    };
+    let subnet = |name: &str, range: &str| json!({ "id": id(&format!("virtualNetworks/vnet-a/subnets/{name}")), "name": name, "properties": { "addressPrefix": range } });
     json!({
         "aks/show.json": {
             "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod",
@@ -270,7 +268,7 @@ fn base_of_aks() -> Value {
             "id": id("virtualNetworks/vnet-a"), "name": "vnet-a", "type": "Microsoft.Network/virtualNetworks",
             "properties": {
                 "addressSpace": { "addressPrefixes": ["10.20.0.0/16"] },
-                "subnets": [subnet("nodes", "10.20.3.0/24"), subnet("api", "10.20.9.0/28")],
+                "subnets": [subnet("nodes", "10.20.3.0/24"), subnet("api", "10.20.1.0/28")],
             },
         }] },
         "network/public-ip-addresses.json": { "value": [{

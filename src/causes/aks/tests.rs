@@ -34,7 +34,17 @@ fn unknown_name(outcome: DnsOutcome) -> Scene {
     })
 }
 
+/// A private cluster whose private endpoint is there.
 fn private_cluster() -> Value {
+    let mut patch = private_show();
+    patch["network/private-endpoints.json"] = json!({ "value": [{
+        "id": azure_id("privateEndpoints/kube-apiserver").as_str(), "name": "kube-apiserver",
+        "type": "Microsoft.Network/privateEndpoints", "properties": {},
+    }] });
+    patch
+}
+
+fn private_show() -> Value {
     show(json!({
         "privateFQDN": PRIVATE, "fqdn": "prod.hcp.westeurope.azmk8s.io",
         "azurePortalFQDN": "prod.portal.hcp.westeurope.azmk8s.io",
@@ -45,6 +55,8 @@ fn private_cluster() -> Value {
 fn with_obstacle(obstacle: ZoneObstacle) -> Case {
     Case::aks(private_cluster()).from("10.20.3.50").predicting_aks(move |prediction| {
         prediction.answer.obstacle = Some(obstacle.clone());
+        prediction.configured = kubereach_probes::Reachability::Unreachable;
+        prediction.via = Some(Via::Private);
     })
 }
 
@@ -59,9 +71,12 @@ fn silence_of_an_unlisted_address_is_certain_and_a_refusal_refutes_it() {
     assert_eq!(case.errors(&silence), [NOT_LISTED]);
     let finding = case.finding(&silence, NOT_LISTED).unwrap();
     assert_eq!(finding.confidence, Confidence::Certain);
-    assert!(finding.fix.unwrap().ends_with(
-        "az aks update -g rg -n prod --api-server-authorized-ip-ranges 203.0.113.0/24,11.51.100.7/32"
-    ));
+    assert!(
+        finding
+            .fix
+            .unwrap()
+            .ends_with("az aks update -g rg -n prod --api-server-authorized-ip-ranges 203.0.113.0/24,11.51.100.7/32")
+    );
     assert_eq!(confidence(&case, &unprobed(), NOT_LISTED), Some(Confidence::Likely));
     assert!(case.finding(&seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)), NOT_LISTED).is_none());
     let listed = Case::aks(json!({})).from("203.0.113.7");
@@ -107,7 +122,7 @@ fn a_stopped_cluster_is_silent_or_refuses_and_never_shakes_hands() {
     for scene in [
         seen(silent(PUBLIC)),
         seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)),
-        unknown_name(DnsOutcome::Nxdomain),
+        unknown_name(DnsOutcome::Nxdomain).with(|scene| scene.host = "api.prod.example.com"),
     ] {
         assert_eq!(case.errors(&scene), [code]);
         assert_eq!(confidence(&case, &scene, code), Some(Confidence::Certain));
@@ -245,7 +260,7 @@ fn a_private_name_asked_from_the_internet_is_the_wrong_view() {
 fn a_private_endpoint_that_is_not_approved_or_gone_explains_silence() {
     let code = "aks-private-endpoint-not-usable";
     let state = |state: Option<&'static str>| {
-        Case::aks(private_cluster())
+        Case::aks(if state.is_some() { private_cluster() } else { private_show() })
             .from("10.20.3.50")
             .closed_aks(
                 HopKind::PrivateEndpoint,
@@ -257,7 +272,8 @@ fn a_private_endpoint_that_is_not_approved_or_gone_explains_silence() {
                 prediction.private[0].not_approved = state.map(str::to_owned);
             })
     };
-    assert_eq!(state(Some("Rejected")).errors(&seen(silent(ENDPOINT))), [code]);
+    let silence = seen(silent(ENDPOINT)).with(|scene| scene.host = PRIVATE);
+    assert_eq!(state(Some("Rejected")).errors(&silence), [code]);
     assert_eq!(confidence(&state(Some("Rejected")), &seen(silent(ENDPOINT)), code), Some(Confidence::Certain));
     assert!(state(Some("Rejected")).finding(&seen(attempt(ENDPOINT, TcpOutcome::Refused, 1.0)), code).is_none());
     // All endpoints are known, and none is the cluster's.
@@ -298,13 +314,29 @@ fn hops_of_azure_have_their_codes_settings_and_commands() {
         problem,
         reply: false,
     };
-    let (nsg, udr, peer) = ("azure-nsg-denies-443", "azure-udr-diverts-endpoint", "azure-peering-does-not-carry-traffic");
+    let (nsg, udr, peer) =
+        ("azure-nsg-denies-443", "azure-udr-diverts-endpoint", "azure-peering-does-not-carry-traffic");
     let subnet = "virtualNetworks/vnet-a/subnets/api";
     let cases = [
-        (nsg, HopKind::NetworkSecurityGroup, rule("virtualNetworks/vnet-a/subnets/nodes", false), "--direction Outbound"),
-        ("aks-apiserver-subnet-nsg-blocks", HopKind::NetworkSecurityGroup, rule(subnet, true), "--destination-port-ranges 443 4443"),
+        (
+            nsg,
+            HopKind::NetworkSecurityGroup,
+            rule("virtualNetworks/vnet-a/subnets/nodes", false),
+            "--direction Outbound",
+        ),
+        (
+            "aks-apiserver-subnet-nsg-blocks",
+            HopKind::NetworkSecurityGroup,
+            rule(subnet, true),
+            "--destination-port-ranges 443 4443",
+        ),
         (udr, HopKind::RouteTable, route("None"), "--route-table-name rt -n old-hub --next-hop-type VnetLocal"),
-        (peer, HopKind::Peering, peering(PeeringProblem::State("Initiated".to_owned())), "peering create -g rg --vnet-name vnet-a"),
+        (
+            peer,
+            HopKind::Peering,
+            peering(PeeringProblem::State("Initiated".to_owned())),
+            "peering create -g rg --vnet-name vnet-a",
+        ),
         (peer, HopKind::Peering, peering(PeeringProblem::AccessDenied), "--set allowVirtualNetworkAccess=true"),
         (peer, HopKind::Peering, peering(PeeringProblem::Missing), "# On both sides"),
     ];
@@ -348,12 +380,8 @@ fn an_appliance_on_the_way_is_a_firewall_only_where_names_are_cut_or_it_is_one()
         )
     };
     let mut cut = shook(ENDPOINT, TlsOutcome::Reset);
-    cut.tls.variants = vec![TlsVariant {
-        kind: TlsVariantKind::NoServerName,
-        outcome: TlsOutcome::Untrusted,
-        ms: 5.0,
-        detail: None,
-    }];
+    cut.tls.variants =
+        vec![TlsVariant { kind: TlsVariantKind::NoServerName, outcome: TlsOutcome::Untrusted, ms: 5.0, detail: None }];
     let by_name = seen(cut);
     assert_eq!(confidence(&by(true), &by_name, firewall), Some(Confidence::Likely));
     assert_eq!(confidence(&by(false), &by_name, firewall), Some(Confidence::Likely));

@@ -297,10 +297,16 @@ impl Round {
     }
 
     fn connectivity(&mut self) -> &mut Connectivity {
-        self.observation.connectivity.get_or_insert_with(|| {
+        let resolver = || {
+            let server = self.observation.dns.first()?.server.as_deref()?.parse::<SocketAddr>().ok()?;
+            Some(server.ip())
+        };
+        let fresh = self.observation.connectivity.is_none().then(|| {
             let (ipv4_route, ipv6_route) = route::has_routes();
-            Connectivity { ipv4_route, ipv6_route, ..Connectivity::default() }
-        })
+            let source = route::source_towards(resolver(), &self.options.source);
+            Connectivity { ipv4_route, ipv6_route, source, ..Connectivity::default() }
+        });
+        self.observation.connectivity.get_or_insert_with(|| fresh.unwrap_or_default())
     }
 
     /// Something is wrong: begin to look for the cause, once.

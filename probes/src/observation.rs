@@ -676,6 +676,9 @@ pub struct Connectivity {
     pub ipv4_route: bool,
     /// Whether this host has an IPv6 route beyond itself.
     pub ipv6_route: bool,
+    /// The address that this host's packets to its resolver carry, or to anywhere beyond where that is on this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
     /// The control targets that were asked.
     pub controls: Vec<Control>,
     /// ICMP echo to the first silent address: weak evidence only.

@@ -40,6 +40,16 @@ pub fn has_routes() -> (bool, bool) {
     (ipv4, ipv6)
 }
 
+/// The address that packets to this resolver carry; to anywhere beyond, where the resolver is on this host or not known.
+pub fn source_towards(resolver: Option<IpAddr>, source: &SourceBinding) -> Option<IpAddr> {
+    let beyond = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let usable = |address: IpAddr| !address.is_loopback() && !address.is_unspecified() && !is_link_local(address);
+    [resolver.filter(|address| !address.is_loopback()), Some(beyond)]
+        .into_iter()
+        .flatten()
+        .find_map(|address| chosen_source(address, source).filter(|own| usable(*own)))
+}
+
 /// MTU of the interface that carries `address`, when the system's files tell.
 pub(crate) fn carrier_mtu(address: IpAddr) -> Option<u32> {
     let interfaces = interfaces();

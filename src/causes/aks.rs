@@ -5,6 +5,8 @@ pub(super) mod names;
 pub(super) mod paths;
 pub(super) mod public;
 mod sight;
+#[cfg(test)]
+mod tests;
 
 use super::{
     BY_CONFIGURATION, Cause, Need,

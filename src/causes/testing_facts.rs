@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{CellView, Configured, Update, diagnose, testing::Scene};
 use crate::{
-    facts::{self, Facts},
+    facts::{self, Facts, azure::ArmId},
     model::{
-        Outlook, Standpoint, azure,
+        Outlook, Standpoint, aks, azure,
         eks::{self, Prediction, PrivatePath, PublicPath},
         eks_api,
         network::Network,
@@ -22,22 +22,33 @@ use crate::{
 };
 
 type Alter = Box<dyn Fn(&mut Prediction)>;
+type AlterAks = Box<dyn Fn(&mut aks::Prediction)>;
 
 /// Facts and a place in them.
 pub(super) struct Case {
     documents: Map<String, Value>,
     standpoint: Standpoint,
     alter: Vec<Alter>,
+    alter_aks: Vec<AlterAks>,
     update: Option<Update>,
 }
 
 impl Case {
     /// The base with this merged into it, file by file (JSON merge patch), seen from nowhere in particular.
     pub(super) fn new(patch: Value) -> Self {
-        let mut documents = base();
+        Self::over(base(), patch)
+    }
+
+    /// The same over the base of AKS: `prod` is public, with 203.0.113.0/24 listed and a node in `vnet-a` (10.20.0.0/16)
+    /// that leaves by the load balancer as 20.1.2.3.
+    pub(super) fn aks(patch: Value) -> Self {
+        Self::over(base_of_aks(), patch)
+    }
+
+    fn over(mut documents: Value, patch: Value) -> Self {
         merge(&mut documents, patch);
         let Value::Object(documents) = documents else { unreachable!("the base is an object") };
-        Self { documents, standpoint: Standpoint::default(), alter: Vec::new(), update: None }
+        Self { documents, standpoint: Standpoint::default(), alter: Vec::new(), alter_aks: Vec::new(), update: None }
     }
 
     /// Seen from an address of one's own.
@@ -62,6 +73,28 @@ impl Case {
     pub(super) fn predicting(mut self, alter: impl Fn(&mut Prediction) + 'static) -> Self {
         self.alter.push(Box::new(alter));
         self
+    }
+
+    /// The same for AKS.
+    pub(super) fn predicting_aks(mut self, alter: impl Fn(&mut aks::Prediction) + 'static) -> Self {
+        self.alter_aks.push(Box::new(alter));
+        self
+    }
+
+    /// With the path to the private address 10.20.1.4 of an AKS cluster closed for this reason.
+    pub(super) fn closed_aks(self, kind: HopKind, component: &'static str, reason: Reason) -> Self {
+        self.predicting_aks(move |prediction| {
+            prediction.configured = Reachability::Unreachable;
+            prediction.via = Some(Via::Private);
+            prediction.public = aks::PublicPath::Off;
+            prediction.private = vec![aks::PrivatePath {
+                endpoint: Some(azure_id("privateEndpoints/kube-apiserver")),
+                subnet: None,
+                address: "10.20.1.4".parse().unwrap(),
+                not_approved: None,
+                trace: blocked(kind, component, false, reason.clone()),
+            }];
+        })
     }
 
     /// With every path to the control plane closed for this reason on the way there (or back).
@@ -106,7 +139,16 @@ impl Case {
         let classes = AddressClasses::default();
         let mut standpoint = self.standpoint.clone();
         standpoint.answer = view.observation.dns.first().map(|answer| answer.address_class);
-        let outlook = if view.target == CellTarget::EksApi {
+        let azure = azure::Network::new(&facts.azure);
+        let outlook = if facts.managed_cluster.is_some() {
+            let addresses: Vec<IpAddr> =
+                view.observation.attempts.iter().filter_map(|attempt| attempt.address).collect();
+            let mut prediction = aks::predict(&facts, &azure, &standpoint, &classes, view.host, &addresses);
+            for alter in &self.alter_aks {
+                prediction.as_mut().into_iter().for_each(alter);
+            }
+            prediction.map(Outlook::Aks)
+        } else if view.target == CellTarget::EksApi {
             eks_api::predict(&facts, &network, &standpoint, &classes).map(Outlook::EksApi)
         } else {
             let addresses: Vec<IpAddr> =
@@ -118,7 +160,6 @@ impl Case {
             prediction.map(Outlook::Eks)
         };
         let configured = outlook.as_ref().map_or(Reachability::Unknown, Outlook::configured);
-        let azure = azure::Network::new(&facts.azure);
         see(&CellView {
             configured,
             configuration: Some(Configured {
@@ -198,6 +239,46 @@ fn merge(target: &mut Value, patch: Value) {
             merge(object.entry(key).or_insert(Value::Null), value);
         }
     }
+}
+
+/// The id of a resource of Azure's network provider, in the resource group `rg`.
+pub(super) fn azure_id(rest: &str) -> ArmId {
+    ArmId::new(format!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/{rest}"))
+}
+
+fn base_of_aks() -> Value {
+    let id = |rest: &str| azure_id(rest).as_str().to_owned();
+    let reference = |rest: &str| json!({ "id": id(rest) });
+    let subnet = |name: &str, range: &str| json!({ "id": id(&format!("virtualNetworks/vnet-a/subnets/{name}")), "name": name, "properties": { "addressPrefix": range } });
+    json!({
+        "aks/show.json": {
+            "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod",
+            "name": "prod", "type": "Microsoft.ContainerService/ManagedClusters", "location": "westeurope",
+            "properties": {
+                "provisioningState": "Succeeded", "powerState": { "code": "Running" }, "fqdn": "api.prod.example.com",
+                "nodeResourceGroup": "MC_rg", "apiServerAccessProfile": { "authorizedIPRanges": ["203.0.113.0/24"] },
+                "networkProfile": {
+                    "outboundType": "loadBalancer", "loadBalancerSku": "standard",
+                    "loadBalancerProfile": { "effectiveOutboundIPs": [reference("publicIPAddresses/out")] },
+                },
+                "agentPoolProfiles": [{ "name": "np", "vnetSubnetID": id("virtualNetworks/vnet-a/subnets/nodes") }],
+            },
+        },
+        "network/virtual-networks.json": { "value": [{
+            "id": id("virtualNetworks/vnet-a"), "name": "vnet-a", "type": "Microsoft.Network/virtualNetworks",
+            "properties": {
+                "addressSpace": { "addressPrefixes": ["10.20.0.0/16"] },
+                "subnets": [subnet("nodes", "10.20.3.0/24"), subnet("api", "10.20.1.0/28")],
+            },
+        }] },
+        "network/public-ip-addresses.json": { "value": [{
+            "id": id("publicIPAddresses/out"), "name": "out", "type": "Microsoft.Network/publicIPAddresses",
+            "properties": { "ipAddress": "20.1.2.3" },
+        }] },
+        "network/network-security-groups.json": { "value": [] },
+        "network/route-tables.json": { "value": [] },
+        "network/private-endpoints.json": { "value": [] },
+    })
 }
 
 fn base() -> Value {

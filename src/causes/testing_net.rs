@@ -32,6 +32,7 @@ impl Scene {
         let connectivity = Connectivity {
             ipv4_route: true,
             ipv6_route: true,
+            source: None,
             controls: vec![Control { target: "9.9.9.9:53".to_owned(), answered: true, detail: "answer".to_owned() }],
             icmp: None,
         };

@@ -412,6 +412,10 @@ pub(super) fn standpoint(vantage: &Vantage, observation: &Observation) -> Standp
             let mut own: Vec<_> = observation.attempts.iter().filter_map(|attempt| attempt.tcp.source).collect();
             own.sort_unstable();
             own.dedup();
+            if own.is_empty() {
+                // Nothing was dialled, as where the name is not known.
+                own.extend(observation.connectivity.as_ref().and_then(|connectivity| connectivity.source));
+            }
             Standpoint { own, answer, ..Standpoint::default() }
         }
         VantageKind::Proxy(_) | VantageKind::UnusableProxy { .. } => {

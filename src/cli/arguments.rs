@@ -153,10 +153,12 @@ pub struct TraceArguments {
     /// Folder with the provider's configuration
     #[arg(long, value_name = "DIR")]
     pub facts: PathBuf,
-    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects
+    /// Instance (i-…), network interface (eni-…), subnet (subnet-…) or address that connects; in Azure the id or name of
+    /// a machine or network interface, or the id of a subnet
     #[arg(long, value_name = "WHO", value_parser = str::parse::<Point>)]
     pub from: Point,
-    /// Address, network interface or instance to connect to, by TCP; port 443 unless given
+    /// Address, network interface or instance to connect to, by TCP; port 443 unless given. In Azure also a private
+    /// endpoint or load balancer
     ///
     /// IPv6 with a port stands in brackets: `[2001:db8::1]:443`.
     #[arg(long, value_name = "WHERE[:PORT]", value_parser = parse_destination)]
@@ -814,6 +816,7 @@ const TRACE_EXAMPLES: &str = "\
 Examples:
   kubereach trace --facts facts/prod --from i-0123456789abcdef0 --to 10.20.1.10
   kubereach trace --facts facts/prod --from 10.9.0.7 --to 10.20.1.10:443 -o json
+  kubereach trace --facts facts/aks --from aks-nodepool1-12345678-vmss_0 --to kube-apiserver:443
 
 Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 

@@ -7,11 +7,12 @@ use super::{
     printer,
 };
 use crate::{
-    facts,
+    facts::{self, Facts},
     input::{InputError, InputErrors},
     model::{
+        azure,
         network::Network,
-        trace::{Decision, Hop, Outcome, Reason, Trace, TraceError, trace},
+        trace::{Decision, Hop, Outcome, Point, Reason, Trace, TraceError, trace},
     },
     report::{
         self, json,
@@ -24,12 +25,16 @@ pub(super) fn main(arguments: &TraceArguments) -> Result<ExitCode, InputErrors> 
     if facts.is_empty() {
         return Err(InputError::new("this folder holds no facts")
             .in_file(&arguments.facts)
-            .help("make it with `kubereach facts pull`, or put what `aws ec2 describe-…` prints there")
+            .help("make it with `kubereach facts pull`, or put what `aws ec2 describe-…` or `az network … list` prints there")
             .into());
     }
-    let network = Network::new(&facts.network);
-    let (to, port) = (&arguments.to.point, arguments.to.port);
-    let traced = trace(&network, &arguments.from, to, port).map_err(|error| refused(&error, arguments))?;
+    let (from, to, port) = (&arguments.from, &arguments.to.point, arguments.to.port);
+    let traced = if is_of_azure(&facts, from, to) {
+        azure::trace(&azure::Network::new(&facts.azure), from, to, port)
+    } else {
+        trace(&Network::new(&facts.network), from, to, port)
+    };
+    let traced = traced.map_err(|error| refused(&error, arguments))?;
     let text = match arguments.output {
         ExplainFormat::Text => {
             let question = format!("tcp/{port} from {} to {to}", arguments.from);
@@ -39,6 +44,13 @@ pub(super) fn main(arguments: &TraceArguments) -> Result<ExitCode, InputErrors> 
     };
     printer::print(&text).map_err(|error| InputError::new(format!("cannot write to stdout: {error}")))?;
     Ok(ExitCode::from(exit_status(traced.outcome)))
+}
+
+/// By whose rules the path is judged: a folder is of one provider; where it holds both, the points tell.
+fn is_of_azure(facts: &Facts, from: &Point, to: &Point) -> bool {
+    let named = [from, to].into_iter().any(|point| matches!(point, Point::Resource(_)));
+    let azure = facts.azure != facts::azure::Network::default() || facts.managed_cluster.is_some();
+    azure && (named || facts.network == facts::ec2::Network::default())
 }
 
 /// The contract's exit status of a path.
@@ -152,3 +164,32 @@ fn document(trace: &Trace) -> String {
 }
 
 const MOST_LISTED: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_tells_by_whose_rules_its_paths_are_judged() {
+        let of = |documents: &[(&str, &str)]| {
+            let documents = documents.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()));
+            facts::from_documents(Path::new("facts"), documents).unwrap()
+        };
+        let (aws, azure) = (
+            ("ec2/describe-vpcs.json", r#"{"Vpcs": [{"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/16"}]}"#),
+            ("network/virtual-networks.json", "[]"),
+        );
+        let (address, name): (Point, Point) = ("10.0.0.4".parse().unwrap(), "jump".parse().unwrap());
+        for (documents, to, expected) in [
+            (vec![aws], &address, false),
+            (vec![aws], &name, false),
+            (vec![azure], &address, true),
+            (vec![aws, azure], &address, false),
+            (vec![aws, azure], &name, true),
+        ] {
+            assert_eq!(is_of_azure(&of(&documents), &address, to), expected, "{documents:?} {to}");
+        }
+    }
+}

@@ -221,6 +221,7 @@ async fn pull_those(
             unreachable: BTreeSet::new(),
             answered: BTreeSet::new(),
             listed: BTreeSet::new(),
+            said: BTreeMap::new(),
         };
         collector.run().await
     };
@@ -365,7 +366,7 @@ fn target_of(cluster: &Value) -> Option<Target> {
     let id = Id::parse(cluster["id"].as_str()?)?;
     let mut segments = id.segments();
     let (subscription, group) = (segments.nth(1)?.to_owned(), segments.nth(1)?.to_owned());
-    let name = cluster["name"].as_str().unwrap_or_else(|| id.name()).to_owned();
+    let name = id.name().to_owned();
     id.is_of("Microsoft.ContainerService/managedClusters").then_some(Target { subscription, group, name })
 }
 
@@ -393,6 +394,8 @@ enum Call {
     ActivityLog,
     /// Every resource of a type in the subscription.
     All(Action),
+    /// Every resource of a type in a resource group of the subscription.
+    InGroup(Action, String),
     /// One resource, wherever it is.
     One(Action, Id),
     /// What belongs to a resource: the links and the records of a zone, the interfaces of a scale set.
@@ -410,7 +413,11 @@ impl Call {
             Self::AgentPools => Action::AgentPools,
             Self::ActivityLog => Action::ActivityLog,
             Self::ServiceTags(_) => Action::ServiceTags,
-            Self::All(action) | Self::One(action, _) | Self::Of(action, _) | Self::Effective(action, _) => *action,
+            Self::All(action)
+            | Self::InGroup(action, _)
+            | Self::One(action, _)
+            | Self::Of(action, _)
+            | Self::Effective(action, _) => *action,
         }
     }
 
@@ -436,6 +443,11 @@ impl Call {
             Self::All(action) => {
                 let kind = action.listed_type().ok_or_else(none)?;
                 client.list(url(own.iter().copied().chain(kind.split('/')).collect())?).await
+            }
+            Self::InGroup(action, group) => {
+                let kind = action.listed_type().ok_or_else(none)?;
+                let scope = ["subscriptions", &target.subscription, "resourceGroups", group, "providers"];
+                client.list(url(scope.into_iter().chain(kind.split('/')).collect())?).await
             }
             Self::One(_, id) => client.object(url(id.segments().collect())?).await,
             Self::Of(action, id) => {
@@ -487,6 +499,8 @@ struct Collector<'a, Tell> {
     answered: BTreeSet<Action>,
     /// Actions whose list of the whole subscription came.
     listed: BTreeSet<Action>,
+    /// What was told of each action.
+    said: BTreeMap<Action, String>,
 }
 
 impl<Tell: Fn(String)> Collector<'_, Tell> {
@@ -519,11 +533,15 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             }
             let left = self.waiting.entry(action).or_default();
             *left = left.saturating_sub(1);
-            for next in self.next_calls() {
-                self.start(next);
+            // Zones and nodes may be many, and their records and interfaces lead nowhere.
+            let leads = !matches!(action, Action::PrivateDnsRecords | Action::ScaleSetInterfaces);
+            if leads || self.effective {
+                for next in self.next_calls() {
+                    self.start(next);
+                }
             }
             if self.waiting.get(&action) == Some(&0) {
-                (self.tell)(self.line(action));
+                self.say(action);
             }
         }
         if self.answered.is_empty()
@@ -560,6 +578,12 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             return Vec::new();
         }
         let mut calls = self.known.next_calls();
+        // Who may not list the subscription may still list the groups that matter.
+        let refused = self.denied.keys().filter(|action| action.listed_type().is_some());
+        for action in refused.filter(|action| **action != Action::ManagedClusters) {
+            let groups = self.known.groups().into_iter().chain([self.target.group.to_lowercase()]);
+            calls.extend(groups.map(|group| Call::InGroup(*action, group)));
+        }
         calls.retain(|call| !self.asked.contains(call));
         let quiet = |action: &Action| self.waiting.get(action).is_none_or(|left| *left == 0);
         // The choice is made once, when everything it is made among is there.
@@ -600,7 +624,7 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
                 self.documents.insert(path, document);
             }
             Call::One(action, _) => self.known.add(*action, [document]),
-            Call::All(action) | Call::Of(action, _) => {
+            Call::All(action) | Call::InGroup(action, _) | Call::Of(action, _) => {
                 if matches!(call, Call::All(_)) {
                     self.listed.insert(*action);
                 }
@@ -656,6 +680,15 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
         let list = if matches!(error, CallError::Denied(_)) { &mut self.denied } else { &mut self.failed };
         list.entry(action).or_default().insert(message);
         Ok(())
+    }
+
+    /// Tells what became of an action; again only where more came of it since.
+    fn say(&mut self, action: Action) {
+        let line = self.line(action);
+        if self.said.get(&action) != Some(&line) {
+            (self.tell)(line.clone());
+            self.said.insert(action, line);
+        }
     }
 
     /// What became of an action, in one line.

@@ -356,7 +356,7 @@ impl<'f> Evaluation<'_, 'f> {
         let answer = self.answer(mode, &located, &mut missing);
         let public = self.public(&located);
         // What the client's own resolver gave settles which path it takes where the facts do not.
-        let seen = self.standpoint.answer.filter(|class| *class != AddressClass::Mixed);
+        let seen = self.standpoint.answer.filter(|class| matches!(class, AddressClass::Public | AddressClass::Private));
         let class = answer.class.or(seen);
         let may_be_private = mode != Mode::Public && !matches!(class, Some(AddressClass::Public));
         let private = if may_be_private { self.private(&answer, &located, &mut missing) } else { Vec::new() };

@@ -80,7 +80,8 @@ pub(super) struct Holder<'f> {
 /// An address of a private endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndpointAddress<'f> {
-    pub(super) endpoint: &'f PrivateEndpoint,
+    /// The endpoint's id; its description may be absent.
+    pub(super) endpoint: &'f ArmId,
     pub(super) address: IpAddr,
     /// Place in the list of subnets.
     pub(super) subnet: Option<usize>,
@@ -189,7 +190,7 @@ impl<'f> Network<'f> {
 
     /// The addresses of a private endpoint: those of its interfaces, else those that it says itself.
     pub fn addresses_of_endpoint(&self, endpoint: &ArmId) -> impl Iterator<Item = IpAddr> {
-        self.endpoint_addresses.iter().filter(move |one| one.endpoint.id == *endpoint).map(|one| one.address)
+        self.endpoint_addresses.iter().filter(move |one| *one.endpoint == *endpoint).map(|one| one.address)
     }
 
     /// What public addresses and prefixes stand for, in whichever of the two lists an id is.
@@ -353,10 +354,21 @@ impl<'f> Network<'f> {
             let mut seen = BTreeSet::new();
             for (address, subnet) in addresses {
                 if seen.insert(address) {
-                    self.endpoint_addresses.push(EndpointAddress { endpoint, address, subnet });
+                    self.endpoint_addresses.push(EndpointAddress { endpoint: &endpoint.id, address, subnet });
                 }
             }
         }
+        // Interfaces of endpoints that no file describes: where they are is known all the same.
+        let described: BTreeSet<&ArmId> = self.endpoints.keys().copied().collect();
+        for (endpoint, interfaces) in claims.into_iter().filter(|(id, _)| !described.contains(id)) {
+            for one in interfaces.into_iter().flat_map(|interface| &interface.ip_configurations) {
+                let subnet = one.subnet.as_ref().and_then(|subnet| self.subnets_by_id.get(&subnet.id).copied());
+                let found = one.private_ip_address.map(|address| EndpointAddress { endpoint, address, subnet });
+                self.endpoint_addresses.extend(found);
+            }
+        }
+        // In an order of their own, whatever the map's is.
+        self.endpoint_addresses.sort_by(|one, other| (one.endpoint, one.address).cmp(&(other.endpoint, other.address)));
     }
 }
 
@@ -510,6 +522,8 @@ const NOT_PUBLIC: [(Ipv4Addr, u8); 8] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),
 ];
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 pub(super) mod testing;
 #[cfg(test)]

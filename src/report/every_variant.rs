@@ -294,6 +294,7 @@ fn offline_cell() -> Cell {
     cell.connectivity = Some(Connectivity {
         ipv4_route: false,
         ipv6_route: false,
+        source: Some("192.0.2.7".parse().unwrap()),
         controls: vec![control("9.9.9.9:53", false, "timeout"), control("1.1.1.1:53", false, "timeout")],
         icmp: Some(IcmpEcho {
             address: "198.51.100.20".parse().unwrap(),

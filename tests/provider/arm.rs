@@ -32,6 +32,7 @@ pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("azure_two_pulls_give_the_same_bytes", two_pulls_give_the_same_bytes),
     ("azure_a_denied_action_leaves_only_its_own_file_out", a_denied_action_leaves_only_its_own_file_out),
     ("azure_a_denied_resource_leaves_only_itself_out", a_denied_resource_leaves_only_itself_out),
+    ("azure_readers_of_groups_get_what_is_there", readers_of_groups_get_what_is_there),
     ("azure_an_action_that_fails_leaves_only_its_own_file_out", an_action_that_fails_leaves_only_its_own_file_out),
     ("azure_throttling_is_waited_out", throttling_is_waited_out),
     ("azure_what_ends_a_pull_is_told_clearly", what_ends_a_pull_is_told_clearly),
@@ -74,6 +75,11 @@ fn every_body_arrives_whole() {
     assert!(!text.contains("hunter2") && !text.contains("jane@"), "a secret got through");
     let show = &pulled.documents["aks/show.json"]["properties"];
     assert_eq!(show["httpProxyConfig"]["httpProxy"], "http://proxy.example.com:3128/");
+    // All of it is read again.
+    let bytes = pulled.documents.iter().map(|(path, document)| (path.into(), document.to_string().into_bytes()));
+    let facts = kubereach::facts::from_documents(Path::new("facts"), bytes).unwrap();
+    assert!(facts.unrecognised.is_empty(), "{:?}", facts.unrecognised);
+    assert_eq!(facts.managed_cluster.unwrap().name, "prod");
     // The order of ranges and of name servers is the provider's.
     assert_eq!(show["apiServerAccessProfile"]["authorizedIPRanges"][1], "AzureCloud.westeurope");
     let networks = pulled.documents["network/virtual-networks.json"]["value"].as_array().unwrap();
@@ -160,6 +166,34 @@ fn a_denied_resource_leaves_only_itself_out() {
     let failed = &pulled.manifest.failed;
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0].message, "ResourceNotFound: The Resource was not found.");
+}
+
+/// The role is assigned on the groups, not on the subscription.
+fn readers_of_groups_get_what_is_there() {
+    let deny =
+        ArmFault { resource: format!("/{OWN}/providers/"), ..fault(403, "AuthorizationFailed", "over scope '/s'") };
+    let pulled = House::new(ArmApi { faults: vec![deny], ..ArmApi::default() }).pull().unwrap();
+    let lists = BTreeMap::from([
+        ("vnet-spoke", "virtual-networks"),
+        ("nsg-nodes", "network-security-groups"),
+        ("kube-apiserver", "private-endpoints"),
+        ("kubernetes", "load-balancers"),
+        ("fw", "azure-firewalls"),
+    ]);
+    for (name, stem) in lists {
+        // A list would say that there are no others.
+        assert!(!pulled.documents.contains_key(&format!("network/{stem}.json")), "{stem}");
+        let one = pulled.documents.get(&format!("network/{stem}-{name}.json"));
+        assert_eq!(one.unwrap_or_else(|| panic!("{stem}-{name} is missing"))["name"], name);
+    }
+    assert!(pulled.documents.contains_key("network/virtual-networks-vnet-hub.json"), "its peer");
+    // Links, records and the nodes' interfaces are lists of what was asked about.
+    let links = &pulled.documents["network/private-dns-zone-links.json"]["value"];
+    assert_eq!(links.as_array().unwrap().len(), 2, "{links}");
+    let interfaces = &pulled.documents["network/network-interfaces.json"]["value"];
+    assert!(interfaces.as_array().unwrap().len() >= 2, "{interfaces}");
+    assert!(pulled.manifest.denied.iter().any(|denied| denied.action == "Microsoft.Network/virtualNetworks/read"));
+    assert!(pulled.manifest.failed.is_empty(), "{:?}", pulled.manifest);
 }
 
 fn an_action_that_fails_leaves_only_its_own_file_out() {
@@ -715,4 +749,4 @@ fn assert_same(pulled: &Pulled) {
 }
 
 /// What the tests' identity endpoint gives.
-const TOKEN: &str = "the-only-good-token-of-the-tests";
+pub(crate) const TOKEN: &str = "the-only-good-token-of-the-tests";

@@ -12,6 +12,8 @@
 mod arm;
 #[cfg(feature = "azure")]
 mod arm_documents;
+#[cfg(feature = "azure")]
+mod arm_verify;
 mod documents;
 mod moto;
 mod recorded;

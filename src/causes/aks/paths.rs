@@ -172,6 +172,17 @@ pub(in crate::causes) fn code(view: &CellView<'_>, reason: &Reason) -> Option<&'
     })
 }
 
+/// Whether a peering is what stops the packet.
+pub(in crate::causes) const fn is_peering(reason: &Reason) -> bool {
+    matches!(reason, Reason::VirtualNetworkPeering { .. })
+}
+
+/// Whether a hop stops the packet only because a peering does not carry it: the provider's own rules let in what the
+/// service tag `VirtualNetwork` holds, and that holds the networks that are connected.
+pub(in crate::causes) fn follows_from_peering(reason: &Reason) -> bool {
+    matches!(reason, Reason::NsgRule(rule) if rule.priority.is_some_and(|priority| priority > LAST_OWN_PRIORITY))
+}
+
 /// What opens a hop of Azure's, as a command; empty where there is none.
 pub(in crate::causes) fn command(facts: &Facts, host_port: u16, reason: &Reason) -> String {
     match reason {

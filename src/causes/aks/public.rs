@@ -161,7 +161,7 @@ pub(super) fn public_network_access_disabled(view: &CellView<'_>) -> Option<Told
     // Who should come over private addresses is to join the network, not to be let in from the internet. A cluster that
     // was made private never had a public endpoint: only somebody who means one is surprised.
     let elsewhere = view.intended_via == Some(Via::Private);
-    if sight.prediction.public != PublicPath::Off || elsewhere || !(meant || (outside && (disabled || integrated))) {
+    if sight.prediction.public != PublicPath::Off || elsewhere || !(meant || (outside && disabled && !private)) {
         return None;
     }
     let attempts = evidence::direct(view);

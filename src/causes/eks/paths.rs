@@ -378,6 +378,10 @@ pub(super) fn blockers<'a>(view: &CellView<'a>) -> Option<Vec<Blocker<'a>>> {
             }
         }
     }
+    found.retain({
+        let peering = found.iter().any(|one| azure::is_peering(one.reason));
+        move |one| !(peering && azure::follows_from_peering(one.reason))
+    });
     Some(found)
 }
 

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Call, actions::Action, id::Id};
+use super::{
+    Call,
+    actions::Action,
+    id::{Id, plain},
+};
 
 /// The resources of a pull by the file that will hold them, and what the cluster says.
 #[derive(Debug, Default)]
@@ -192,6 +196,18 @@ impl Known {
         let ids =
             interfaces.filter_map(|interface| id(&interface["id"])).filter(|id| is_of(Action::NetworkInterfaces, id));
         ids.take(most).collect()
+    }
+
+    /// The resource groups of the cluster's subscription that hold what the cluster is made of, in lower case.
+    pub(super) fn groups(&self) -> BTreeSet<String> {
+        let Some(cluster) = &self.cluster else { return BTreeSet::new() };
+        let networks = self.networks_within(PEERINGS);
+        let own = networks.iter().chain(&cluster.zone).filter(|id| id.subscription() == self.subscription);
+        own.map(Id::group)
+            .chain([cluster.node_group.as_str()])
+            .filter(|group| plain(group))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Whether a resource must be asked for by its id: its subscription is another's, or its list does not hold it.

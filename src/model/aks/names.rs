@@ -183,15 +183,12 @@ impl<'f> Evaluation<'_, 'f> {
                     unknown(because, None)
                 }
             },
+            // A public name is only ever hidden by a zone that somebody made for it.
+            Sight::Unknown(_) if name == Name::Public => self.public_answer(mode),
             Sight::Unknown(what) => {
-                let because = format!("{} is not in the facts", what.what);
+                let because = format!("the facts do not hold {}", what.what);
                 missing.push(what);
-                // A public name is only ever hidden by a zone that somebody made for it.
-                if name == Name::Public {
-                    ExpectedAnswer { because, ..self.public_answer(mode) }
-                } else {
-                    unknown(because, None)
-                }
+                unknown(because, None)
             }
         }
     }
@@ -225,7 +222,7 @@ impl<'f> Evaluation<'_, 'f> {
         }
         // A server inside a network asks Azure's resolver there, if it asks any.
         for server in servers.iter().filter_map(|server| server.parse::<IpAddr>().ok()) {
-            let Some(home) = self.network.network_holding(server).filter(|home| *home != network) else { continue };
+            let Some(home) = self.network.network_holding(server) else { continue };
             match self.sight(home) {
                 Sight::Recorded(..) => {}
                 Sight::Public => {

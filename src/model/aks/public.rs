@@ -59,10 +59,7 @@ impl<'f> Evaluation<'_, 'f> {
         let mut unsure = None;
         match (&located.place, &located.point) {
             (Place::ClusterNetwork { .. } | Place::OtherNetwork { .. }, Some(from)) => {
-                let way = match self.way_out(from) {
-                    Some(way) => way,
-                    None => return PublicPath::NotKnown,
-                };
+                let Some(way) = self.way_out(from) else { return PublicPath::NotKnown };
                 egress.clone_from(&way.source_seen);
                 if egress.is_empty() && way.outcome == Outcome::Reachable {
                     egress = self.of_node(located, &way);

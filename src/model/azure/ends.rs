@@ -42,8 +42,8 @@ pub(super) struct Inside<'f> {
 pub(super) enum Guard<'f> {
     /// An interface of the facts, with or without a group of its own.
     Interface(&'f NetworkInterface),
-    /// A private endpoint: its subnet's group counts only if the subnet says so.
-    Endpoint(&'f PrivateEndpoint),
+    /// A private endpoint, described or not: its subnet's group counts only if the subnet says so.
+    Endpoint(&'f ArmId, Option<&'f PrivateEndpoint>),
     /// The API server of a VNet-integrated cluster: its load balancer, whose members listen on a port of their own.
     ApiServer,
     /// Another load balancer or a firewall: what stands behind it is not told.
@@ -166,7 +166,7 @@ fn by_id<'f>(network: &Network<'f>, id: &ArmId) -> Result<End<'f>, TraceError> {
         return of_interface(network, interface, None).ok_or_else(|| no_place(id.as_str(), "virtual-networks"));
     }
     if let Some(endpoint) = network.endpoint(id) {
-        return of_endpoint(network, endpoint).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
+        return of_endpoint(network, &endpoint.id).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
     }
     if let Some(balancer) = network.facts.load_balancers.as_deref().unwrap_or_default().iter().find(|one| one.id == *id)
     {
@@ -185,20 +185,29 @@ fn is_instance_of(machine: &ArmId, set: &ArmId) -> bool {
 }
 
 fn by_name<'f>(network: &Network<'f>, name: &str) -> Result<End<'f>, TraceError> {
-    let mut ids: Vec<&ArmId> = Vec::new();
+    let (mut ids, mut machines): (Vec<&ArmId>, Vec<&ArmId>) = (Vec::new(), Vec::new());
     for interface in interfaces(network) {
         if interface.id.name().eq_ignore_ascii_case(name) {
             ids.push(&interface.id);
         }
         if let Some(machine) = &interface.virtual_machine
             && is_machine(&machine.id, name)
-            && !ids.contains(&&machine.id)
+            && !machines.contains(&&machine.id)
         {
-            ids.push(&machine.id);
+            machines.push(&machine.id);
         }
     }
     let endpoints = network.facts.private_endpoints.as_deref().unwrap_or_default();
     ids.extend(endpoints.iter().map(|one| &one.id).filter(|id| id.name().eq_ignore_ascii_case(name)));
+    // A machine and its interface may have one name: they are one end.
+    machines.retain(|machine| {
+        let own = |id: &&ArmId| {
+            let interface = network.interface(id).and_then(|one| one.virtual_machine.as_ref());
+            interface.is_some_and(|one| one.id == **machine)
+        };
+        !ids.iter().any(own)
+    });
+    ids.extend(machines);
     match ids.as_slice() {
         [] => Err(absent(network, name, name)),
         [only] => by_id(network, only),
@@ -272,9 +281,12 @@ fn of_interface<'f>(
         Some(one) => one.private_ip_address.into_iter().map(IpNet::from).collect(),
         None => interface.ip_configurations.iter().filter_map(|one| one.private_ip_address).map(IpNet::from).collect(),
     };
-    let endpoint = network.endpoint_of(interface);
+    let endpoint = match network.endpoint_of(interface) {
+        Some(endpoint) => Some((&endpoint.id, Some(endpoint))),
+        None => interface.private_endpoint.as_ref().map(|reference| (&reference.id, None)),
+    };
     let (label, kind, guard) = match (endpoint, &interface.virtual_machine) {
-        (Some(endpoint), _) => (endpoint.id.name().to_owned(), HopKind::PrivateEndpoint, Guard::Endpoint(endpoint)),
+        (Some((id, endpoint)), _) => (id.name().to_owned(), HopKind::PrivateEndpoint, Guard::Endpoint(id, endpoint)),
         (None, Some(machine)) => (machine_name(&machine.id), HopKind::VirtualMachine, Guard::Interface(interface)),
         (None, None) => (interface.id.name().to_owned(), HopKind::NetworkInterface, Guard::Interface(interface)),
     };
@@ -298,16 +310,16 @@ fn machine_name(id: &ArmId) -> String {
     }
 }
 
-fn of_endpoint<'f>(network: &Network<'f>, endpoint: &'f PrivateEndpoint) -> Option<End<'f>> {
-    let known: Vec<_> = network.endpoint_addresses().iter().filter(|one| one.endpoint.id == endpoint.id).collect();
+fn of_endpoint<'f>(network: &Network<'f>, id: &'f ArmId) -> Option<End<'f>> {
+    let known: Vec<_> = network.endpoint_addresses().iter().filter(|one| one.endpoint == id).collect();
     let subnet = known.iter().find_map(|one| one.subnet)?;
     Some(End::Inside(Inside {
-        label: endpoint.id.name().to_owned(),
+        label: id.name().to_owned(),
         kind: HopKind::PrivateEndpoint,
         network: network.place(subnet)?.network,
         subnet: Some(subnet),
         nets: known.iter().map(|one| IpNet::from(one.address)).collect(),
-        guard: Guard::Endpoint(endpoint),
+        guard: Guard::Endpoint(id, network.endpoint(id)),
         public: PublicOf::None,
         configuration: None,
     }))
@@ -381,6 +393,10 @@ fn by_address<'f>(network: &Network<'f>, address: IpAddr) -> Vec<End<'f>> {
     }
     let mut nowhere = None;
     for (place, one) in network.vnets() {
+        // Each address is in a handful of places; a hostile file could name thousands.
+        if found.len() >= MOST_CANDIDATES {
+            break;
+        }
         if held(&found, Some(place)) || !contains(&one.ranges, address) {
             continue;
         }
@@ -432,7 +448,6 @@ fn choose<'f>(
         near + held(one) + held(other)
     };
     let mut best: Vec<(i32, usize, usize)> = Vec::new();
-    // Each address is in a handful of places; a hostile file could name thousands.
     for (i, source) in sources.iter().take(MOST_CANDIDATES).enumerate() {
         for (j, destination) in destinations.iter().take(MOST_CANDIDATES).enumerate() {
             let score = rank(source, destination);

@@ -133,7 +133,7 @@ pub(super) fn look_up<'f>(
         let covered = |route: &Route| route.address_prefix.as_deref().and_then(net);
         let users: Vec<IpNet> = table.iter().flat_map(|table| &table.routes).filter_map(covered).collect();
         if announces(network, place.network, one) && !overruled(network, one, &users) {
-            consider(SYSTEM, IpNet::from(destination), Via::Endpoint(&one.endpoint.id), Origin::System);
+            consider(SYSTEM, IpNet::from(destination), Via::Endpoint(one.endpoint), Origin::System);
         }
     }
     match Family::of(destination) {
@@ -297,7 +297,7 @@ fn by_effective<'f>(
         }
         kind if is(kind, "InterfaceEndpoint") => {
             let endpoint = network.endpoint_addresses().iter().find(|one| one.address == destination);
-            endpoint.map_or(Via::Other, |one| Via::Endpoint(&one.endpoint.id))
+            endpoint.map_or(Via::Other, |one| Via::Endpoint(one.endpoint))
         }
         kind if is(kind, "Internet") => Via::Internet,
         kind if is(kind, "VirtualAppliance") => {

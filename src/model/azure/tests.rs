@@ -511,10 +511,16 @@ fn points_are_found_by_name_and_by_id() {
         let traced = ask(&documents, name, "vm-hub", 443).unwrap();
         assert_eq!(traced.forward[0].component, "aks-np-1-vmss_11", "{name}");
     }
+    documents.at(INTERFACES)[0]["id"] = json!(id("rg", "networkInterfaces/vm-hub"));
+    assert_eq!(ask(&documents, "VM-HUB", "vm-a", 443).unwrap().forward[0].component, "vm-hub");
+    let mut twice = documents.clone();
+    twice.at(INTERFACES)[1]["virtualMachine"] = reference(id("other", "virtualMachines/vm-hub"));
+    let error = ask(&twice, "vm-hub", "vm-b", 443).unwrap_err().to_string();
+    assert!(error.starts_with("several resources are called vm-hub: /subscriptions/"), "{error}");
     let error = |from: &str, to: &str| ask(&documents, from, to, 443).unwrap_err().to_string();
     assert_eq!(
         error("vm-hubb", "vm-a"),
-        "the facts hold no network interface, machine or private endpoint vm-hubb; did you mean vm-hub?"
+        "the facts hold no network interface, machine or private endpoint vm-hubb; did you mean vm-hub, vm-b?"
     );
     assert_eq!(error("8.8.8.8", "9.9.9.9"), "neither 8.8.8.8 nor 9.9.9.9 is in a network of the facts");
     assert!(error("vm-a", &id("rg", "virtualNetworks/b/subnets/main")).contains("is a subnet: name an address"));

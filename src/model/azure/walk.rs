@@ -75,8 +75,10 @@ enum Filtered {
     None,
     /// A rule of each lets it pass.
     Passed,
-    /// One stops it, or might.
-    Otherwise,
+    /// One stops it.
+    Stopped,
+    /// What one does is not known, or it lets some of the sources pass.
+    Unknown,
 }
 
 /// Whom a packet is from and to, as security groups see it.
@@ -121,7 +123,11 @@ impl<'f> Walk<'_, 'f> {
 
     /// The hop of an end itself.
     fn end_hops(&mut self, end: &Inside<'f>, does: &str) {
-        if let Guard::Endpoint(endpoint) = end.guard {
+        if let Guard::Endpoint(id, None) = end.guard {
+            let what = format!("the state of the private endpoint {}", id.name());
+            self.missing(HopKind::PrivateEndpoint, id.name(), what, PRIVATE_ENDPOINTS);
+        }
+        if let Guard::Endpoint(_, Some(endpoint)) = end.guard {
             let connections = endpoint
                 .private_link_service_connections
                 .iter()
@@ -169,7 +175,7 @@ impl<'f> Walk<'_, 'f> {
 
     /// The replies of a host inside to one inside.
     fn reply(&mut self, source: &Inside<'f>, target: &Inside<'f>, carried: Carried) {
-        if matches!(target.guard, Guard::Endpoint(_)) {
+        if matches!(target.guard, Guard::Endpoint(..)) {
             // <https://learn.microsoft.com/azure/private-link/private-endpoint-overview>
             if carried == Carried::There {
                 let rule =
@@ -179,7 +185,8 @@ impl<'f> Walk<'_, 'f> {
             }
             return;
         }
-        if source.network == target.network && source.subnet == target.subnet && source.subnet.is_none() {
+        // Replies of a private endpoint would not care for routes.
+        if self.may_be_endpoint(target) || (source.subnet.is_none() && target.subnet.is_none()) {
             return;
         }
         let forward = std::mem::take(&mut self.forward);
@@ -227,6 +234,18 @@ impl<'f> Walk<'_, 'f> {
             _ => None,
         };
         let looked = look_up(self.network, subnet, interface, self.dialled);
+        let doubtful = |looked: &Looked<'_>| {
+            let Looked::Route(chosen) = looked else { return false };
+            matches!(chosen.origin, Origin::User { .. }) && chosen.net.prefix_len() < chosen.net.max_prefix_len()
+        };
+        if doubtful(&looked) && target.is_some_and(|target| self.may_be_endpoint(target)) {
+            let what = format!(
+                "whether {} is a private endpoint, whose own route goes before those of the user",
+                self.dialled
+            );
+            self.missing(HopKind::RouteTable, &subnet_label(self.network, subnet), what, INTERFACES);
+            return Carried::Elsewhere;
+        }
         let leg = Leg { subnet, from: source.network, to: target, destination: self.dialled, reply: false };
         let carried = self.follow(leg, looked);
         if let (Carried::There, Some(target)) = (carried, target)
@@ -262,12 +281,13 @@ impl<'f> Walk<'_, 'f> {
             reply: false,
         };
         let rule = format!(
-            "allowVirtualNetworkAccess is false: {} does not take part in VirtualNetwork in {}, and no security rule names the addresses",
+            "allowVirtualNetworkAccess is false: {} does not take part in VirtualNetwork in {}, and no security rule is known to name the addresses",
             remote.name(),
             here_id.name()
         );
         let place = place.min(self.forward.len());
-        self.forward.insert(place, hop(HopKind::Peering, peering.id.name(), Decision::Drop, rule, Some(reason)));
+        let decision = if filtered == Filtered::Unknown { Decision::Unknown } else { Decision::Drop };
+        self.forward.insert(place, hop(HopKind::Peering, peering.id.name(), decision, rule, Some(reason)));
     }
 
     /// What a route does with a packet.
@@ -282,7 +302,7 @@ impl<'f> Walk<'_, 'f> {
                 let what = format!(
                     "whether a gateway has learned a route to {} is not in the facts; without one {}",
                     leg.destination,
-                    self.route_words(&chosen)
+                    route_words(&chosen)
                 );
                 self.unclear(HopKind::RouteTable, &label, what);
                 return Carried::Elsewhere;
@@ -311,7 +331,7 @@ impl<'f> Walk<'_, 'f> {
     }
 
     fn take(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         let component = self.route_component(leg.subnet, chosen);
         match &chosen.via {
             Via::Local => {
@@ -323,7 +343,7 @@ impl<'f> Walk<'_, 'f> {
             }
             Via::Endpoint(endpoint) => {
                 // The route of a private endpoint leads to it, and nowhere else that has the same address.
-                let there = leg.to.is_some_and(|to| matches!(to.guard, Guard::Endpoint(one) if one.id == **endpoint));
+                let there = leg.to.is_some_and(|to| matches!(to.guard, Guard::Endpoint(one, _) if *one == **endpoint));
                 if !there {
                     return self.stays(leg, chosen);
                 }
@@ -376,7 +396,7 @@ impl<'f> Walk<'_, 'f> {
     /// The route keeps the packet in a network in which its destination is not.
     fn stays(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         let home = self.vnet_id(leg.from);
         if let (Via::Local, Origin::System) = (&chosen.via, chosen.origin) {
             let rule = format!("{words}: {} is in a range of {} itself", leg.destination, home.name());
@@ -427,15 +447,15 @@ impl<'f> Walk<'_, 'f> {
     /// `None`, or a route that the provider has for ranges that no network uses.
     fn nowhere(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         if let (Origin::System | Origin::Effective(_), Some(to)) = (chosen.origin, leg.to)
             && to.network != leg.from
-            && !self.by_user(chosen)
+            && !by_user(chosen)
         {
             self.no_peering(leg, to.network);
             return Carried::Lost;
         }
-        let reason = if self.by_user(chosen) {
+        let reason = if by_user(chosen) {
             self.user_route(leg, chosen, None)
         } else {
             Reason::NoRoute {
@@ -448,14 +468,6 @@ impl<'f> Walk<'_, 'f> {
         let rule = format!("{words}: packets to {} are dropped", leg.destination);
         self.push(hop(HopKind::RouteTable, &component, Decision::Drop, rule, Some(reason)));
         Carried::Lost
-    }
-
-    fn by_user(&self, chosen: &Chosen<'f>) -> bool {
-        match chosen.origin {
-            Origin::User { .. } => true,
-            Origin::Effective(route) => route.source.as_deref().is_some_and(|source| is(source, "User")),
-            Origin::System | Origin::Gateway => false,
-        }
     }
 
     /// There is no route between two networks of the facts: what is the matter with their peering.
@@ -525,7 +537,7 @@ impl<'f> Walk<'_, 'f> {
 
     fn by_appliance(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>, address: Option<IpAddr>) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = self.route_words(chosen);
+        let words = route_words(chosen);
         self.push(hop(HopKind::RouteTable, &component, Decision::Forward, words, None));
         let Some(address) = address else {
             let reason = self.user_route(leg, chosen, None);
@@ -551,14 +563,10 @@ impl<'f> Walk<'_, 'f> {
         }
         let holders = self.network.holders(address);
         let named = match holders {
-            [only] => only
-                .interface
-                .virtual_machine
-                .as_ref()
-                .unwrap_or(&crate::facts::azure::Reference { id: only.interface.id.clone() })
-                .id
-                .name()
-                .to_owned(),
+            [only] => match &only.interface.virtual_machine {
+                Some(machine) => machine.id.name().to_owned(),
+                None => only.interface.id.name().to_owned(),
+            },
             _ => address.to_string(),
         };
         // <https://learn.microsoft.com/azure/virtual-network/virtual-network-network-interface#enable-or-disable-ip-forwarding>
@@ -641,29 +649,6 @@ impl<'f> Walk<'_, 'f> {
         match chosen.origin {
             Origin::User { table, .. } => table.id.name().to_owned(),
             Origin::System | Origin::Gateway | Origin::Effective(_) => subnet_label(self.network, subnet),
-        }
-    }
-
-    fn route_words(&self, chosen: &Chosen<'f>) -> String {
-        let to = match &chosen.via {
-            Via::Local => "the virtual network".to_owned(),
-            Via::Peering(remote) => format!("the peered network {}", remote.name()),
-            Via::Endpoint(endpoint) => format!("the private endpoint {}", endpoint.name()),
-            Via::Internet => "the internet".to_owned(),
-            Via::Appliance(Some(address)) => format!("the appliance {address}"),
-            Via::Appliance(None) => "an appliance".to_owned(),
-            Via::Gateway => "the gateway".to_owned(),
-            Via::Nowhere => "None".to_owned(),
-            Via::Other => "an unknown kind of next hop".to_owned(),
-        };
-        match chosen.origin {
-            Origin::User { route, .. } => {
-                let prefix = route.address_prefix.as_deref().unwrap_or_default();
-                format!("route {} sends {prefix} to {to}", route.name)
-            }
-            Origin::Effective(_) => format!("its effective route sends {} to {to}", chosen.net),
-            Origin::System => format!("the default route of {} leads to {to}", chosen.net),
-            Origin::Gateway => format!("{} is beyond {to}", chosen.net),
         }
     }
 
@@ -965,7 +950,7 @@ impl<'f> Walk<'_, 'f> {
 
     /// Replies to an address outside, which must leave as the request came in.
     fn reply_outside(&mut self, source: IpAddr, target: &Inside<'f>, wanted: Carried) {
-        if matches!(target.guard, Guard::Endpoint(_)) {
+        if matches!(target.guard, Guard::Endpoint(..)) {
             return;
         }
         let Some(subnet) = target.subnet else { return };
@@ -997,7 +982,7 @@ impl<'f> Walk<'_, 'f> {
 
     /// Inbound: the group of the subnet, then that of the interface.
     fn filter_in(&mut self, target: &Inside<'f>, flow: &Flow<'_, 'f>) -> Filtered {
-        if let Guard::Endpoint(_) = target.guard {
+        if let Guard::Endpoint(..) = target.guard {
             let place = target.subnet.and_then(|subnet| self.network.place(subnet));
             let policies = place.and_then(|place| place.facts.private_endpoint_network_policies.as_deref());
             let covers = |word: &str| policies.is_some_and(|policies| is(policies, word));
@@ -1005,9 +990,18 @@ impl<'f> Walk<'_, 'f> {
                 return Filtered::None;
             }
         }
+        if self.may_be_endpoint(target) {
+            return self.interface_group(target, flow, true);
+        }
         let of_subnet = self.subnet_group(target, flow, true);
         let of_interface = self.interface_group(target, flow, true);
         join(of_subnet, of_interface)
+    }
+
+    /// Whether a host that no interface describes may be a private endpoint: its subnet has some.
+    fn may_be_endpoint(&self, end: &Inside<'f>) -> bool {
+        let place = end.subnet.and_then(|subnet| self.network.place(subnet));
+        matches!(end.guard, Guard::Unknown) && place.is_some_and(|place| !place.facts.private_endpoints.is_empty())
     }
 
     fn subnet_group(&mut self, end: &Inside<'f>, flow: &Flow<'_, 'f>, inbound: bool) -> Filtered {
@@ -1027,9 +1021,9 @@ impl<'f> Walk<'_, 'f> {
             Guard::Unknown => {
                 let what = format!("the security group of the interface that has {}", net_words(&end.nets));
                 self.missing(HopKind::NetworkSecurityGroup, &end.label, what, INTERFACES);
-                Filtered::Otherwise
+                Filtered::Unknown
             }
-            Guard::Endpoint(_) | Guard::ApiServer | Guard::FrontEnd | Guard::NotAsked => Filtered::None,
+            Guard::Endpoint(..) | Guard::ApiServer | Guard::FrontEnd | Guard::NotAsked => Filtered::None,
         }
     }
 
@@ -1038,7 +1032,7 @@ impl<'f> Walk<'_, 'f> {
         let Some(group) = network.group(id) else {
             let what = format!("the rules of the security group {}", id.name());
             self.missing(HopKind::NetworkSecurityGroup, id.name(), what, SECURITY_GROUPS);
-            return Filtered::Otherwise;
+            return Filtered::Unknown;
         };
         let tags = end.subnet.map_or_else(
             || Tags { network, virtual_network: AddressSet::empty(), perhaps: AddressSet::everything() },
@@ -1086,9 +1080,14 @@ impl<'f> Walk<'_, 'f> {
                     (Decision::Unknown, text, Some(reason))
                 }
             };
-            if decision != Decision::Allow {
-                filtered = Filtered::Otherwise;
-            }
+            filtered = join(
+                filtered,
+                match decision {
+                    Decision::Allow => Filtered::Passed,
+                    Decision::Deny => Filtered::Stopped,
+                    _ => Filtered::Unknown,
+                },
+            );
             let name = group.id.name().to_owned();
             self.push(hop(HopKind::NetworkSecurityGroup, &name, decision, text, reason));
         }
@@ -1125,6 +1124,38 @@ impl<'f> Ends<'f> {
             End::Inside(inside) => Some(inside),
             End::Outside(_) => None,
         }
+    }
+}
+
+/// Whether a route is the user's, of whatever table.
+fn by_user(chosen: &Chosen<'_>) -> bool {
+    match chosen.origin {
+        Origin::User { .. } => true,
+        Origin::Effective(route) => route.source.as_deref().is_some_and(|source| is(source, "User")),
+        Origin::System | Origin::Gateway => false,
+    }
+}
+
+fn route_words(chosen: &Chosen<'_>) -> String {
+    let to = match &chosen.via {
+        Via::Local => "the virtual network".to_owned(),
+        Via::Peering(remote) => format!("the peered network {}", remote.name()),
+        Via::Endpoint(endpoint) => format!("the private endpoint {}", endpoint.name()),
+        Via::Internet => "the internet".to_owned(),
+        Via::Appliance(Some(address)) => format!("the appliance {address}"),
+        Via::Appliance(None) => "an appliance".to_owned(),
+        Via::Gateway => "the gateway".to_owned(),
+        Via::Nowhere => "None".to_owned(),
+        Via::Other => "an unknown kind of next hop".to_owned(),
+    };
+    match chosen.origin {
+        Origin::User { route, .. } => {
+            let prefix = route.address_prefix.as_deref().unwrap_or_default();
+            format!("route {} sends {prefix} to {to}", route.name)
+        }
+        Origin::Effective(_) => format!("its effective route sends {} to {to}", chosen.net),
+        Origin::System => format!("the default route of {} leads to {to}", chosen.net),
+        Origin::Gateway => format!("{} is beyond {to}", chosen.net),
     }
 }
 
@@ -1174,8 +1205,9 @@ const fn join(one: Filtered, other: Filtered) -> Filtered {
     match (one, other) {
         (Filtered::None, other) => other,
         (one, Filtered::None) => one,
+        (Filtered::Stopped, _) | (_, Filtered::Stopped) => Filtered::Stopped,
+        (Filtered::Unknown, _) | (_, Filtered::Unknown) => Filtered::Unknown,
         (Filtered::Passed, Filtered::Passed) => Filtered::Passed,
-        _ => Filtered::Otherwise,
     }
 }
 
@@ -1221,4 +1253,5 @@ const ROUTE_TABLES: (&str, &str) = ("network/route-tables.json", "Microsoft.Netw
 const SECURITY_GROUPS: (&str, &str) =
     ("network/network-security-groups.json", "Microsoft.Network/networkSecurityGroups/read");
 const INTERFACES: (&str, &str) = ("network/network-interfaces.json", "Microsoft.Network/networkInterfaces/read");
+const PRIVATE_ENDPOINTS: (&str, &str) = ("network/private-endpoints.json", "Microsoft.Network/privateEndpoints/read");
 const LOAD_BALANCERS: (&str, &str) = ("network/load-balancers.json", "Microsoft.Network/loadBalancers/read");

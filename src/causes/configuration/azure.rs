@@ -336,12 +336,13 @@ pub(in crate::causes) fn group_denies_443(view: &ConfigurationView<'_>) -> Vec<T
     }
     let nodes = outbound::node_subnets(view).known;
     // One finding a group, however many subnets it stands before.
-    let mut groups: BTreeMap<(&ArmId, Option<ArmId>), (&NetworkSecurityGroup, Vec<&Subnet>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(&ArmId, Option<ArmId>), Vec<&Subnet>> = BTreeMap::new();
     for subnet in &nodes {
         let Some(group) = view.security_group(subnet) else { continue };
-        groups.entry((&group.id, subnet.id.parent())).or_insert((group, Vec::new())).1.push(subnet);
+        groups.entry((&group.id, subnet.id.parent())).or_default().push(subnet);
     }
-    for ((_, network), (group, subnets)) in &groups {
+    for ((_, network), subnets) in &groups {
+        let Some(group) = subnets.first().and_then(|subnet| view.security_group(subnet)) else { continue };
         let source = subnets.iter().fold(AddressSet::empty(), |all, one| all.union(&subnet_set(one).ipv4()));
         let flow = Flow { inbound: false, port: 443, source, destination: destination.clone() };
         let verdict = evaluate(view, group, network.as_ref(), &flow);

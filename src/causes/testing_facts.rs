@@ -249,9 +249,7 @@ pub(super) fn azure_id(rest: &str) -> ArmId {
 fn base_of_aks() -> Value {
     let id = |rest: &str| azure_id(rest).as_str().to_owned();
     let reference = |rest: &str| json!({ "id": id(rest) });
-    let subnet = |name: &str, range: &str| {
-        json!({ "id": id(&format!("virtualNetworks/vnet-a/subnets/{name}")), "name": name, "properties": { "addressPrefix": range } })
-    };
+    let subnet = |name: &str, range: &str| json!({ "id": id(&format!("virtualNetworks/vnet-a/subnets/{name}")), "name": name, "properties": { "addressPrefix": range } });
     json!({
         "aks/show.json": {
             "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod",

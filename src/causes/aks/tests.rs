@@ -59,9 +59,12 @@ fn silence_of_an_unlisted_address_is_certain_and_a_refusal_refutes_it() {
     assert_eq!(case.errors(&silence), [NOT_LISTED]);
     let finding = case.finding(&silence, NOT_LISTED).unwrap();
     assert_eq!(finding.confidence, Confidence::Certain);
-    assert!(finding.fix.unwrap().ends_with(
-        "az aks update -g rg -n prod --api-server-authorized-ip-ranges 203.0.113.0/24,11.51.100.7/32"
-    ));
+    assert!(
+        finding
+            .fix
+            .unwrap()
+            .ends_with("az aks update -g rg -n prod --api-server-authorized-ip-ranges 203.0.113.0/24,11.51.100.7/32")
+    );
     assert_eq!(confidence(&case, &unprobed(), NOT_LISTED), Some(Confidence::Likely));
     assert!(case.finding(&seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)), NOT_LISTED).is_none());
     let listed = Case::aks(json!({})).from("203.0.113.7");
@@ -104,11 +107,9 @@ fn a_list_for_the_cluster_alone_shuts_out_everybody_else() {
 fn a_stopped_cluster_is_silent_or_refuses_and_never_shakes_hands() {
     let code = "aks-cluster-stopped";
     let case = Case::aks(show(json!({ "powerState": { "code": "Stopped" } }))).from("203.0.113.7");
-    for scene in [
-        seen(silent(PUBLIC)),
-        seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)),
-        unknown_name(DnsOutcome::Nxdomain),
-    ] {
+    for scene in
+        [seen(silent(PUBLIC)), seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)), unknown_name(DnsOutcome::Nxdomain)]
+    {
         assert_eq!(case.errors(&scene), [code]);
         assert_eq!(confidence(&case, &scene, code), Some(Confidence::Certain));
     }
@@ -298,13 +299,29 @@ fn hops_of_azure_have_their_codes_settings_and_commands() {
         problem,
         reply: false,
     };
-    let (nsg, udr, peer) = ("azure-nsg-denies-443", "azure-udr-diverts-endpoint", "azure-peering-does-not-carry-traffic");
+    let (nsg, udr, peer) =
+        ("azure-nsg-denies-443", "azure-udr-diverts-endpoint", "azure-peering-does-not-carry-traffic");
     let subnet = "virtualNetworks/vnet-a/subnets/api";
     let cases = [
-        (nsg, HopKind::NetworkSecurityGroup, rule("virtualNetworks/vnet-a/subnets/nodes", false), "--direction Outbound"),
-        ("aks-apiserver-subnet-nsg-blocks", HopKind::NetworkSecurityGroup, rule(subnet, true), "--destination-port-ranges 443 4443"),
+        (
+            nsg,
+            HopKind::NetworkSecurityGroup,
+            rule("virtualNetworks/vnet-a/subnets/nodes", false),
+            "--direction Outbound",
+        ),
+        (
+            "aks-apiserver-subnet-nsg-blocks",
+            HopKind::NetworkSecurityGroup,
+            rule(subnet, true),
+            "--destination-port-ranges 443 4443",
+        ),
         (udr, HopKind::RouteTable, route("None"), "--route-table-name rt -n old-hub --next-hop-type VnetLocal"),
-        (peer, HopKind::Peering, peering(PeeringProblem::State("Initiated".to_owned())), "peering create -g rg --vnet-name vnet-a"),
+        (
+            peer,
+            HopKind::Peering,
+            peering(PeeringProblem::State("Initiated".to_owned())),
+            "peering create -g rg --vnet-name vnet-a",
+        ),
         (peer, HopKind::Peering, peering(PeeringProblem::AccessDenied), "--set allowVirtualNetworkAccess=true"),
         (peer, HopKind::Peering, peering(PeeringProblem::Missing), "# On both sides"),
     ];
@@ -348,12 +365,8 @@ fn an_appliance_on_the_way_is_a_firewall_only_where_names_are_cut_or_it_is_one()
         )
     };
     let mut cut = shook(ENDPOINT, TlsOutcome::Reset);
-    cut.tls.variants = vec![TlsVariant {
-        kind: TlsVariantKind::NoServerName,
-        outcome: TlsOutcome::Untrusted,
-        ms: 5.0,
-        detail: None,
-    }];
+    cut.tls.variants =
+        vec![TlsVariant { kind: TlsVariantKind::NoServerName, outcome: TlsOutcome::Untrusted, ms: 5.0, detail: None }];
     let by_name = seen(cut);
     assert_eq!(confidence(&by(true), &by_name, firewall), Some(Confidence::Likely));
     assert_eq!(confidence(&by(false), &by_name, firewall), Some(Confidence::Likely));

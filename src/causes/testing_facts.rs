@@ -268,7 +268,7 @@ fn base_of_aks() -> Value {
             "id": id("virtualNetworks/vnet-a"), "name": "vnet-a", "type": "Microsoft.Network/virtualNetworks",
             "properties": {
                 "addressSpace": { "addressPrefixes": ["10.20.0.0/16"] },
-                "subnets": [subnet("nodes", "10.20.3.0/24"), subnet("api", "10.20.9.0/28")],
+                "subnets": [subnet("nodes", "10.20.3.0/24"), subnet("api", "10.20.1.0/28")],
             },
         }] },
         "network/public-ip-addresses.json": { "value": [{

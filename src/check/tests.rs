@@ -137,6 +137,69 @@ fn the_window_is_the_scenarios_then_the_providers_then_the_wait() {
 }
 
 #[test]
+fn a_change_that_azure_tells_of_has_two_minutes_from_its_time() {
+    let start: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let at = |seconds: i64| start.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+    let update = |began: Option<i64>, ended: Option<i64>, followed| causes::Update {
+        id: None,
+        kind: None,
+        began: began.map(at),
+        ended: ended.map(at),
+        followed,
+    };
+    // (the update, what is declared, now) → (the time of the change, the end of the window), in seconds from the start.
+    for (update, declared, now, changed, ends) in [
+        // It was over half a minute before the run.
+        (update(Some(-30), Some(-30), true), None, 0, -30, 90),
+        // What is declared is the time that counts, and the younger of both opens the window.
+        (update(Some(-30), Some(-30), true), Some(-100), 0, -100, 90),
+        (update(Some(-100), Some(-100), true), Some(-30), 0, -30, 90),
+        // Under way: for as long as it is, and two minutes more.
+        (update(Some(-30), None, true), None, 60, -30, 180),
+        (update(None, None, true), None, 60, 0, 180),
+        // It ended during the run.
+        (update(Some(-30), Some(40), true), None, 50, -30, 160),
+        // From a folder its end cannot be seen.
+        (update(None, None, false), None, 300, 0, 120),
+    ] {
+        let plan = plan();
+        let settings = Settings { changed_at: declared.map(at), ..Settings::default() };
+        let frame = Frame { plan: &plan, settings: &settings, started_at: start };
+        let convergence = frame.convergence(Provider::Aks, Some(&update), at(now));
+        let window = jiff::SignedDuration::try_from(convergence.window).unwrap();
+        let seen = (convergence.changed_at, convergence.changed_at.and_then(|from| from.checked_add(window).ok()));
+        assert_eq!(seen, (Some(at(changed)), Some(at(ends))), "{update:?} {declared:?} {now}");
+    }
+}
+
+#[test]
+fn ranges_that_open_ninety_seconds_after_the_change_are_waited_for() {
+    let start: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let at = |seconds: i64| start.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+    let plan = plan();
+    let settings = Settings { changed_at: Some(start), ..Settings::default() };
+    let frame = Frame { plan: &plan, settings: &settings, started_at: start };
+    let outcome = |opens: i64| {
+        let mut rounds = Vec::new();
+        for seconds in (0..600).step_by(5) {
+            let agreement = if seconds >= opens { Agreement::Agrees } else { Agreement::Disagrees };
+            rounds.push((at(seconds), agreement));
+            let convergence = frame.convergence(Provider::Aks, None, at(seconds));
+            match convergence.next(&rounds) {
+                Next::Again => {}
+                next => return (next, seconds, convergence.converged_after(at(opens))),
+            }
+        }
+        unreachable!("it is judged at some time")
+    };
+    // Three rounds agree: those at 90, 95 and 100 seconds; the first of them is when it converged.
+    assert_eq!(outcome(90), (Next::Judge, 100, 90_000));
+    // It never opens: it is judged when two minutes are over.
+    let (next, seconds, _) = outcome(1_000);
+    assert_eq!((next, seconds), (Next::Judge, 120));
+}
+
+#[test]
 fn a_ca_that_cannot_be_used_is_bad_input() {
     let unread = [Configuration::default()];
     let mut plan = plan();

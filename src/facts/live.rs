@@ -48,12 +48,13 @@ impl Secrets {
     }
 }
 
-/// An error and what caused it, without the types' inner state.
+/// An error and what caused it, of each the first line, without the types' inner state.
 pub(super) fn chain(error: &dyn Error, secrets: &Secrets) -> String {
-    let mut parts = vec![error.to_string()];
+    let first_line = |error: &dyn Error| error.to_string().trim().lines().next().unwrap_or_default().to_owned();
+    let mut parts = vec![first_line(error)];
     let mut next = error.source();
     while let Some(error) = next {
-        let text = error.to_string();
+        let text = first_line(error);
         if !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
         }

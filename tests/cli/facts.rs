@@ -119,6 +119,32 @@ fn one_page_shows_what_is_known_and_what_is_not() {
 }
 
 #[test]
+fn one_page_shows_an_aks_cluster_too() {
+    let house = house();
+    let cluster = r#"{ "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod",
+        "name": "prod", "location": "westeurope", "properties": { "provisioningState": "Succeeded",
+        "apiServerAccessProfile": { "authorizedIPRanges": ["35.180.7.0/25", "35.180.7.128/25"] },
+        "networkProfile": { "outboundType": "loadBalancer" } } }"#;
+    house.file("azure/aks/show.json", cluster);
+    let ran = house.run(&["facts", "show", "--facts", "azure"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    for line in ["prod westeurope, rg, s", "  mode                     public", "2 of 200 entries, 256 IPv4 addresses"]
+    {
+        assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    }
+    let ran = house.run(&["facts", "show", "--facts", "azure", "-o", "json"]);
+    let page: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&page["schema"], &page["provider"]), (&"kubereach.facts/v1".into(), &"aks".into()));
+    assert_eq!(page["allowList"]["minimal"], serde_json::json!(["35.180.7.0/24"]));
+    // A plan is judged as one; a setting of the other provider is an error.
+    let ran = house.run(&["facts", "lint", "--facts", "azure", "--set", "authorizedIPRanges=10.0.0.0/8"]);
+    assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+    assert!(ran.stdout.contains("aks-authorized-ip-range-not-public-ipv4"), "{}", ran.stdout);
+    let ran = house.run(&["facts", "lint", "--facts", "azure", "--set", "endpointPublicAccess=false"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
 fn a_plan_that_changes_more_than_is_evaluated_is_no_match() {
     let house = house();
     let scenario = "apiVersion: kubereach/v1\nclusters:\n  live: { facts: ./facts }\nvantages:\n  \

@@ -34,7 +34,17 @@ fn unknown_name(outcome: DnsOutcome) -> Scene {
     })
 }
 
+/// A private cluster whose private endpoint is there.
 fn private_cluster() -> Value {
+    let mut patch = private_show();
+    patch["network/private-endpoints.json"] = json!({ "value": [{
+        "id": azure_id("privateEndpoints/kube-apiserver").as_str(), "name": "kube-apiserver",
+        "type": "Microsoft.Network/privateEndpoints", "properties": {},
+    }] });
+    patch
+}
+
+fn private_show() -> Value {
     show(json!({
         "privateFQDN": PRIVATE, "fqdn": "prod.hcp.westeurope.azmk8s.io",
         "azurePortalFQDN": "prod.portal.hcp.westeurope.azmk8s.io",
@@ -45,6 +55,8 @@ fn private_cluster() -> Value {
 fn with_obstacle(obstacle: ZoneObstacle) -> Case {
     Case::aks(private_cluster()).from("10.20.3.50").predicting_aks(move |prediction| {
         prediction.answer.obstacle = Some(obstacle.clone());
+        prediction.configured = kubereach_probes::Reachability::Unreachable;
+        prediction.via = Some(Via::Private);
     })
 }
 
@@ -107,9 +119,11 @@ fn a_list_for_the_cluster_alone_shuts_out_everybody_else() {
 fn a_stopped_cluster_is_silent_or_refuses_and_never_shakes_hands() {
     let code = "aks-cluster-stopped";
     let case = Case::aks(show(json!({ "powerState": { "code": "Stopped" } }))).from("203.0.113.7");
-    for scene in
-        [seen(silent(PUBLIC)), seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)), unknown_name(DnsOutcome::Nxdomain)]
-    {
+    for scene in [
+        seen(silent(PUBLIC)),
+        seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)),
+        unknown_name(DnsOutcome::Nxdomain).with(|scene| scene.host = "api.prod.example.com"),
+    ] {
         assert_eq!(case.errors(&scene), [code]);
         assert_eq!(confidence(&case, &scene, code), Some(Confidence::Certain));
     }
@@ -246,7 +260,7 @@ fn a_private_name_asked_from_the_internet_is_the_wrong_view() {
 fn a_private_endpoint_that_is_not_approved_or_gone_explains_silence() {
     let code = "aks-private-endpoint-not-usable";
     let state = |state: Option<&'static str>| {
-        Case::aks(private_cluster())
+        Case::aks(if state.is_some() { private_cluster() } else { private_show() })
             .from("10.20.3.50")
             .closed_aks(
                 HopKind::PrivateEndpoint,
@@ -258,7 +272,8 @@ fn a_private_endpoint_that_is_not_approved_or_gone_explains_silence() {
                 prediction.private[0].not_approved = state.map(str::to_owned);
             })
     };
-    assert_eq!(state(Some("Rejected")).errors(&seen(silent(ENDPOINT))), [code]);
+    let silence = seen(silent(ENDPOINT)).with(|scene| scene.host = PRIVATE);
+    assert_eq!(state(Some("Rejected")).errors(&silence), [code]);
     assert_eq!(confidence(&state(Some("Rejected")), &seen(silent(ENDPOINT)), code), Some(Confidence::Certain));
     assert!(state(Some("Rejected")).finding(&seen(attempt(ENDPOINT, TcpOutcome::Refused, 1.0)), code).is_none());
     // All endpoints are known, and none is the cluster's.

@@ -189,9 +189,10 @@ pub(in crate::causes) fn api_subnet_group_blocks(view: &ConfigurationView<'_>) -
     let Some(cluster) = view.aks().filter(|cluster| cluster.is_vnet_integrated()) else { return Vec::new() };
     let Some(subnet) = api_subnet(view, cluster) else { return Vec::new() };
     let Some(group) = view.security_group(subnet) else { return Vec::new() };
-    let destination = subnet_set(subnet);
+    // One family at a time: a rule for the one says nothing of the other.
+    let destination = subnet_set(subnet).ipv4();
     let nodes = outbound::node_subnets(view).known;
-    let sources = nodes.iter().fold(AddressSet::empty(), |all, subnet| all.union(&subnet_set(subnet)));
+    let sources = nodes.iter().fold(AddressSet::empty(), |all, subnet| all.union(&subnet_set(subnet).ipv4()));
     let balancer = AddressSet::from_addresses([AZURE_DNS]);
     let mut evidence = Vec::new();
     let mut settings: Vec<String> = Vec::new();
@@ -320,6 +321,7 @@ pub(in crate::causes) fn group_denies_443(view: &ConfigurationView<'_>) -> Vec<T
         } else {
             AddressSet::from_addresses(addresses)
         }
+        .ipv4()
     } else {
         // Which public address it has is in no facts: what is denied to all of them is denied to it.
         AddressSet::everything().ipv4().difference(&private_space()).difference(&not_routed())
@@ -330,13 +332,14 @@ pub(in crate::causes) fn group_denies_443(view: &ConfigurationView<'_>) -> Vec<T
     let nodes = outbound::node_subnets(view).known;
     for subnet in &nodes {
         let Some(group) = view.security_group(subnet) else { continue };
-        let flow = Flow { inbound: false, port: 443, source: subnet_set(subnet), destination: destination.clone() };
+        let flow =
+            Flow { inbound: false, port: 443, source: subnet_set(subnet).ipv4(), destination: destination.clone() };
         let verdict = evaluate(view, group, subnet.id.parent().as_ref(), &flow);
         let whole = verdict.denied_for(&flow.destination);
         let found = if private { verdict.first_denied() } else { whole };
         let Some((rule, from)) = found.filter(|(_, from)| !from.is_empty()) else { continue };
         let place = format!("subnet {}", clean(&subnet.name));
-        told.push(denied(view, group, &rule, &place, "Outbound", &from, &destination, private));
+        told.push(denied(group, &rule, &place, "Outbound", &from, &destination, private));
     }
     // Groups cover a private endpoint only where its subnet says so.
     let endpoint = private_endpoint(view).filter(|_| cluster.is_private() && !cluster.is_vnet_integrated());
@@ -344,12 +347,12 @@ pub(in crate::causes) fn group_denies_443(view: &ConfigurationView<'_>) -> Vec<T
     if let Some(subnet) = subnet.filter(|subnet| policies_cover(subnet, "NetworkSecurityGroupEnabled"))
         && let Some(group) = view.security_group(subnet)
     {
-        let source = nodes.iter().fold(AddressSet::empty(), |all, one| all.union(&subnet_set(one)));
+        let source = nodes.iter().fold(AddressSet::empty(), |all, one| all.union(&subnet_set(one).ipv4()));
         let flow = Flow { inbound: true, port: 443, source, destination: destination.clone() };
         let verdict = evaluate(view, group, subnet.id.parent().as_ref(), &flow);
         if let Some((rule, from)) = verdict.first_denied() {
             let place = format!("private endpoint's subnet {}", clean(&subnet.name));
-            told.push(denied(view, group, &rule, &place, "Inbound", &from, &destination, true));
+            told.push(denied(group, &rule, &place, "Inbound", &from, &destination, true));
         }
     }
     told
@@ -605,9 +608,7 @@ fn leads_to(endpoint: &PrivateEndpoint, cluster: &ManagedCluster) -> bool {
             .any(|one| one.private_link_service_id.as_ref() == Some(&cluster.id))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a sentence says of a rule")]
 fn denied(
-    view: &ConfigurationView<'_>,
     group: &NetworkSecurityGroup,
     rule: &Denier,
     place: &str,
@@ -619,7 +620,6 @@ fn denied(
     let target = if private { ranges(&to.cover()) } else { "every public address".to_owned() };
     let prefixes = |set: &AddressSet| set.cover().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let destination = if private { prefixes(to) } else { "AzureCloud".to_owned() };
-    let _ = view;
     Told::new(
         Confidence::Likely,
         format!(

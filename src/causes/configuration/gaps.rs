@@ -247,7 +247,7 @@ fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
     let zone = cluster.access().private_dns_zone.clone();
     if cluster.is_private() && !is(zone.as_deref(), "none") {
         need(
-            cluster.private_fqdn.is_some(),
+            cluster.private_fqdn.is_some() || view.planned,
             "aks/show",
             DESCRIBE_AKS,
             "the private name of the API server (privateFQDN)",

@@ -158,3 +158,130 @@ fn a_rule_speaks_of_its_protocol_and_ports() {
         assert_eq!(speaks_of_tcp(&rule, 443), speaks, "{rule:?}");
     }
 }
+
+/// Facts of one AKS cluster with these members of `properties`, and more documents.
+#[expect(clippy::needless_pass_by_value, reason = "the tests write `json!` in place")]
+fn aks_facts(properties: Value, more: &[(&str, Value)]) -> Facts {
+    let cluster = json!({ "id": CLUSTER, "name": "prod", "location": "westeurope", "properties": properties });
+    let documents = more.iter().map(|(name, document)| (*name, document.clone())).chain([("aks/show.json", cluster)]);
+    let documents = documents.map(|(name, document)| (PathBuf::from(name), document.to_string().into_bytes()));
+    facts::from_documents(Path::new("facts"), documents).unwrap()
+}
+
+fn fix_of<'f>(findings: &'f [Finding], code: &str) -> &'f str {
+    findings.iter().find(|finding| finding.code == code).and_then(|finding| finding.fix.as_deref()).unwrap()
+}
+
+#[test]
+fn nothing_of_one_provider_is_told_of_the_other() {
+    let eks = facts_of(json!({ "endpointPublicAccess": true, "publicAccessCidrs": ["0.0.0.0/0"] }), &[]);
+    let aks =
+        aks_facts(json!({ "apiServerAccessProfile": { "authorizedIPRanges": ["0.0.0.0/0", "10.0.0.0/8"] } }), &[]);
+    let codes = |facts: &Facts| -> Vec<String> { lint(&view(facts)).into_iter().map(|one| one.code).collect() };
+    assert!(codes(&eks).iter().all(|code| !code.starts_with("aks-") && !code.starts_with("azure-")));
+    let told = codes(&aks);
+    assert!(told.iter().all(|code| !code.starts_with("eks-") && !code.starts_with("vpc-")), "{told:?}");
+    assert!(told.contains(&"net-allow-list-open-to-internet".to_owned()), "{told:?}");
+    // Only Azure's network, and a manifest of an empty pull.
+    let azure = facts::from_documents(
+        Path::new("facts"),
+        [(PathBuf::from("network/route-tables.json"), b"{\"value\": []}".to_vec())],
+    )
+    .unwrap();
+    assert_eq!(view(&azure).provider(), Provider::Aks);
+    assert_eq!(view(&Facts::default()).provider(), Provider::Eks);
+}
+
+#[test]
+fn two_thousand_ranges_of_aks_are_compared_and_put_into_one_command() {
+    let ranges: Vec<String> = (0..1_990_u32).map(|n| format!("52.{}.{}.1/32", n / 256, n % 256)).collect();
+    let profile = json!({ "enableVnetIntegration": true, "authorizedIPRanges": ranges });
+    let facts = aks_facts(json!({ "apiServerAccessProfile": profile }), &[]);
+    let allow = (0..1_990_u32).map(|n| format!("52.{}.{}.1/32", n / 256, (n + 1) % 256).parse().unwrap()).collect();
+    let intent =
+        Intent { public_access: Some(Access { enabled: true, allow: Some(allow), line: 7 }), private_access: None };
+    let findings = lint(&ConfigurationView { intent: Some(&intent), ..view(&facts) });
+    assert_eq!(severity_of(&findings, "net-allow-list-near-limit"), Some(Severity::Warning));
+    let fix = fix_of(&findings, "net-allow-list-lacks-intended-source");
+    let list = fix.split("--api-server-authorized-ip-ranges ").nth(1).unwrap();
+    assert_eq!(list.split(',').count(), 1_991, "{fix}");
+    let many: Vec<String> = (0..20_000_u32).map(|n| format!("52.{}.{}.1/32", n / 256, n % 256)).collect();
+    let facts = aks_facts(json!({ "apiServerAccessProfile": { "authorizedIPRanges": many } }), &[]);
+    for finding in lint(&view(&facts)) {
+        let length = finding.evidence.iter().map(String::len).sum::<usize>()
+            + finding.fix.as_deref().unwrap_or_default().len()
+            + finding.setting.as_deref().unwrap_or_default().len();
+        assert!(length < 8_000, "{}: {length}", finding.code);
+    }
+}
+
+#[test]
+fn no_command_lists_what_az_refuses_or_everybody() {
+    for (ranges, expected) in [
+        (json!(["0.0.0.0/0"]), "'<egress address>/32'"),
+        (json!(["0.0.0.0/1", "128.0.0.0/1"]), "'<egress address>/32'"),
+        (json!([]), "'<egress address>/32'"),
+        (json!(["0.0.0.0/0", "52.1.1.1/32"]), "'52.1.1.1/32,<egress address>/32'"),
+    ] {
+        let facts = aks_facts(json!({ "apiServerAccessProfile": { "authorizedIPRanges": ranges } }), &[]);
+        let findings = lint(&view(&facts));
+        let fix = fix_of(&findings, "net-allow-list-open-to-internet");
+        assert!(
+            fix.ends_with(&format!("-g rg -n prod --subscription s --api-server-authorized-ip-ranges {expected}")),
+            "{fix}"
+        );
+        assert!(fix.contains("Not known: `networkProfile.outboundType` is not in the facts"), "{fix}");
+    }
+}
+
+#[test]
+fn rules_of_a_group_are_asked_in_order_and_unknown_ones_decide_nothing() {
+    let subnet = |name: &str, range: &str, more: Value| {
+        let mut one = json!({ "id": format!("{NETWORK}/virtualNetworks/v/subnets/{name}"), "name": name, "addressPrefix": range });
+        one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        one
+    };
+    let told = |rules: Value| -> Option<String> {
+        let group = format!("{NETWORK}/networkSecurityGroups/g");
+        let network = json!([{ "id": format!("{NETWORK}/virtualNetworks/v"), "name": "v",
+            "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
+            "subnets": [
+                subnet("nodes", "10.0.0.0/24", json!({})),
+                subnet("api", "10.0.1.0/28", json!({ "networkSecurityGroup": { "id": group },
+                    "delegations": [{ "serviceName": "Microsoft.ContainerService/managedClusters" }] })),
+            ] }]);
+        let groups = json!([{ "id": group, "name": "g", "securityRules": rules }]);
+        let facts = aks_facts(
+            json!({ "apiServerAccessProfile": { "enableVnetIntegration": true,
+                        "subnetId": format!("{NETWORK}/virtualNetworks/v/subnets/api") },
+                    "agentPoolProfiles": [{ "name": "p", "vnetSubnetID": format!("{NETWORK}/virtualNetworks/v/subnets/nodes") }] }),
+            &[("network/virtual-networks.json", network), ("network/network-security-groups.json", groups)],
+        );
+        let findings = lint(&view(&facts));
+        let finding = findings.into_iter().find(|one| one.code == "aks-apiserver-subnet-nsg-blocks")?;
+        Some(finding.evidence.join(" "))
+    };
+    let rule = |priority: u32, access: &str, source: &str, ports: &str| {
+        json!({ "name": format!("r{priority}"), "direction": "Inbound", "access": access, "priority": priority,
+                "protocol": "Tcp", "sourceAddressPrefix": source, "sourcePortRange": "*",
+                "destinationAddressPrefix": "*", "destinationPortRange": ports })
+    };
+    assert_eq!(told(json!([])), None, "the provider's own rules allow all three");
+    // The lower number decides, whatever the order in the file.
+    assert_eq!(told(json!([rule(300, "Deny", "*", "443"), rule(200, "Allow", "VirtualNetwork", "443")])), None);
+    let half = told(json!([rule(200, "Allow", "10.0.0.0/25", "443"), rule(300, "Deny", "10.0.0.0/16", "443")]));
+    assert!(half.unwrap().contains("(10.0.0.128/25) is denied by the rule 300 r300"));
+    // A tag of public addresses never holds a node; one of the load balancer does hold the probe.
+    assert_eq!(told(json!([rule(100, "Deny", "AzureCloud", "*")])), None);
+    assert!(told(json!([rule(100, "Deny", "AzureLoadBalancer", "9980-9990")])).unwrap().contains("tcp 9988"));
+    // Who is in an application security group is in no facts: what such a rule may allow is not denied.
+    let mut members = rule(100, "Allow", "", "443");
+    members["sourceApplicationSecurityGroups"] = json!([{ "id": format!("{NETWORK}/applicationSecurityGroups/a") }]);
+    assert_eq!(told(json!([members, rule(200, "Deny", "*", "443")])), None);
+    let udp = json!({ "name": "udp", "direction": "Inbound", "access": "Deny", "priority": 100, "protocol": "Udp",
+        "sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "destinationPortRange": "*" });
+    assert_eq!(told(json!([udp])), None);
+}
+
+const CLUSTER: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod";
+const NETWORK: &str = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network";

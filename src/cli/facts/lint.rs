@@ -170,7 +170,7 @@ fn fit_aks(cluster: &Cluster, described: &ManagedCluster) -> Option<bool> {
         }
         Some(ProviderBlock::Eks { .. }) => return Some(false),
         None if cluster.provider == Provider::Eks => return Some(false),
-        None => {}
+        Some(ProviderBlock::AksByHost { .. }) | None => {}
     }
     let endpoint = cluster.endpoint.as_ref()?;
     let mut hosts = [&described.fqdn, &described.private_fqdn].into_iter().flatten().peekable();

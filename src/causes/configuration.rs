@@ -119,13 +119,11 @@ impl<'a> ConfigurationView<'a> {
     pub fn provider(&self) -> Provider {
         let Facts { cluster, managed_cluster, manifest, azure, .. } = self.facts;
         let pulled_of = |name: &str| manifest.as_ref().is_some_and(|manifest| is(manifest.provider.as_deref(), name));
-        match (cluster, managed_cluster) {
-            (Some(_), _) => Provider::Eks,
-            (None, Some(_)) => Provider::Aks,
-            (None, None) if pulled_of("aks") || (*azure != facts::azure::Network::default() && !pulled_of("eks")) => {
-                Provider::Aks
-            }
-            (None, None) => Provider::Eks,
+        let speaks_of_azure = || *azure != facts::azure::Network::default() && !pulled_of("eks");
+        if cluster.is_none() && (managed_cluster.is_some() || pulled_of("aks") || speaks_of_azure()) {
+            Provider::Aks
+        } else {
+            Provider::Eks
         }
     }
 

@@ -36,12 +36,15 @@ pub(super) struct NodeSubnets<'a> {
     pub(super) network_unknown: bool,
 }
 
-/// The node pools: as the list of them says, else as the cluster does.
+/// The node pools: as the cluster describes them, then those that only the list of them has.
 pub(super) fn pools<'a>(view: &ConfigurationView<'a>) -> Vec<&'a AgentPool> {
-    match view.facts.agent_pools.as_deref() {
-        Some(pools) if !pools.is_empty() => pools.iter().collect(),
-        _ => view.aks().map_or_else(Vec::new, |cluster| cluster.agent_pool_profiles.iter().collect()),
-    }
+    let mut pools: Vec<&AgentPool> =
+        view.aks().map_or_else(Vec::new, |cluster| cluster.agent_pool_profiles.iter().collect());
+    let known: BTreeSet<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+    let listed = view.facts.agent_pools.iter().flatten().filter(|pool| !known.contains(pool.name.as_str()));
+    let more: Vec<&AgentPool> = listed.collect();
+    pools.extend(more);
+    pools
 }
 
 /// The subnets of the nodes: those that the pools name; where they name none, those of the network that AKS made.

@@ -613,23 +613,24 @@ fn tags_and_limit(view: &ConfigurationView<'_>) -> (Vec<String>, usize) {
 
 /// What must be known before the command is run, a line each.
 fn notes_of(view: &ConfigurationView<'_>, tags: &[String], refused: &[IpNet]) -> String {
-    let mut notes = String::new();
+    let mut notes = Vec::new();
     if !refused.is_empty() {
-        notes.push_str(&format!("# Without {}, which `az` refuses.\n", listed_ranges(refused)));
+        notes.push(format!("# Without {}, which `az` refuses.\n", listed_ranges(refused)));
     }
     if view.private_access() == Some(false) {
         let unknown = outbound::outbound(view).unknown;
         if !unknown.is_empty() {
-            notes.push_str(&format!(
+            notes.push(format!(
                 "# Not known: {}. Add whichever of the cluster's own outbound addresses the list lacks, or its nodes are cut off.\n",
                 listed(&unknown)
             ));
         }
     }
-    if let Some(tag) = tags.first() {
-        notes.push_str(&format!("# The service tag {} stays; only the extension aks-preview takes one.\n", clean(tag)));
-    }
-    notes
+    notes.extend(
+        tags.first()
+            .map(|tag| format!("# The service tag {} stays; only the extension aks-preview takes one.\n", clean(tag))),
+    );
+    notes.concat()
 }
 
 fn command(view: &ConfigurationView<'_>, list: impl IntoIterator<Item = String>) -> String {

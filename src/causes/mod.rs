@@ -770,7 +770,7 @@ const SILENCES: &[(&str, &[&str])] = &[
     ("client-no-path-for-address-family", PATH),
     ("dns-private-answer-filtered", &["dns-resolver-returns-error", "dns-wrong-view-for-vantage"]),
     ("dns-private-answer-filtered", &["dns-name-does-not-exist", "dns-stale-answer"]),
-    ("dns-wrong-view-for-vantage", &["dns-stale-answer", "dns-resolver-returns-error"]),
+    ("dns-wrong-view-for-vantage", &["dns-stale-answer", "dns-resolver-returns-error", "dns-name-does-not-exist"]),
     ("dns-answer-rewritten", &["dns-stale-answer", "dns-wrong-view-for-vantage", "net-filtered-silently"]),
     ("dns-answer-rewritten", &["net-port-closed", "tls-answered-by-other-service", "client-not-on-connected-network"]),
     ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),

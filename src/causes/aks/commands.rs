@@ -7,6 +7,7 @@ use crate::{
     causes::evidence::{clean, host_prefix, shell},
     facts::{
         Facts,
+        aks::ManagedCluster,
         azure::{ArmId, SecurityRule},
     },
 };
@@ -86,7 +87,7 @@ pub(in crate::causes) fn set_ranges(facts: &Facts, list: &[String]) -> String {
             aks(facts, "update", "--api-server-authorized-ip-ranges <ranges>")
         );
     }
-    let integrated = facts.managed_cluster.as_ref().is_some_and(|cluster| cluster.is_vnet_integrated());
+    let integrated = facts.managed_cluster.as_ref().is_some_and(ManagedCluster::is_vnet_integrated);
     let most = if integrated { MOST_RANGES_INTEGRATED } else { MOST_RANGES };
     let too_many = if list.len() > most {
         format!(

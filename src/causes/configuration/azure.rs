@@ -6,7 +6,10 @@
 //! <https://learn.microsoft.com/azure/private-link/disable-private-endpoint-network-policy> and
 //! <https://learn.microsoft.com/azure/aks/api-server-vnet-integration>.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
@@ -34,7 +37,9 @@ use crate::{
 impl<'a> ConfigurationView<'a> {
     /// The subnet with this id.
     pub(super) fn azure_subnet(&self, id: &ArmId) -> Option<&'a Subnet> {
-        self.facts.azure.all_subnets().find(|subnet| subnet.id == *id)
+        let networks = self.facts.azure.virtual_networks.iter().flatten();
+        let alone = self.facts.azure.subnets.iter().flatten();
+        networks.flat_map(|network| &network.subnets).chain(alone).find(|subnet| subnet.id == *id)
     }
 
     /// The virtual network with this id.
@@ -330,15 +335,21 @@ pub(in crate::causes) fn group_denies_443(view: &ConfigurationView<'_>) -> Vec<T
         return told;
     }
     let nodes = outbound::node_subnets(view).known;
+    // One finding a group, however many subnets it stands before.
+    let mut groups: BTreeMap<(&ArmId, Option<ArmId>), (&NetworkSecurityGroup, Vec<&Subnet>)> = BTreeMap::new();
     for subnet in &nodes {
         let Some(group) = view.security_group(subnet) else { continue };
-        let flow =
-            Flow { inbound: false, port: 443, source: subnet_set(subnet).ipv4(), destination: destination.clone() };
-        let verdict = evaluate(view, group, subnet.id.parent().as_ref(), &flow);
+        groups.entry((&group.id, subnet.id.parent())).or_insert((group, Vec::new())).1.push(subnet);
+    }
+    for ((_, network), (group, subnets)) in &groups {
+        let source = subnets.iter().fold(AddressSet::empty(), |all, one| all.union(&subnet_set(one).ipv4()));
+        let flow = Flow { inbound: false, port: 443, source, destination: destination.clone() };
+        let verdict = evaluate(view, group, network.as_ref(), &flow);
         let whole = verdict.denied_for(&flow.destination);
         let found = if private { verdict.first_denied() } else { whole };
         let Some((rule, from)) = found.filter(|(_, from)| !from.is_empty()) else { continue };
-        let place = format!("subnet {}", clean(&subnet.name));
+        let names = listed(subnets.iter().map(|subnet| subnet.name.as_str()));
+        let place = format!("{} {names}", if subnets.len() == 1 { "subnet" } else { "subnets" });
         told.push(denied(group, &rule, &place, "Outbound", &from, &destination, private));
     }
     // Groups cover a private endpoint only where its subnet says so.
@@ -482,6 +493,9 @@ pub(in crate::causes) fn peering_unusable(view: &ConfigurationView<'_>) -> Vec<T
         }
         if problems.is_empty() {
             continue;
+        }
+        if told.len() >= MOST_PEERINGS {
+            break;
         }
         let far = if own.contains(network) { &other } else { network };
         let space = view.azure_network(far).map_or_else(
@@ -714,9 +728,10 @@ fn evaluate(
     }
     rules.sort_by_key(|rule| rule.priority.unwrap_or(i64::MAX));
     let mut verdict = GroupVerdict::default();
+    let inside = virtual_network(view, network);
     let mut open = vec![(flow.source.clone(), flow.destination.clone())];
     for rule in rules {
-        let Some(matched) = matches(view, rule, network, flow) else { continue };
+        let Some(matched) = matches(view, rule, &inside, flow) else { continue };
         let mut rest = Vec::new();
         for (source, destination) in open {
             let (from, to) = (source.intersection(&matched.source), destination.intersection(&matched.destination));
@@ -753,7 +768,7 @@ struct Matched {
 }
 
 /// `None` when the rule speaks of something else.
-fn matches(view: &ConfigurationView<'_>, rule: &SecurityRule, network: Option<&ArmId>, flow: &Flow) -> Option<Matched> {
+fn matches(view: &ConfigurationView<'_>, rule: &SecurityRule, inside: &AddressSet, flow: &Flow) -> Option<Matched> {
     let protocol = rule.protocol.as_deref().unwrap_or("*");
     if protocol != "*" && !is(Some(protocol), "Tcp") && !is(Some(protocol), "Any") {
         return None;
@@ -774,7 +789,7 @@ fn matches(view: &ConfigurationView<'_>, rule: &SecurityRule, network: Option<&A
         }
         let mut set = AddressSet::empty();
         for text in ports(one, several) {
-            match prefix(view, &text, network, whole) {
+            match prefix(view, &text, inside, whole) {
                 Some(part) => set = set.union(&part),
                 None => {
                     known = false;
@@ -799,8 +814,9 @@ fn matches(view: &ConfigurationView<'_>, rule: &SecurityRule, network: Option<&A
     Some(Matched { source, destination, known })
 }
 
-/// What a rule's word stands for; `None` when the facts do not tell. `asked`: the addresses in question.
-fn prefix(view: &ConfigurationView<'_>, text: &str, network: Option<&ArmId>, asked: &AddressSet) -> Option<AddressSet> {
+/// What a rule's word stands for; `None` when the facts do not tell. `inside`: what the tag `VirtualNetwork` stands for;
+/// `asked`: the addresses in question.
+fn prefix(view: &ConfigurationView<'_>, text: &str, inside: &AddressSet, asked: &AddressSet) -> Option<AddressSet> {
     let text = text.trim();
     if text == "*" || text.eq_ignore_ascii_case("any") {
         return Some(AddressSet::everything());
@@ -811,18 +827,16 @@ fn prefix(view: &ConfigurationView<'_>, text: &str, network: Option<&ArmId>, ask
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(AddressSet::from_addresses([address]));
     }
-    let inside = || virtual_network(view, network);
     if text.eq_ignore_ascii_case("VirtualNetwork") {
         // Networks behind a gateway belong to it as well, and the facts may not name them.
-        let known = inside();
-        let beyond = asked.difference(&known).intersection(&private_space());
-        return beyond.is_empty().then_some(known);
+        let beyond = asked.difference(inside).intersection(&private_space());
+        return beyond.is_empty().then(|| inside.clone());
     }
     if text.eq_ignore_ascii_case("AzureLoadBalancer") {
         return Some(AddressSet::from_addresses([AZURE_DNS]));
     }
     if text.eq_ignore_ascii_case("Internet") {
-        return Some(AddressSet::everything().difference(&private_space()).difference(&inside()));
+        return Some(AddressSet::everything().difference(&private_space()).difference(inside));
     }
     if let Some(set) = super::ranges::of_tag(view, text) {
         return Some(set);
@@ -906,3 +920,5 @@ const WORKLOADS: [&str; 2] = ["networkinterfaces", "virtualmachinescalesets"];
 const TAKEN_BY_A_CLUSTER: u128 = 9;
 const RESERVED_BY_AZURE: u128 = 5;
 const MOST_PIECES: usize = 256;
+/// More findings than anybody reads.
+const MOST_PEERINGS: usize = 64;

@@ -25,7 +25,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::{Cause, Signing, Told, all};
+use super::{Cause, Signing, Told, all, sources};
 use crate::{
     facts::{
         self, Facts,
@@ -101,14 +101,19 @@ pub fn lint(view: &ConfigurationView<'_>) -> Vec<Finding> {
         .into_iter()
         .map(|(_, cause, told)| {
             let severity = severity(cause, &told);
-            told.signed(&Signing {
+            let mut finding = told.signed(&Signing {
                 cause,
                 severity,
                 cluster: view.cluster,
                 vantage: None,
                 provider: view.provider(),
                 fill_in: &|text| words::filled_in(view, text),
-            })
+            });
+            // What holds for both providers is documented by each.
+            if view.provider() == Provider::Aks && cause.docs.starts_with(DOCS_OF_AWS) {
+                finding.docs = Some(sources::AKS_RANGES.to_owned());
+            }
+            finding
         })
         .collect()
 }
@@ -269,5 +274,6 @@ fn is(state: Option<&str>, wanted: &str) -> bool {
     state.is_some_and(|state| state.eq_ignore_ascii_case(wanted))
 }
 
+const DOCS_OF_AWS: &str = "https://docs.aws.amazon.com/";
 /// The specific code, and the general one that only repeats part of its evidence.
 const SILENCES: &[(&str, &str)] = &[("eks-node-egress-not-in-public-access-cidrs", "eks-node-traffic-leaves-vpc")];

@@ -179,6 +179,7 @@ fn nothing_of_one_provider_is_told_of_the_other() {
         aks_facts(json!({ "apiServerAccessProfile": { "authorizedIPRanges": ["0.0.0.0/0", "10.0.0.0/8"] } }), &[]);
     let codes = |facts: &Facts| -> Vec<String> { lint(&view(facts)).into_iter().map(|one| one.code).collect() };
     assert!(codes(&eks).iter().all(|code| !code.starts_with("aks-") && !code.starts_with("azure-")));
+    assert!(lint(&view(&aks)).iter().all(|one| one.docs.as_deref().is_some_and(|docs| !docs.contains("aws"))));
     let told = codes(&aks);
     assert!(told.iter().all(|code| !code.starts_with("eks-") && !code.starts_with("vpc-")), "{told:?}");
     assert!(told.contains(&"net-allow-list-open-to-internet".to_owned()), "{told:?}");

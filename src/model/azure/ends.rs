@@ -101,8 +101,7 @@ pub(super) fn resolve<'f>(network: &Network<'f>, from: &Point, to: &Point) -> Re
     };
     let (from_end, to_end) = (narrowed(from_end), narrowed(to_end));
     let dialled = match (to, &from_end, &to_end) {
-        (Point::Address(address), ..) => *address,
-        (_, _, End::Outside(address)) => *address,
+        (Point::Address(address), ..) | (_, _, End::Outside(address)) => *address,
         // From the internet, by the public address where there is one.
         (_, End::Outside(source), End::Inside(inside)) if !is_private(*source) => match inside.public {
             PublicOf::Is(public) => public,

@@ -218,7 +218,8 @@ fn a_service_tag_is_unknown_only_where_it_decides() {
 
 #[test]
 fn the_longest_route_wins_and_of_equal_ones_the_users() {
-    let cases: [(&[(&str, &str, &str)], &str); 7] = [
+    type Routes = &'static [(&'static str, &'static str, &'static str)];
+    let cases: [(Routes, &str); 7] = [
         (&[("0.0.0.0/0", "None", "")], "reachable"),
         (&[("10.0.0.0/8", "None", "")], "reachable"),
         (

@@ -7,7 +7,7 @@ use crate::{
     causes::evidence::{clean, host_prefix, shell},
     facts::{
         Facts,
-        aks::ManagedCluster,
+        aks::{AuthorizedSource, ManagedCluster},
         azure::{ArmId, SecurityRule},
     },
 };
@@ -59,9 +59,10 @@ pub(in crate::causes) fn entries(facts: &Facts) -> Vec<String> {
 /// and `0.0.0.0/32`, which may not be combined; then the command sets the cluster's own outbound addresses and these.
 pub(in crate::causes) fn add_ranges(facts: &Facts, new: &[String]) -> String {
     let present = entries(facts);
-    let only_itself = facts.managed_cluster.iter().any(|cluster| {
-        cluster.access().authorized_ip_ranges.iter().any(crate::facts::aks::AuthorizedSource::is_outbound_only)
-    });
+    let only_itself = facts
+        .managed_cluster
+        .iter()
+        .any(|cluster| cluster.access().authorized_ip_ranges.iter().any(AuthorizedSource::is_outbound_only));
     if present.is_empty() {
         return format!(
             "# The list is empty, so everybody is let in: a first range cuts off all others. Name every source, nodes included:\n{}",

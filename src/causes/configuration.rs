@@ -106,6 +106,7 @@ pub fn lint(view: &ConfigurationView<'_>) -> Vec<Finding> {
                 severity,
                 cluster: view.cluster,
                 vantage: None,
+                provider: view.provider(),
                 fill_in: &|text| words::filled_in(view, text),
             });
             // What holds for both providers is documented by each.

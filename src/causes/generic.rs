@@ -303,9 +303,9 @@ fn window_told(view: &CellView<'_>, change: super::Change, seen: String) -> Told
     let end = change.at.checked_add(change.window).ok();
     let told = Told::new(Confidence::Likely, seen);
     let since = view.now.as_second().saturating_sub(change.at.as_second());
-    let who =
-        if view.configuration.is_some_and(|configured| configured.update.is_some()) { "known" } else { "declared" };
-    let told = told.and(format!("A change was {who} {since} s ago, at {}.", moment_words(change.at)));
+    let known = view.configuration.is_some_and(|configured| configured.update.is_some());
+    let verb = if known { "made" } else { "declared" };
+    let told = told.and(format!("A change was {verb} {since} s ago, at {}.", moment_words(change.at)));
     match end {
         Some(end) => {
             let rest = end.as_second().saturating_sub(view.now.as_second()).max(0);

@@ -438,6 +438,7 @@ impl Signed {
             severity,
             cluster: view.cluster,
             vantage: Some(view.vantage),
+            provider: view.provider,
             fill_in: &|text| filled_in(text, view),
         });
         // What keeps out whom it is meant to keep out needs no mending: its command would open the door.
@@ -455,6 +456,7 @@ struct Signing<'a> {
     severity: Severity,
     cluster: &'a str,
     vantage: Option<&'a str>,
+    provider: Provider,
     /// Fills in the placeholders of the cause's general texts.
     fill_in: &'a dyn Fn(&str) -> String,
 }
@@ -462,7 +464,7 @@ struct Signing<'a> {
 impl Told {
     /// The finding; what was not said more exactly is said by the cause.
     fn signed(self, signing: &Signing<'_>) -> Finding {
-        let &Signing { cause, severity, cluster, vantage, fill_in } = signing;
+        let &Signing { cause, severity, cluster, vantage, provider, fill_in } = signing;
         Finding {
             code: cause.code.to_owned(),
             severity,
@@ -474,8 +476,17 @@ impl Told {
             evidence: self.evidence,
             setting: self.setting.or_else(|| Some(fill_in(cause.setting))),
             fix: self.fix.or_else(|| Some(fill_in(cause.fix))),
-            docs: Some(cause.docs.to_owned()),
+            docs: Some(sources::of_provider(cause.docs, own_provider(cause.code).unwrap_or(provider)).to_owned()),
         }
+    }
+}
+
+/// The provider that a cause belongs to by its code; `None` where both have it.
+fn own_provider(code: &str) -> Option<Provider> {
+    match code.split_once('-')?.0 {
+        "eks" | "vpc" => Some(Provider::Eks),
+        "aks" | "azure" => Some(Provider::Aks),
+        _ => None,
     }
 }
 
@@ -759,7 +770,7 @@ const SILENCES: &[(&str, &[&str])] = &[
     ("client-no-path-for-address-family", PATH),
     ("dns-private-answer-filtered", &["dns-resolver-returns-error", "dns-wrong-view-for-vantage"]),
     ("dns-private-answer-filtered", &["dns-name-does-not-exist", "dns-stale-answer"]),
-    ("dns-wrong-view-for-vantage", &["dns-stale-answer", "dns-resolver-returns-error"]),
+    ("dns-wrong-view-for-vantage", &["dns-stale-answer", "dns-resolver-returns-error", "dns-name-does-not-exist"]),
     ("dns-answer-rewritten", &["dns-stale-answer", "dns-wrong-view-for-vantage", "net-filtered-silently"]),
     ("dns-answer-rewritten", &["net-port-closed", "tls-answered-by-other-service", "client-not-on-connected-network"]),
     ("propagation-dns-ttl", &["dns-stale-answer", "propagation-window-open"]),

@@ -10,7 +10,7 @@ use kubereach_probes::{
 };
 
 use super::{
-    Cause, CellView, Need, Told, configuration,
+    Cause, CellView, Need, Told, aks, configuration,
     eks::names,
     evidence::{
         Seen, clean, controls_answer, controls_sentence, dialled, direct, duration, eks_region_and_name, from_where,
@@ -852,7 +852,11 @@ fn look_up_configuration(view: &CellView<'_>, attempt: &Attempt) -> String {
             format!("aws eks describe-cluster --region {region} --name {name} --query cluster.resourcesVpcConfig")
         }
         (Provider::Aks, _) => {
-            "az aks show -g <rg> -n <cluster> --query '[powerState, apiServerAccessProfile]'".to_owned()
+            let command = "az aks show -g <rg> -n <cluster> --query '[powerState, apiServerAccessProfile]'";
+            match &view.configuration {
+                Some(configured) => aks::commands::filled_in(configured.facts, command),
+                None => command.to_owned(),
+            }
         }
         (Provider::Generic, Some(address)) => {
             format!("ip route get {address} && sudo traceroute -n -T -p {} {address}", attempt.port)

@@ -1,5 +1,26 @@
 //! Where the providers document what the causes rest on: one constant a page.
 
+use crate::report::Provider;
+
+/// The page that says the same of this provider, where a cause of both names one of the other's.
+pub(super) fn of_provider(page: &'static str, provider: Provider) -> &'static str {
+    let pages = SAME_OF_BOTH.iter().copied();
+    match provider {
+        Provider::Eks => pages.clone().find(|(_, aks)| *aks == page).map_or(page, |(eks, _)| eks),
+        Provider::Aks => pages.clone().find(|(eks, _)| *eks == page).map_or(page, |(_, aks)| aks),
+        Provider::Generic => page,
+    }
+}
+
+/// Pages of EKS and of AKS on the same matter.
+const SAME_OF_BOTH: &[(&str, &str)] = &[
+    (EKS_ENDPOINT, AKS_RANGES),
+    (EKS_QUOTAS, AKS_RANGES),
+    (EKS_TROUBLESHOOTING, AKS_CONN_FAIL),
+    (EKS_NETWORK, AKS_PRIVATE),
+    (EKS_API, AKS_TEMPLATE),
+];
+
 pub(super) const EKS_ENDPOINT: &str = "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html";
 pub(super) const EKS_NETWORK: &str = "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html";
 pub(super) const EKS_SECURITY_GROUPS: &str = "https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html";

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kubereach_probes::{Attempt, Certificate, Reachability, TlsOutcome, TlsVariantKind, Validity};
 
 use super::{
-    Cause, CellView, Need, Told,
+    Cause, CellView, Need, Told, aks,
     eks::authorities,
     evidence::{
         Clock, Seen, clean, clock, deciding, duration, endpoint, kubeconfig_cluster, listed, place, refresh_kubeconfig,
@@ -588,6 +588,18 @@ fn cluster_ca_stale(view: &CellView<'_>) -> Option<Told> {
             told = told.and("the provider gives another CA for the cluster today than the one that is trusted here");
         }
         None => {}
+    }
+    // Azure does not tell it to those who may only read.
+    let not_told = view.client.is_none() && view.client_authorities.is_none() && view.provider == Provider::Aks;
+    if let (true, Some(configured)) = (not_told, view.configuration) {
+        return Some(
+            told.and("Azure Resource Manager does not tell a cluster's certificate authority; its kubeconfig holds it")
+                .setting(format!("clusters.{}.ca or .kubeconfig of the scenario", clean(view.cluster)))
+                .fix(format!(
+                    "# Then name it in the scenario beside `aks:`, as `kubeconfig: {{ path: ./kubeconfig }}`:\n{} --file ./kubeconfig",
+                    aks::commands::kubeconfig(configured.facts, false)
+                )),
+        );
     }
     Some(match view.client {
         Some(client) if client.cluster.is_none() => told

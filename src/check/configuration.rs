@@ -239,6 +239,8 @@ impl Source {
                     resource_group: Some(resource_group.clone()),
                     name: Some(name.clone()),
                     endpoint_url: endpoint_url.clone(),
+                    // Where the scenario names one, nobody's kubeconfig is asked for.
+                    certificate_authority: cluster.ca_pem.is_none(),
                     ..facts::arm::AksRequest::default()
                 }))
             }
@@ -323,7 +325,12 @@ fn read_pulled(pulled: facts::write::Pulled) -> Result<Facts, PullFailure> {
 /// The provider's endpoint or authority cannot be used.
 pub(super) fn complete(file: &Path, cluster: &mut Cluster, state: &State) -> Result<(), InputError> {
     if let Some(managed) = state.facts.as_ref().and_then(|facts| facts.managed_cluster.as_ref()) {
-        return complete_managed(file, cluster, managed);
+        complete_managed(file, cluster, managed)?;
+        let data = state.facts.as_ref().and_then(|facts| facts.managed_authority.as_deref());
+        if cluster.ca_pem.is_none() {
+            cluster.ca_pem = data.and_then(authority_pem);
+        }
+        return Ok(());
     }
     let Some(described) = state.facts.as_ref().and_then(|facts| facts.cluster.as_ref()) else { return Ok(()) };
     let wrong = |what: &str, reason: String| {
@@ -347,7 +354,7 @@ pub(super) fn complete(file: &Path, cluster: &mut Cluster, state: &State) -> Res
     Ok(())
 }
 
-/// The same of AKS, whose description tells names only: the certificate authority stands in the kubeconfig.
+/// The endpoint of AKS: its description tells names only.
 fn complete_managed(file: &Path, cluster: &mut Cluster, managed: &ManagedCluster) -> Result<(), InputError> {
     if cluster.endpoint.is_none()
         && let Some(host) = managed.server_name().filter(|host| !host.is_empty())
@@ -373,6 +380,7 @@ pub(super) fn authorities(facts: &Facts) -> Vec<(String, String)> {
     let listed = facts.certificate_authorities.iter().flatten();
     let listed = listed.filter_map(|one| Some((one.id.clone()?, authority_pem(one.data.as_deref()?)?)));
     let today = facts.cluster.as_ref().and_then(|cluster| cluster.certificate_authority.as_ref()?.data.as_deref());
+    let today = today.or(facts.managed_authority.as_deref());
     let today = today.and_then(authority_pem).map(|pem| (PRESENT_AUTHORITY.to_owned(), pem));
     listed.chain(today).collect()
 }

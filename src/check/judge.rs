@@ -147,10 +147,9 @@ impl Frame<'_> {
         let last = update.ended.max(update.began).max(settings.changed_at).map(|at| age(at.min(now)));
         let window = match update.ended {
             _ if own.is_zero() => own,
-            Some(_) => last.unwrap_or_default() + own,
             None if update.followed => (age(now) + own).min(AKS_LONGEST_UPDATE),
-            // From a folder its end cannot be seen: it is judged when the window is over.
-            None => last.unwrap_or_default() + own,
+            // One whose end is known; or one of a folder, whose end cannot be seen: judged when the window is over.
+            Some(_) | None => last.unwrap_or_default() + own,
         };
         Convergence {
             changed_at: Some(began),

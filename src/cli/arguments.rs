@@ -296,6 +296,9 @@ pub struct PullAksArguments {
     /// Also ask which routes and rules virtual machines near the cluster really have (needs two more actions)
     #[arg(long)]
     pub effective_routes: bool,
+    /// Also ask for the API server's certificate authority, so that no kubeconfig is needed (needs one more action)
+    #[arg(long)]
+    pub certificate_authority: bool,
     /// Where to write: a new or empty folder, or that of an earlier pull of this cluster; without it facts/NAME
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -18,6 +18,7 @@ use std::{
 };
 
 pub use actions::Action;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use client::{CallError, Client};
 pub use credentials::Credential;
 use follow::Known;
@@ -54,6 +55,9 @@ pub struct AksRequest {
     /// Asks, too, which routes and rules the interfaces of virtual machines really have; needs two actions that the
     /// role of those who only read does not hold.
     pub effective_routes: bool,
+    /// Asks, too, for the certificate authority of the API server. It stands in the kubeconfig of a user only, of which
+    /// nothing else is kept.
+    pub certificate_authority: bool,
 }
 
 /// Why there are no facts at all. A single action that is denied or fails is none of these.
@@ -211,6 +215,7 @@ async fn pull_those(
             tell: &tell,
             wanted,
             effective: request.effective_routes,
+            authority: request.certificate_authority,
             turn: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
             running: JoinSet::new(),
             asked: BTreeSet::new(),
@@ -404,6 +409,8 @@ enum Call {
     ServiceTags(String),
     /// What an interface really has.
     Effective(Action, Id),
+    /// The kubeconfig of a user.
+    UserCredential,
 }
 
 impl Call {
@@ -413,6 +420,7 @@ impl Call {
             Self::AgentPools => Action::AgentPools,
             Self::ActivityLog => Action::ActivityLog,
             Self::ServiceTags(_) => Action::ServiceTags,
+            Self::UserCredential => Action::UserCredential,
             Self::All(action)
             | Self::InGroup(action, _)
             | Self::One(action, _)
@@ -458,6 +466,9 @@ impl Call {
                 let path = [&own[..], &["Microsoft.Network", "locations", location, "serviceTags"]].concat();
                 client.object(url(path)?).await
             }
+            Self::UserCredential => {
+                client.result_of_post(url([&target.path()[..], &["listClusterUserCredential"]].concat())?).await
+            }
             Self::Effective(action, id) => {
                 let verb = action.resource_type();
                 client.result_of_post(below(id, verb.rsplit('/').next().unwrap_or_default())?).await
@@ -481,6 +492,7 @@ struct Collector<'a, Tell> {
     tell: &'a Tell,
     wanted: fn(Action) -> bool,
     effective: bool,
+    authority: bool,
     /// Bounds how many calls are under way.
     turn: Arc<Semaphore>,
     running: JoinSet<(Call, Result<Value, CallError>)>,
@@ -509,7 +521,8 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
         let first = [Call::Cluster, Call::All(Action::VirtualNetworks), Call::All(Action::PrivateDnsZones)];
         let lists = Action::ALL.iter().filter(|action| **action != Action::ManagedClusters);
         let lists = lists.filter(|action| action.listed_type().is_some()).map(|action| Call::All(*action));
-        for call in first.into_iter().chain([Call::ActivityLog, Call::AgentPools]).chain(lists) {
+        let authority = self.authority.then_some(Call::UserCredential);
+        for call in first.into_iter().chain([Call::ActivityLog, Call::AgentPools]).chain(authority).chain(lists) {
             if (self.wanted)(call.action()) {
                 self.start(call);
             }
@@ -599,6 +612,20 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
     }
 
     fn keep(&mut self, call: &Call, document: Value) -> Result<(), PullError> {
+        if *call == Call::UserCredential {
+            // The rest of a kubeconfig is secret.
+            match authority_of(&document) {
+                Some(data) => {
+                    let document = json!({"certificateAuthorityData": data});
+                    self.documents.insert("aks/certificate-authority.json".to_owned(), document);
+                }
+                None => {
+                    let message = "the answer holds no kubeconfig with a certificate authority".to_owned();
+                    self.failed.entry(call.action()).or_default().insert(message);
+                }
+            }
+            return Ok(());
+        }
         let document = tidy::tidy(document);
         self.answered.insert(call.action());
         match call {
@@ -623,6 +650,8 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
                 let path = self.effective_path(*action, id);
                 self.documents.insert(path, document);
             }
+            // Kept above.
+            Call::UserCredential => {}
             Call::One(action, _) => self.known.add(*action, [document]),
             Call::All(action) | Call::InGroup(action, _) | Call::Of(action, _) => {
                 if matches!(call, Call::All(_)) {
@@ -741,6 +770,31 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
         };
         Pulled { documents: self.documents, manifest }
     }
+}
+
+/// The certificate authority of the first kubeconfig in the answer, base64 of PEM text
+/// (<https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-user-credentials>).
+fn authority_of(credentials: &Value) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Kubeconfig {
+        clusters: Vec<Named>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Named {
+        cluster: Cluster,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Cluster {
+        certificate_authority_data: Option<String>,
+    }
+    let encoded = credentials["kubeconfigs"].as_array()?.first()?["value"].as_str()?;
+    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    // An error would repeat what stands there.
+    let kubeconfig: Kubeconfig = serde_saphyr::from_str(&text).ok()?;
+    let data = kubeconfig.clusters.into_iter().find_map(|named| named.cluster.certificate_authority_data)?;
+    let pem = STANDARD.decode(data.trim()).ok()?;
+    pem.starts_with(b"-----BEGIN CERTIFICATE-----").then(|| data.trim().to_owned())
 }
 
 /// Of the log's events those that change who can reach the cluster, and of these only what happened, to what, when and

@@ -218,6 +218,7 @@ impl Gathering {
             update_ids,
             certificate_authorities,
             certificate_authority,
+            certificate_authority_data,
             vpc_id,
             enable_dns_support,
             enable_dns_hostnames,
@@ -291,6 +292,10 @@ impl Gathering {
             let all = facts.certificate_authorities.get_or_insert_default();
             all.retain(|other| other.id != one.id);
             all.push(one);
+        }
+        if let Some(data) = certificate_authority_data {
+            known = true;
+            facts.managed_authority = Some(data);
         }
         if enable_dns_support.is_some() || enable_dns_hostnames.is_some() {
             known = true;
@@ -615,6 +620,9 @@ struct Document {
     certificate_authorities: Option<List<eks::CertificateAuthority>>,
     #[serde(rename = "certificateAuthority")]
     certificate_authority: Option<eks::CertificateAuthority>,
+    /// Of an AKS cluster, as a kubeconfig holds it.
+    #[serde(rename = "certificateAuthorityData")]
+    certificate_authority_data: Option<String>,
     vpc_id: Option<String>,
     enable_dns_support: Option<Flag>,
     enable_dns_hostnames: Option<Flag>,

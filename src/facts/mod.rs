@@ -49,6 +49,8 @@ pub struct Facts {
     pub managed_cluster: Option<aks::ManagedCluster>,
     /// The same as it was when the authorized ranges were others: `aks/earlier-show.json`. In a plan, as it is today.
     pub earlier: Option<aks::ManagedCluster>,
+    /// The certificate authority that a kubeconfig of an AKS cluster holds, base64 of PEM text.
+    pub managed_authority: Option<String>,
     /// `az aks nodepool list`; the cluster's own profiles tell most of it.
     pub agent_pools: Option<Vec<aks::AgentPool>>,
     /// What happened to the cluster lately, newest first: `az monitor activity-log list`.

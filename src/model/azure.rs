@@ -466,7 +466,7 @@ fn tags(facts: &azure::Network) -> HashMap<String, Vec<IpNet>> {
     all.iter().map(|tag| (tag.name.to_ascii_lowercase(), nets(&tag.address_prefixes))).collect()
 }
 
-fn by_id<'f, T>(all: Option<&'f [T]>, id: fn(&T) -> &ArmId) -> impl Iterator<Item = (&'f ArmId, &'f T)> {
+fn by_id<T>(all: Option<&[T]>, id: fn(&T) -> &ArmId) -> impl Iterator<Item = (&ArmId, &T)> {
     all.unwrap_or_default().iter().map(move |one| (id(one), one))
 }
 

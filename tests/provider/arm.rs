@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use kubereach::{
     demo::servers::{ArmApi, ArmConduct, ArmFault, ArmIdentity, ArmLater, Running, ServerSpec, serve},
     facts::{
@@ -44,6 +45,7 @@ pub(crate) const TRIALS: &[(&str, Test)] = &[
     ("azure_every_credential_is_found", every_credential_is_found),
     ("azure_clusters_are_found", clusters_are_found),
     ("azure_effective_routes_are_asked_for_when_told", effective_routes_are_asked_for_when_told),
+    ("azure_of_a_kubeconfig_only_the_authority_is_kept", of_a_kubeconfig_only_the_authority_is_kept),
     ("azure_a_change_is_followed", a_change_is_followed),
     ("azure_nothing_but_the_role_is_asked", nothing_but_the_role_is_asked),
     ("azure_calls_run_at_the_same_time", calls_run_at_the_same_time),
@@ -530,6 +532,28 @@ fn effective_routes_are_asked_for_when_told() {
     let request = AksRequest { effective_routes: true, ..house.request() };
     let pulled = house.runtime.block_on(pull(&request, drop)).unwrap();
     assert_eq!(pulled.manifest.denied[0].action, "Microsoft.Network/networkInterfaces/effectiveRouteTable/action");
+}
+
+fn of_a_kubeconfig_only_the_authority_is_kept() {
+    let path = "aks/certificate-authority.json";
+    let data = STANDARD.encode("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n");
+    let mut documents = subscription();
+    documents.insert(path.to_owned(), json!({ "certificateAuthorityData": data }));
+    let house = House::with(ArmApi::default(), documents.clone());
+    assert!(!house.runtime.block_on(pull(&house.request(), drop)).unwrap().documents.contains_key(path));
+    let request = AksRequest { certificate_authority: true, ..house.request() };
+    let pulled = house.runtime.block_on(pull(&request, drop)).unwrap();
+    assert_eq!(pulled.documents[path], json!({ "certificateAuthorityData": data }));
+    assert!(!format!("{pulled:?}").contains("fake-user-token"), "the user's secret was kept");
+    // What is no certificate is not passed on, and says nothing of what it is.
+    documents.insert(path.to_owned(), json!({"certificateAuthorityData": STANDARD.encode("a secret")}));
+    let house = House::with(ArmApi::default(), documents);
+    let request = AksRequest { certificate_authority: true, ..house.request() };
+    let pulled = house.runtime.block_on(pull(&request, drop)).unwrap();
+    assert!(!pulled.documents.contains_key(path));
+    let action = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action";
+    assert_eq!(pulled.manifest.failed[0].action, action);
+    assert!(!format!("{pulled:?}").contains("fake-user-token") && !format!("{pulled:?}").contains("a secret"));
 }
 
 /// While a change is under way only what changes is asked for.

@@ -7,6 +7,7 @@ use crate::{
     causes::evidence::{clean, host_prefix, shell},
     facts::{
         Facts,
+        aks::{AuthorizedSource, ManagedCluster},
         azure::{ArmId, SecurityRule},
     },
 };
@@ -58,9 +59,10 @@ pub(in crate::causes) fn entries(facts: &Facts) -> Vec<String> {
 /// and `0.0.0.0/32`, which may not be combined; then the command sets the cluster's own outbound addresses and these.
 pub(in crate::causes) fn add_ranges(facts: &Facts, new: &[String]) -> String {
     let present = entries(facts);
-    let only_itself = facts.managed_cluster.iter().any(|cluster| {
-        cluster.access().authorized_ip_ranges.iter().any(crate::facts::aks::AuthorizedSource::is_outbound_only)
-    });
+    let only_itself = facts
+        .managed_cluster
+        .iter()
+        .any(|cluster| cluster.access().authorized_ip_ranges.iter().any(AuthorizedSource::is_outbound_only));
     if present.is_empty() {
         return format!(
             "# The list is empty, so everybody is let in: a first range cuts off all others. Name every source, nodes included:\n{}",
@@ -86,7 +88,7 @@ pub(in crate::causes) fn set_ranges(facts: &Facts, list: &[String]) -> String {
             aks(facts, "update", "--api-server-authorized-ip-ranges <ranges>")
         );
     }
-    let integrated = facts.managed_cluster.as_ref().is_some_and(|cluster| cluster.is_vnet_integrated());
+    let integrated = facts.managed_cluster.as_ref().is_some_and(ManagedCluster::is_vnet_integrated);
     let most = if integrated { MOST_RANGES_INTEGRATED } else { MOST_RANGES };
     let too_many = if list.len() > most {
         format!(

@@ -215,19 +215,8 @@ pub(in crate::causes) fn command(facts: &Facts, host_port: u16, reason: &Reason)
                 )
             }
         }
-        Reason::UserRoute { table: Some(table), route, next_hop, destination, .. } => {
-            let private = is_private(destination.addr());
-            if next_hop.eq_ignore_ascii_case("VirtualAppliance") {
-                format!(
-                    "# Only the appliance's own log tells what it does with {}. To lead the packets past it:\naz network route-table route create -g {} --route-table-name {} -n direct-to-k8s-api --address-prefix {destination} --next-hop-type {}",
-                    destination.addr(),
-                    table.resource_group().map_or_else(|| "<rg>".to_owned(), evidence::shell),
-                    evidence::shell(table.name()),
-                    if private { "VnetLocal" } else { "Internet" }
-                )
-            } else {
-                commands::update_route(table, route, if private { "VnetLocal" } else { "Internet" })
-            }
+        Reason::UserRoute { table: Some(table), subnet, route, next_hop, prefix, destination, .. } => {
+            route_command(facts, &Detour { table, subnet, route, next_hop, prefix, destination: destination.addr() })
         }
         Reason::VirtualNetworkPeering { peering, network, remote, problem, .. } => match (problem, peering) {
             (PeeringProblem::Missing, _) => format!(
@@ -263,6 +252,53 @@ pub(in crate::causes) fn command(facts: &Facts, host_port: u16, reason: &Reason)
             (_, None) => commands::create_peering(network, remote),
         },
         _ => String::new(),
+    }
+}
+
+/// A route that leads packets elsewhere.
+struct Detour<'a> {
+    table: &'a ArmId,
+    subnet: &'a ArmId,
+    route: &'a str,
+    next_hop: &'a str,
+    prefix: &'a str,
+    destination: IpAddr,
+}
+
+/// No route of the user's can name a peering as its next hop
+/// (<https://learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview>): where the destination is in
+/// another network, only taking the route away leads packets to it.
+fn route_command(facts: &Facts, detour: &Detour<'_>) -> String {
+    let Detour { table, subnet, route, next_hop, prefix, destination } = detour;
+    let group = table.resource_group().map_or_else(|| "<rg>".to_owned(), evidence::shell);
+    let (table_name, route_name) = (evidence::shell(table.name()), evidence::shell(route));
+    let appliance = next_hop.eq_ignore_ascii_case("VirtualAppliance");
+    let note = if appliance {
+        format!("# Only the appliance's own log tells what it does with {destination}. To lead the packets past it:\n")
+    } else {
+        String::new()
+    };
+    let within = subnet.parent().is_some_and(|home| {
+        let networks = facts.azure.virtual_networks.iter().flatten();
+        let own =
+            networks.filter(|network| network.id == home).flat_map(|network| &*network.address_space.address_prefixes);
+        own.filter_map(|range| crate::facts::Cidr::parse(range).ok()).any(|range| range.net.contains(destination))
+    });
+    let own = commands::single(*destination);
+    let beside = |next_hop: &str| {
+        format!(
+            "{note}az network route-table route create -g {group} --route-table-name {table_name} -n direct-to-k8s-api --address-prefix {own} --next-hop-type {next_hop}"
+        )
+    };
+    match (is_private(*destination), within) {
+        (false, _) if appliance => beside("Internet"),
+        (false, _) => commands::update_route(table, route, "Internet"),
+        (true, true) if appliance => beside("VnetLocal"),
+        (true, true) => commands::update_route(table, route, "VnetLocal"),
+        (true, false) => format!(
+            "{note}# It serves all of {} in the subnets of the table, so look at them first; without it packets to {destination} take the peering:\naz network route-table route delete -g {group} --route-table-name {table_name} -n {route_name}",
+            clean(prefix)
+        ),
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn cluster_egress_not_listed(view: &CellView<'_>) -> Option<Told> {
     let outbound = sight.cluster.network_profile.as_ref().and_then(|profile| profile.outbound_type.as_deref());
     let outbound = outbound.map_or_else(|| "not known".to_owned(), clean);
     Some(
-        told.and(format!("{} is a node: all nodes that leave by it are cut off and go NotReady", clean(view.vantage)))
+        told.and("every node that leaves by it is cut off as well, and goes NotReady")
             .and("only the creation of a cluster lists its outbound addresses by itself; a later update of the list does not")
             .setting(format!("{}; networkProfile.outboundType = {outbound}", setting(&sight)))
             .fix(admit(&sight, unlisted)),
@@ -326,8 +326,7 @@ pub(in crate::causes) fn tag_not_known(view: &CellView<'_>) -> Option<Told> {
     };
     let region = sight.cluster.location.as_deref().map_or_else(|| "<region>".to_owned(), evidence::shell);
     Some(told.setting(setting(&sight)).fix(format!(
-        "az network list-service-tags --location {region} -o json > {}/network/service-tags.json",
-        evidence::shell(&sight.facts().origin.display().to_string())
+        "# In the facts folder (a pull with the permission reads them by itself):\naz network list-service-tags --location {region} -o json > network/service-tags.json"
     )))
 }
 

@@ -11,8 +11,12 @@ use crate::{
         lookups::{self, from_hosts_file, system},
         shown::{self, Lost, Shown, shown_of_class},
     },
-    facts::{Facts, aks::ManagedCluster, azure::ArmId},
-    model::aks::{Place, Prediction},
+    facts::{
+        Facts,
+        aks::ManagedCluster,
+        azure::{ArmId, NetworkInterface},
+    },
+    model::aks::{self, Place, Prediction},
     report::{Confidence, Reachability},
 };
 
@@ -71,40 +75,37 @@ impl<'a> Sight<'a> {
         matches!(self.prediction.place, Place::ClusterNetwork { .. } | Place::OtherNetwork { .. })
     }
 
-    /// The client is a node of the cluster: it leaves with the cluster's own addresses, or stands where nodes stand.
+    /// The client is a node of the cluster: it leaves with the cluster's own addresses, or by a node's interface.
     pub(super) fn is_node(&self, egress: &[IpAddr]) -> bool {
         let own = commands::outbound_ranges(self.facts());
         let leaves_as_node = !egress.is_empty()
             && egress.iter().all(|address| {
                 own.iter().any(|range| crate::facts::Cidr::parse(range).is_ok_and(|range| range.net.contains(address)))
             });
-        leaves_as_node || self.stands_among_nodes()
+        leaves_as_node || self.is_nodes_interface()
     }
 
-    fn stands_among_nodes(&self) -> bool {
-        if !matches!(self.prediction.place, Place::ClusterNetwork { .. }) {
-            return false;
-        }
+    /// Its interface is one of the facts that belongs to a node.
+    fn is_nodes_interface(&self) -> bool {
         let standpoint = self.configured.standpoint;
-        let nodes = self.cluster.node_resource_group.as_deref();
-        let instance = standpoint.instance.as_deref().map(ArmId::new);
-        if instance
-            .as_ref()
-            .and_then(ArmId::resource_group)
-            .is_some_and(|group| nodes.is_some_and(|nodes| nodes.eq_ignore_ascii_case(group)))
-        {
-            return true;
-        }
-        let pools = self.cluster.agent_pool_profiles.iter().chain(self.facts().agent_pools.iter().flatten());
-        let subnets: Vec<&ArmId> = pools.filter_map(|pool| pool.vnet_subnet_id.as_ref()).collect();
-        let inside = |text: &str, address: &IpAddr| {
-            crate::facts::Cidr::parse(text).is_ok_and(|range| range.net.contains(address))
+        let has_its_address = |interface: &NetworkInterface| {
+            let mut addresses = interface.ip_configurations.iter().filter_map(|one| one.private_ip_address);
+            addresses.any(|address| standpoint.own.contains(&address))
         };
-        self.facts()
-            .azure
-            .all_subnets()
-            .filter(|subnet| subnets.contains(&&subnet.id))
-            .any(|subnet| subnet.prefixes().any(|prefix| standpoint.own.iter().any(|own| inside(prefix, own))))
+        let is_it = |interface: &NetworkInterface| {
+            let machine = interface.virtual_machine.as_ref().map(|machine| &machine.id);
+            standpoint.instance.as_deref().is_some_and(|instance| {
+                [Some(&interface.id), machine]
+                    .into_iter()
+                    .flatten()
+                    .any(|id| *id == ArmId::new(instance) || id.name().eq_ignore_ascii_case(instance))
+            })
+        };
+        let interfaces = self.facts().azure.network_interfaces.iter().flatten();
+        matches!(self.prediction.place, Place::ClusterNetwork { .. })
+            && interfaces
+                .filter(|interface| is_it(interface) || has_its_address(interface))
+                .any(|interface| aks::is_node(self.facts(), interface))
     }
 
     /// Nothing that was tried got an answer of the API server, and something was tried.

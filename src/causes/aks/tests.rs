@@ -18,6 +18,7 @@ const PRIVATE: &str = "prod-1a2b.privatelink.westeurope.azmk8s.io";
 const PUBLIC: &str = "198.51.100.20";
 const ENDPOINT: &str = "10.20.1.4";
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
 fn show(properties: Value) -> Value {
     json!({ "aks/show.json": { "properties": properties } })
 }

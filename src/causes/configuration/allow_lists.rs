@@ -408,6 +408,8 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
                 one = one.and(format!("The command below takes {} off the list.", addresses(taken.count())));
                 update_list(view, &list_after)
             };
+            // The cluster's own nodes must be let in, whoever forgot to say so.
+            let severity = if taken.is_empty() { Severity::Warning } else { severity };
             told.push(one.severity(severity).setting(list.setting()).fix(fix));
         }
     }

@@ -66,6 +66,7 @@ pub(super) fn aks(arguments: &PullAksArguments) -> Result<ExitCode, InputErrors>
             CredentialKind::ClientSecret => Credential::ClientSecret,
         },
         effective_routes: arguments.effective_routes,
+        certificate_authority: arguments.certificate_authority,
     };
     let provider = live::Provider {
         title: "AKS",

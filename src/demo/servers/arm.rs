@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::HeaderValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -394,6 +395,9 @@ impl State {
 
     /// An operation that takes its time: where its result will be.
     fn begin(&self, operation: &str, segments: &[&str], asked: &Asked, host: &str) -> Found {
+        if operation == "listClusterUserCredential" {
+            return self.user_credential(segments);
+        }
         let stem = match operation {
             "effectiveRouteTable" => "effective-route-table",
             "effectiveNetworkSecurityGroups" => "effective-network-security-groups",
@@ -409,6 +413,22 @@ impl State {
         let path = format!("network/{stem}-{name}.json");
         self.operations.lock().unwrap_or_else(PoisonError::into_inner).insert(number.clone(), (self.api.polls, path));
         Found::Response(accepted(segments[1], &number, asked, host))
+    }
+
+    /// A user's kubeconfig, with what nobody else may see.
+    fn user_credential(&self, segments: &[&str]) -> Found {
+        let world = self.world();
+        let data = world.documents.get("aks/certificate-authority.json").map(|one| &one["certificateAuthorityData"]);
+        let Some(data) = data.and_then(Value::as_str) else {
+            let named = segments.get(5..segments.len() - 1).unwrap_or_default();
+            return Found::Response(not_found(segments, named));
+        };
+        let kubeconfig = format!(
+            "apiVersion: v1\nclusters:\n- name: prod\n  cluster:\n    server: https://prod.test:443\n    certificate-authority-data: {data}\n\
+             users:\n- name: clusterUser\n  user: {{token: {USER_TOKEN}}}\n"
+        );
+        let value = STANDARD.encode(kubeconfig);
+        Found::Object(json!({"kubeconfigs": [{"name": "clusterUser", "value": value}]}))
     }
 
     fn result(&self, number: &str, asked: &Asked, host: &str) -> Found {
@@ -600,6 +620,8 @@ const fn an_hour() -> i64 {
 }
 
 const IDENTITY_PATH: &str = "/msi/token";
+/// Stands where a user's secret would: whoever pulls must not keep it.
+const USER_TOKEN: &str = "kubereach-fake-user-token";
 const SCALE_SETS: &str = "/providers/microsoft.compute/virtualmachinescalesets/";
 
 #[cfg(test)]

@@ -66,17 +66,19 @@ actions! {
     ScaleSets: "Microsoft.Compute/virtualMachineScaleSets/read", "2024-07-01", None;
     ScaleSetInterfaces: "Microsoft.Compute/virtualMachineScaleSets/networkInterfaces/read", "2018-10-01",
         Some("network/network-interfaces.json");
+    UserCredential: "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action", "2025-05-01",
+        Some("aks/certificate-authority.json");
     EffectiveRouteTable: "Microsoft.Network/networkInterfaces/effectiveRouteTable/action", "2024-05-01", None;
     EffectiveNetworkSecurityGroups: "Microsoft.Network/networkInterfaces/effectiveNetworkSecurityGroups/action",
         "2024-05-01", None;
 }
 
 impl Action {
-    /// Whether it is asked only with `--effective-routes`: it reads, but not with `…/read`, and the role of those that
-    /// only read does not hold it.
+    /// Whether it is asked only where somebody wants it (`--effective-routes`, `--certificate-authority`): it reads, but
+    /// not with `…/read`, and the role of those that only read does not hold it.
     #[must_use]
     pub const fn is_extra(self) -> bool {
-        matches!(self, Self::EffectiveRouteTable | Self::EffectiveNetworkSecurityGroups)
+        matches!(self, Self::UserCredential | Self::EffectiveRouteTable | Self::EffectiveNetworkSecurityGroups)
     }
 
     /// Whether a pull of the cluster alone asks it.
@@ -135,6 +137,7 @@ impl Action {
                 "which address the API server's name has inside a virtual network"
             }
             Self::ScaleSets | Self::ScaleSetInterfaces => "the nodes' interfaces",
+            Self::UserCredential => "the certificate authority of the API server",
             Self::EffectiveRouteTable => "the routes that a virtual machine really has",
             Self::EffectiveNetworkSecurityGroups => "the rules that a virtual machine really has",
         }

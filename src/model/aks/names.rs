@@ -169,7 +169,8 @@ impl<'f> Evaluation<'_, 'f> {
                 let because = obstacle_words(&obstacle);
                 expected(AddressClass::None, Vec::new(), &because, Some(obstacle))
             }
-            Sight::Public if name == Name::Public => self.public_answer(mode),
+            // A public name is only ever hidden by a zone that somebody made for it.
+            Sight::Public | Sight::Unknown(_) if name == Name::Public => self.public_answer(mode),
             Sight::Public => match self.zone() {
                 Some(zone) => {
                     let obstacle = ZoneObstacle::NotLinked { zone, network: network.clone(), server };
@@ -183,8 +184,6 @@ impl<'f> Evaluation<'_, 'f> {
                     unknown(because, None)
                 }
             },
-            // A public name is only ever hidden by a zone that somebody made for it.
-            Sight::Unknown(_) if name == Name::Public => self.public_answer(mode),
             Sight::Unknown(what) => {
                 let because = format!("the facts do not hold {}", what.what);
                 missing.push(what);

@@ -96,9 +96,8 @@ impl<'f> Evaluation<'_, 'f> {
         };
         match (unsure, judged) {
             // Whatever an appliance lets through, the endpoint does not.
-            (Some(_), judged @ (PublicPath::NotListed { .. } | PublicPath::OutboundOnly { .. })) => judged,
+            (_, judged @ (PublicPath::NotListed { .. } | PublicPath::OutboundOnly { .. })) | (None, judged) => judged,
             (Some(way), _) => PublicPath::WayOutNotKnown(Box::new(way)),
-            (None, judged) => judged,
         }
     }
 

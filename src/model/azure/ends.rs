@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{Network, PublicOf, contains};
 use crate::{
-    facts::azure::{ArmId, IpConfiguration, NetworkInterface, PrivateEndpoint},
+    facts::azure::{ArmId, IpConfiguration, LoadBalancer, NetworkInterface, PrivateEndpoint},
     model::{
         set::Family,
         trace::{HopKind, Point, TraceError, is_private},
@@ -101,8 +101,7 @@ pub(super) fn resolve<'f>(network: &Network<'f>, from: &Point, to: &Point) -> Re
     };
     let (from_end, to_end) = (narrowed(from_end), narrowed(to_end));
     let dialled = match (to, &from_end, &to_end) {
-        (Point::Address(address), ..) => *address,
-        (_, _, End::Outside(address)) => *address,
+        (Point::Address(address), ..) | (_, _, End::Outside(address)) => *address,
         // From the internet, by the public address where there is one.
         (_, End::Outside(source), End::Inside(inside)) if !is_private(*source) => match inside.public {
             PublicOf::Is(public) => public,
@@ -165,8 +164,9 @@ fn by_id<'f>(network: &Network<'f>, id: &ArmId) -> Result<End<'f>, TraceError> {
     if let Some(interface) = network.interface(id).or_else(|| all.iter().find(of_machine)) {
         return of_interface(network, interface, None).ok_or_else(|| no_place(id.as_str(), "virtual-networks"));
     }
-    if let Some(endpoint) = network.endpoint(id) {
-        return of_endpoint(network, &endpoint.id).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
+    let undescribed = || network.endpoint_addresses().iter().map(|one| one.endpoint).find(|one| *one == id);
+    if let Some(endpoint) = network.endpoint(id).map(|one| &one.id).or_else(undescribed) {
+        return of_endpoint(network, endpoint).ok_or_else(|| no_place(id.as_str(), "network-interfaces"));
     }
     if let Some(balancer) = network.facts.load_balancers.as_deref().unwrap_or_default().iter().find(|one| one.id == *id)
     {
@@ -197,8 +197,18 @@ fn by_name<'f>(network: &Network<'f>, name: &str) -> Result<End<'f>, TraceError>
             machines.push(&machine.id);
         }
     }
-    let endpoints = network.facts.private_endpoints.as_deref().unwrap_or_default();
-    ids.extend(endpoints.iter().map(|one| &one.id).filter(|id| id.name().eq_ignore_ascii_case(name)));
+    let endpoints = network.facts.private_endpoints.as_deref().unwrap_or_default().iter().map(|one| &one.id);
+    // Described or not: its interface names it.
+    let mut endpoints: Vec<&ArmId> = endpoints
+        .chain(network.endpoint_addresses().iter().map(|one| one.endpoint))
+        .filter(|id| id.name().eq_ignore_ascii_case(name))
+        .collect();
+    endpoints.sort_unstable();
+    endpoints.dedup();
+    ids.extend(endpoints);
+    let inner = |one: &&LoadBalancer| one.frontend_ip_configurations.iter().any(|one| one.private_ip_address.is_some());
+    let balancers = network.facts.load_balancers.as_deref().unwrap_or_default().iter().filter(inner);
+    ids.extend(balancers.map(|one| &one.id).filter(|id| id.name().eq_ignore_ascii_case(name)));
     // A machine and its interface may have one name: they are one end.
     machines.retain(|machine| {
         let own = |id: &&ArmId| {
@@ -252,7 +262,11 @@ fn absent(network: &Network<'_>, asked: &str, name: &str) -> TraceError {
     rated.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
     rated.dedup();
     let near = rated.into_iter().take(3).map(|(_, other)| other.to_owned()).collect();
-    TraceError::NotFound { what: "network interface, machine or private endpoint", id: asked.to_owned(), near }
+    TraceError::NotFound {
+        what: "network interface, machine, private endpoint or internal load balancer",
+        id: asked.to_owned(),
+        near,
+    }
 }
 
 fn no_place(id: &str, file: &str) -> TraceError {

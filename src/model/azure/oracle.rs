@@ -346,11 +346,9 @@ impl Walker<'_> {
         let home = self.world.subnets[from.subnet].network;
         let there = self.world.subnets[to.subnet].network;
         match self.next(from.subnet, to.address) {
-            Some(Hop::Nowhere | Hop::Internet) => Fate::Dies,
             Some(Hop::Local) if home == there => Fate::Arrives,
-            Some(Hop::Local) => Fate::Dies,
             Some(Hop::Appliance(host)) if self.world.hosts[host].forwards => Fate::Taken,
-            Some(Hop::Appliance(_)) => Fate::Dies,
+            Some(_) => Fate::Dies,
             None => Fate::Arrives,
         }
     }

@@ -108,7 +108,9 @@ pub(super) fn look_up<'f>(
         if let Some(net) = net(prefix) {
             consider(EXPLICIT, net, next_hop(route), origin);
         } else if let Some(nets) = network.service_tag(prefix) {
-            nets.iter().for_each(|net| consider(TAGGED, *net, next_hop(route), origin));
+            for net in nets {
+                consider(TAGGED, *net, next_hop(route), origin);
+            }
         } else if !is_private(destination) {
             unclear = Some(format!(
                 "the ranges of `{}`, which route {} of {} names, are not in the facts",

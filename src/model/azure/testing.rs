@@ -47,6 +47,7 @@ pub(in crate::model) fn reference(id: impl Into<String>) -> Value {
 }
 
 /// A network of one group with subnets: name and range each.
+#[expect(clippy::needless_pass_by_value, reason = "lists are written where they are used")]
 pub(in crate::model) fn vnet(
     group: &str,
     name: &str,
@@ -91,6 +92,7 @@ pub(in crate::model) fn rule(
         "sourceAddressPrefix": source, "sourcePortRange": "*", "destinationAddressPrefix": destination, "destinationPortRange": ports})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "lists are written where they are used")]
 pub(in crate::model) fn group(name: &str, rules: Vec<Value>) -> Value {
     json!({"id": id("rg", &format!("networkSecurityGroups/{name}")), "name": name,
         "type": "Microsoft.Network/networkSecurityGroups", "securityRules": rules})

@@ -96,10 +96,10 @@ impl<'f> Walk<'_, 'f> {
                 self.inside(source, target);
             }
             (End::Inside(source), _) if !is_private(ends.dialled) => {
-                self.to_the_internet(source, ends.to_inside());
+                self.leave_for_the_internet(source, ends.to_inside());
             }
-            (End::Inside(source), _) => self.to_the_outside(source),
-            (End::Outside(source), End::Inside(target)) => self.from_outside(*source, target),
+            (End::Inside(source), _) => self.leave_by_a_gateway(source),
+            (End::Outside(source), End::Inside(target)) => self.arrive_from_outside(*source, target),
             (End::Outside(_), End::Outside(_)) => {}
         }
     }
@@ -653,7 +653,7 @@ impl<'f> Walk<'_, 'f> {
     }
 
     /// From a host to a public address.
-    fn to_the_internet(&mut self, source: &Inside<'f>, target: Option<&Inside<'f>>) {
+    fn leave_for_the_internet(&mut self, source: &Inside<'f>, target: Option<&Inside<'f>>) {
         self.end_hops(source, "sends");
         let dialled = [IpNet::from(self.dialled)];
         let flow = Flow { sources: &source.nets, destinations: &dialled, source: Some(source), destination: None };
@@ -795,7 +795,7 @@ impl<'f> Walk<'_, 'f> {
     }
 
     /// From a host to a private address that no network of the facts has.
-    fn to_the_outside(&mut self, source: &Inside<'f>) {
+    fn leave_by_a_gateway(&mut self, source: &Inside<'f>) {
         self.end_hops(source, "sends");
         let dialled = [IpNet::from(self.dialled)];
         let flow = Flow { sources: &source.nets, destinations: &dialled, source: Some(source), destination: None };
@@ -816,7 +816,7 @@ impl<'f> Walk<'_, 'f> {
         }
     }
 
-    fn from_outside(&mut self, source: IpAddr, target: &Inside<'f>) {
+    fn arrive_from_outside(&mut self, source: IpAddr, target: &Inside<'f>) {
         let sources = [IpNet::from(source)];
         let inside = target.nets.clone();
         let flow = Flow { sources: &sources, destinations: &inside, source: None, destination: Some(target) };
@@ -837,7 +837,8 @@ impl<'f> Walk<'_, 'f> {
             }
             self.seen = vec![source];
             let rule = format!("{} is the public address of {}", self.dialled, net_words(&target.nets));
-            self.push(hop(HopKind::PublicIpAddress, &self.dialled.to_string(), Decision::Forward, rule, None));
+            let dialled = self.dialled.to_string();
+            self.push(hop(HopKind::PublicIpAddress, &dialled, Decision::Forward, rule, None));
             if self.filter_in(target, &flow) == Filtered::None {
                 // <https://learn.microsoft.com/azure/virtual-network/ip-services/public-ip-addresses#sku>
                 let what = format!("whether {} is open without any security group depends on its SKU", self.dialled);

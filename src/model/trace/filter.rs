@@ -18,7 +18,7 @@ enum Match {
     Part,
     No,
     /// The facts do not say.
-    Unknown(Reason),
+    Unknown(Box<Reason>),
 }
 
 impl<'f> Walk<'_, 'f> {
@@ -86,7 +86,7 @@ impl<'f> Walk<'_, 'f> {
                     }
                     Match::Unknown(reason) => {
                         let words = format!("{}: it cannot be told whether it matches", rule_words(rule, egress, id));
-                        unknown.get_or_insert((words, reason));
+                        unknown.get_or_insert((words, *reason));
                     }
                     Match::No => {
                         if let Peer::List(list) = rule.peer {
@@ -168,11 +168,11 @@ impl<'f> Walk<'_, 'f> {
             Peer::Net(cidr) => within(std::slice::from_ref(&cidr.net), peers),
             Peer::List(list) => match self.network.prefix_list_entries(list) {
                 Some(entries) => within(entries, peers),
-                None => Match::Unknown(missing(
+                None => Match::Unknown(Box::new(missing(
                     format!("the entries of {list}"),
                     format!("ec2/get-managed-prefix-list-entries-{list}.json"),
                     "ec2:GetManagedPrefixListEntries",
-                )),
+                ))),
             },
             Peer::Group(pair) => {
                 let (Some(wanted), Some(far)) = (pair.group_id.as_deref(), far) else { return Match::No };
@@ -197,18 +197,18 @@ impl<'f> Walk<'_, 'f> {
                     // <https://docs.aws.amazon.com/vpc/latest/tgw/tgw-vpc-attachments.html>: ingress rules only.
                     Medium::Transit { referencing: Some(enabled) } => enabled && !egress,
                     Medium::Transit { referencing: None } if !egress => {
-                        return Match::Unknown(missing(
+                        return Match::Unknown(Box::new(missing(
                             "whether the transit gateway lets groups of other VPCs be named".to_owned(),
                             "ec2/describe-transit-gateways.json",
                             "ec2:DescribeTransitGateways",
-                        ));
+                        )));
                     }
                     Medium::Transit { .. } | Medium::Other => false,
                 };
                 match (carried, member) {
                     (false, _) => Match::No,
                     (true, true) => Match::All,
-                    (true, false) => Match::Unknown(Reason::GroupsUnknown { of: far.label.clone() }),
+                    (true, false) => Match::Unknown(Box::new(Reason::GroupsUnknown { of: far.label.clone() })),
                 }
             }
         }

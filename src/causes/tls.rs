@@ -589,11 +589,11 @@ fn cluster_ca_stale(view: &CellView<'_>) -> Option<Told> {
         }
         None => {}
     }
-    // Azure does not tell it to those who may only read.
+    // Azure does not give it to those who may only read.
     let not_told = view.client.is_none() && view.client_authorities.is_none() && view.provider == Provider::Aks;
     if let (true, Some(configured)) = (not_told, view.configuration) {
         return Some(
-            told.and("Azure Resource Manager does not tell a cluster's certificate authority; its kubeconfig holds it")
+            told.and("the certificate authority of the cluster is not known: the scenario names none, and Azure Resource Manager gives it to those only who may list a user's kubeconfig")
                 .setting(format!("clusters.{}.ca or .kubeconfig of the scenario", clean(view.cluster)))
                 .fix(format!(
                     "# Then name it in the scenario beside `aks:`, as `kubeconfig: {{ path: ./kubeconfig }}`:\n{} --file ./kubeconfig",

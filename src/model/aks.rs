@@ -12,10 +12,11 @@ use std::net::IpAddr;
 
 use kubereach_probes::{AddressClass, AddressClasses};
 
+pub use super::paths::PublicPath;
 use super::{
     Missing, Standpoint,
     azure::{self, Network},
-    eks::listed,
+    paths::{self, PORT, Words, any, listed},
     trace::{Hop, Outcome, Point, Trace},
 };
 use crate::{
@@ -142,54 +143,6 @@ pub enum ZoneObstacle {
     },
     /// The name that is dialled is not published: the public name of a cluster that has none.
     NotPublished,
-}
-
-/// What the public path says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PublicPath {
-    /// There is none: a private cluster, or public network access is disabled.
-    Off,
-    /// The facts do not say whether there is one, or for whom.
-    NotKnown,
-    /// Everybody is let in.
-    Open,
-    /// The address that the endpoint sees is listed.
-    Listed {
-        /// That address.
-        egress: IpAddr,
-        /// The entry that holds it.
-        entry: String,
-    },
-    /// None of the addresses that the endpoint may see is listed.
-    NotListed {
-        /// Those addresses.
-        egress: Vec<IpAddr>,
-    },
-    /// The list is `0.0.0.0/32`: only the cluster's own outbound address gets in, and this is none.
-    OutboundOnly {
-        /// The addresses that the endpoint may see.
-        egress: Vec<IpAddr>,
-    },
-    /// Some of the addresses that the endpoint may see are listed.
-    PartlyListed {
-        /// Listed.
-        listed: Vec<IpAddr>,
-        /// Not listed.
-        unlisted: Vec<IpAddr>,
-    },
-    /// No range holds the address, but a service tag might, and its ranges are not in the facts.
-    TagNotKnown {
-        /// The tag.
-        tag: String,
-        /// The addresses that the endpoint may see.
-        egress: Vec<IpAddr>,
-    },
-    /// The list is restricted, and the address that the endpoint sees is not known.
-    EgressNotKnown,
-    /// The standpoint's own network does not let packets out to the internet.
-    NoWayOut(Box<Trace>),
-    /// Whether its network lets packets out is not known.
-    WayOutNotKnown(Box<Trace>),
 }
 
 /// The path to one private address of the API server.
@@ -360,14 +313,15 @@ impl<'f> Evaluation<'_, 'f> {
         let class = answer.class.or(seen);
         let may_be_private = mode != Mode::Public && !matches!(class, Some(AddressClass::Public));
         let private = if may_be_private { self.private(&answer, &located, &mut missing) } else { Vec::new() };
+        let by_private = || any(private.iter().map(|path| &path.trace));
         let (configured, via) = match class {
             Some(AddressClass::None) => (Reachability::Unreachable, None),
             Some(AddressClass::Public) => (public.reachability(), Some(Via::Public)),
             Some(AddressClass::Private) if matches!(answer.obstacle, Some(ZoneObstacle::RecordDiffers { .. })) => {
                 (Reachability::Unreachable, Some(Via::Private))
             }
-            Some(AddressClass::Private) => (any(&private), Some(Via::Private)),
-            _ => match (public.reachability(), any(&private)) {
+            Some(AddressClass::Private) => (by_private(), Some(Via::Private)),
+            _ => match (public.reachability(), by_private()) {
                 // Both paths say the same, whichever it takes.
                 (one, other) if one == other && mode != Mode::Public => (one, None),
                 (one, _) if mode == Mode::Public => (one, Some(Via::Public)),
@@ -580,13 +534,13 @@ impl Prediction {
         let said = match self.via {
             _ if self.stopped => "the cluster is stopped".to_owned(),
             _ if self.answer.class == Some(AddressClass::None) => self.answer.because.clone(),
-            Some(Via::Public) => self.public.words(),
+            Some(Via::Public) => self.public.words(&WORDS),
             Some(Via::Private) if matches!(self.answer.obstacle, Some(ZoneObstacle::RecordDiffers { .. })) => {
                 self.answer.because.clone()
             }
             Some(Via::Private) => private(),
             _ if self.public == PublicPath::Off => format!("{}; {}", self.answer.because, private()),
-            _ => format!("{}; {}", self.public.words(), private()),
+            _ => format!("{}; {}", self.public.words(&WORDS), private()),
         };
         format!("predicted {}: {said}", self.configured.label())
     }
@@ -595,36 +549,12 @@ impl Prediction {
     /// of the way out to the public endpoint.
     #[must_use]
     pub fn hops(&self) -> Vec<Hop> {
-        let private = || {
-            let blocked = self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable);
-            blocked.or(self.private.first()).map(|path| path.trace.hops().cloned().collect())
-        };
-        let public = || match &self.public {
-            PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) => Some(way.hops().cloned().collect()),
-            _ => None,
-        };
-        let hops = match self.via {
-            Some(Via::Public) => public(),
-            Some(Via::Private) => private(),
-            _ => private().or_else(public),
-        };
-        hops.unwrap_or_default()
+        paths::hops(self.via, &self.public, self.private.iter().map(|path| &path.trace))
     }
 }
 
-/// Reachable when one address is; the others are told by a finding of their own.
-fn any(paths: &[PrivatePath]) -> Reachability {
-    let outcomes = || paths.iter().map(|path| path.trace.outcome);
-    if outcomes().any(|outcome| outcome == Outcome::Reachable) {
-        Reachability::Reachable
-    } else if paths.is_empty() || outcomes().any(|outcome| outcome == Outcome::Unknown) {
-        Reachability::Unknown
-    } else {
-        Reachability::Unreachable
-    }
-}
-
-const PORT: u16 = 443;
+const WORDS: Words =
+    Words { off: "there is no public endpoint", entry: "authorized range", list: "the authorized ranges" };
 const API_SERVER: &str = "kube-apiserver";
 const INTERFACES: &str = "network/network-interfaces.json (Microsoft.Network/networkInterfaces/read)";
 const VIRTUAL_NETWORKS: &str = "network/virtual-networks.json (Microsoft.Network/virtualNetworks/read)";

@@ -8,7 +8,6 @@ mod actions;
 mod client;
 mod credentials;
 mod follow;
-mod id;
 mod tidy;
 
 use std::{
@@ -22,12 +21,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use client::{CallError, Client};
 pub use credentials::Credential;
 use follow::Known;
-use id::Id;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
+    azure::ArmId,
     live::{now, refusals},
     manifest::Manifest,
     write::Pulled,
@@ -357,8 +356,8 @@ fn is_meant(cluster: &Value, request: &AksRequest) -> bool {
     let same = |own: &Value, wanted: &str| own.as_str().is_some_and(|own| own.eq_ignore_ascii_case(wanted));
     if let Some(name) = &request.name {
         let group = |group: &String| {
-            let id = cluster["id"].as_str().and_then(Id::parse);
-            id.is_some_and(|id| id.group() == group.to_lowercase())
+            let id = cluster["id"].as_str().and_then(ArmId::of_resource);
+            id.is_some_and(|id| follow::group(&id) == group.to_lowercase())
         };
         return same(&cluster["name"], name) && request.resource_group.as_ref().is_none_or(group);
     }
@@ -368,9 +367,8 @@ fn is_meant(cluster: &Value, request: &AksRequest) -> bool {
 }
 
 fn target_of(cluster: &Value) -> Option<Target> {
-    let id = Id::parse(cluster["id"].as_str()?)?;
-    let mut segments = id.segments();
-    let (subscription, group) = (segments.nth(1)?.to_owned(), segments.nth(1)?.to_owned());
+    let id = ArmId::of_resource(cluster["id"].as_str()?)?;
+    let (subscription, group) = (id.subscription()?.to_owned(), id.resource_group()?.to_owned());
     let name = id.name().to_owned();
     id.is_of("Microsoft.ContainerService/managedClusters").then_some(Target { subscription, group, name })
 }
@@ -402,13 +400,13 @@ enum Call {
     /// Every resource of a type in a resource group of the subscription.
     InGroup(Action, String),
     /// One resource, wherever it is.
-    One(Action, Id),
+    One(Action, ArmId),
     /// What belongs to a resource: the links and the records of a zone, the interfaces of a scale set.
-    Of(Action, Id),
+    Of(Action, ArmId),
     /// The service tags as a location knows them.
     ServiceTags(String),
     /// What an interface really has.
-    Effective(Action, Id),
+    Effective(Action, ArmId),
     /// The kubeconfig of a user.
     UserCredential,
 }
@@ -434,7 +432,7 @@ impl Call {
         let action = self.action();
         let none = || CallError::Other("no request can be made of the id".to_owned());
         let url = |segments: Vec<&str>| client.url(segments, action.api_version()).ok_or_else(none);
-        let below = |id: &Id, last: &str| {
+        let below = |id: &ArmId, last: &str| {
             let segments: Vec<&str> = id.segments().chain([last]).collect();
             client.url(segments, action.api_version()).ok_or_else(none)
         };
@@ -678,14 +676,14 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
     }
 
     /// A file for each interface, named after it; with its resource group where two have the name.
-    fn effective_path(&self, action: Action, id: &Id) -> String {
+    fn effective_path(&self, action: Action, id: &ArmId) -> String {
         let stem = match action {
             Action::EffectiveRouteTable => "effective-route-table",
             _ => "effective-network-security-groups",
         };
         let path = format!("network/{stem}-{}.json", plain_name(id.name()));
         if self.documents.contains_key(&path) {
-            return format!("network/{stem}-{}-{}.json", plain_name(id.name()), plain_name(id.group()));
+            return format!("network/{stem}-{}-{}.json", plain_name(id.name()), plain_name(&follow::group(id)));
         }
         path
     }

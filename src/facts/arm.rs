@@ -12,7 +12,6 @@ mod tidy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -23,11 +22,10 @@ pub use credentials::Credential;
 use follow::Known;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     azure::ArmId,
-    live::{now, refusals},
+    live::{UnderWay, now, refusals},
     manifest::Manifest,
     write::Pulled,
 };
@@ -164,12 +162,7 @@ impl PullError {
 
 impl From<PullError> for InputError {
     fn from(error: PullError) -> Self {
-        let help = error.help();
-        let told = Self::new(error.to_string());
-        match help {
-            Some(help) => told.help(help),
-            None => told,
-        }
+        Self { help: error.help(), ..Self::new(error.to_string()) }
     }
 }
 
@@ -215,8 +208,7 @@ async fn pull_those(
             wanted,
             effective: request.effective_routes,
             authority: request.certificate_authority,
-            turn: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
-            running: JoinSet::new(),
+            running: UnderWay::at_most(MOST_AT_A_TIME),
             asked: BTreeSet::new(),
             waiting: BTreeMap::new(),
             documents: BTreeMap::new(),
@@ -271,28 +263,22 @@ async fn find(client: &Client, request: &AksRequest, tell: &impl Fn(String)) -> 
     {
         return Ok(Target { subscription: subscription.clone(), group: group.clone(), name: name.clone() });
     }
-    let mut lists = JoinSet::new();
-    let turn = Arc::new(Semaphore::new(MOST_AT_A_TIME));
+    let mut lists = UnderWay::at_most(MOST_AT_A_TIME);
     for subscription in &subscriptions {
         let segments = ["subscriptions", subscription, "providers", "Microsoft.ContainerService", "managedClusters"];
         let Some(url) = client.url(segments, Action::ManagedClusters.api_version()) else { continue };
-        let (client, turn) = (client.clone(), Arc::clone(&turn));
-        lists.spawn(async move {
-            let _permit = turn.acquire_owned().await;
-            client.list(url).await
-        });
+        let client = client.clone();
+        lists.start(async move { client.list(url).await });
     }
     let mut found: Vec<Target> = Vec::new();
     let mut refused: Option<CallError> = None;
-    while let Some(joined) = lists.join_next().await {
-        match joined {
-            Ok(Ok(list)) => {
+    while let Some(answer) = lists.next().await {
+        match answer {
+            Ok(list) => {
                 let clusters = list["value"].as_array().map(Vec::as_slice).unwrap_or_default();
                 found.extend(clusters.iter().filter(|cluster| is_meant(cluster, request)).filter_map(target_of));
             }
-            Ok(Err(error)) => refused = Some(error),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {}
+            Err(error) => refused = Some(error),
         }
     }
     found.sort_by(|left, right| left.path().cmp(&right.path()));
@@ -491,9 +477,7 @@ struct Collector<'a, Tell> {
     wanted: fn(Action) -> bool,
     effective: bool,
     authority: bool,
-    /// Bounds how many calls are under way.
-    turn: Arc<Semaphore>,
-    running: JoinSet<(Call, Result<Value, CallError>)>,
+    running: UnderWay<(Call, Result<Value, CallError>)>,
     /// Every call that was ever started.
     asked: BTreeSet<Call>,
     /// How many calls of each action are not done.
@@ -525,15 +509,7 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
                 self.start(call);
             }
         }
-        while let Some(joined) = self.running.join_next().await {
-            let (call, result) = match joined {
-                Ok(done) => done,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // Nobody cancels single calls.
-                    Err(_) => continue,
-                },
-            };
+        while let Some((call, result)) = self.running.next().await {
             let action = call.action();
             if let Call::All(action) = call {
                 self.known.settle(action);
@@ -574,10 +550,8 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             return;
         }
         *self.waiting.entry(call.action()).or_default() += 1;
-        let (client, target, turn) = (self.client.clone(), self.target.clone(), Arc::clone(&self.turn));
-        self.running.spawn(async move {
-            // The semaphore is never closed; without a permit the call would only be less patient.
-            let _permit = turn.acquire_owned().await;
+        let (client, target) = (self.client.clone(), self.target.clone());
+        self.running.start(async move {
             let result = call.ask(&client, &target).await;
             (call, result)
         });

@@ -11,7 +11,7 @@ use crate::{
         configuration::words,
         evidence::{clean, shell, silence_counts},
         lookups::{self, answered, labelled, lookup_words, others, system},
-        shown::LetsIn,
+        shown::{LetsIn, not_what_is_seen},
     },
     model::{
         eks::{Place, PublicPath},
@@ -256,7 +256,7 @@ pub(in crate::causes) fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
     } else if own.is_empty() {
         told
     } else {
-        told.and(format!("its own address {} is translated on the way", listed(own)))
+        told.and(not_what_is_seen(own))
     };
     if view.intended == Intended::Unspecified && view.observed == Reachability::Unknown {
         told = told.severity(Severity::Info);

@@ -261,7 +261,7 @@ pub(super) const CAUSES: &[Cause] = &[
     },
     Cause {
         code: "azure-custom-dns-not-forwarding",
-        title: "The VNet's own DNS servers do not forward to Azure DNS",
+        title: "The VNet's own DNS servers must forward to Azure DNS",
         signature: "The VNet has DNS servers of its own, which deny the name or fail, while 168.63.129.16 in the linked VNet gives the private address. The forwarder is missing, or made for a subdomain only (the parent zone must be forwarded), or its VNet is not linked to the zone. Nodes then fail with exit 52.",
         setting: "the forwarder on the DNS server; dhcpOptions.dnsServers of the VNet",
         fix: concat!("# On the DNS server: forward <parent zone> to 168.63.129.16. Then:\n", aks_reconcile!()),

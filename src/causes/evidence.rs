@@ -208,6 +208,17 @@ pub(super) fn clean(text: &str) -> String {
     cleaned
 }
 
+/// The same of text that may hold a long id, whose name stands last: it is cut in the middle.
+pub(super) fn clean_ends(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= MAXIMUM_TEXT {
+        return clean(text);
+    }
+    let half = MAXIMUM_TEXT / 2;
+    let end: String = text.chars().skip(count - half).collect();
+    format!("{}…{}", harmless(text, half), harmless(&end, half))
+}
+
 /// One word of a POSIX shell command: quoted unless it is made of harmless characters only. Longer than any host name,
 /// it is cut.
 pub(super) fn shell(text: &str) -> String {
@@ -312,6 +323,10 @@ mod tests {
     fn text_from_outside_cannot_drive_a_terminal_or_a_shell() {
         assert_eq!(clean("CN=\u{1b}[31mred\r\nnext\u{202e}"), "CN=�[31mred��next�");
         assert_eq!(clean(&"x".repeat(500)).chars().count(), MAXIMUM_TEXT + 1);
+        let long = clean_ends(&format!("the endpoint {}/kube-apiserver", "ö".repeat(500)));
+        assert!(long.starts_with("the endpoint ") && long.ends_with("/kube-apiserver"), "{long}");
+        assert_eq!(long.chars().count(), MAXIMUM_TEXT + 1);
+        assert_eq!(clean_ends("short"), "short");
         assert_eq!(shell("api.example.com:443"), "api.example.com:443");
         assert_eq!(shell("$(reboot)"), "'$(reboot)'");
         assert_eq!(shell("it's; rm"), r"'it'\''s; rm'");

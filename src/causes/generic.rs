@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use kubereach_probes::{AddressClass, DnsOutcome, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
+use kubereach_probes::{AddressClass, DnsOutcome, Observation, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{
     BY_CONFIGURATION, Cause, CellView, Need, Told, aks, by_code, configuration,
@@ -109,7 +109,7 @@ pub(super) const CAUSES: &[Cause] = &[
     },
     Cause {
         code: "inconclusive-facts-missing",
-        title: "The provider's configuration is needed and was not read",
+        title: "What decides is not in the provider's configuration that was read",
         needs: &[Need::Facts],
         signature: "What would decide this cell stands in the provider's configuration, and that is absent, was denied, belongs to another cluster or region, or is older than the newest update. kubereach does not fill a gap with a default. The evidence names the file or the permission that is missing.",
         setting: "the facts folder; the permission that is named",
@@ -139,7 +139,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "A rule on the path cannot be evaluated",
         needs: &[Need::Facts],
         signature: "The element that decides lies outside what the model knows: a service tag without its prefixes, an appliance or firewall as next hop, a policy table, routes learned by BGP. The configuration alone cannot tell then. A probe from that vantage outranks the gap.",
-        setting: "the element named in path[]",
+        setting: "the element that the evidence names",
         fix: "kubereach verify <scenario>   # probe from that vantage: what happens outranks what cannot be evaluated",
         docs: sources::VPC_EXPLANATIONS,
         kubectl: &[],
@@ -282,7 +282,25 @@ fn propagation_aks(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
-    paths::not_evaluable(view).or_else(|| aks::public::tag_not_known(view))
+    paths::not_evaluable(view)
+        .or_else(|| aks::public::tag_not_known(view))
+        .or_else(|| aks::names::answer_not_known(view))
+}
+
+/// `inconclusive-rule-not-evaluable`, asked last of a cell that nobody probed: the model says why it cannot tell.
+pub(super) fn configured_not_known(view: &CellView<'_>) -> Option<Told> {
+    let Observation { dns, attempts, proxy, .. } = view.observation;
+    let unprobed = dns.is_empty() && attempts.is_empty() && proxy.is_none();
+    let unknown = view.configured == Reachability::Unknown && view.observed == Reachability::Unknown;
+    if !unprobed || !unknown || view.verdict != Verdict::Inconclusive {
+        return None;
+    }
+    let says = view.configuration_says()?;
+    let why = says.strip_prefix("unknown: ").unwrap_or(&says);
+    Some(
+        Told::new(Confidence::Certain, format!("the configuration cannot tell: {why}"))
+            .and("a probe from there would tell; it outranks what cannot be evaluated"),
+    )
 }
 
 fn egress_not_known(view: &CellView<'_>) -> Option<Told> {

@@ -388,14 +388,21 @@ pub fn diagnose(view: &CellView<'_>) -> Vec<Finding> {
     silence(view, &mut signed);
     if view.verdict != Verdict::Match
         && !signed.iter().any(|signed| signed.severity == Severity::Error)
-        && let Some((place, cause)) = all().enumerate().find(|(_, cause)| cause.code == UNEXPLAINED)
-        && let Some(told) = cause.predicate.and_then(|predicate| predicate(view))
+        && let Some((code, told)) = last_resort(view)
+        && let Some((place, cause)) = all().enumerate().find(|(_, cause)| cause.code == code)
     {
         signed.push(Signed { place, cause, told, own: Severity::Error, severity: Severity::Error });
     }
     let window_open = view.change.is_some_and(|change| change.open);
     signed.sort_by_key(|signed| signed.rank(window_open));
     signed.into_iter().map(|signed| signed.finding(view)).collect()
+}
+
+/// What is said where no cause is an error: the reason for which the configuration cannot tell, else the raw evidence.
+fn last_resort(view: &CellView<'_>) -> Option<(&'static str, Told)> {
+    let not_known = || Some((NOT_EVALUABLE, generic::configured_not_known(view)?));
+    let raw = || Some((UNEXPLAINED, (by_code(UNEXPLAINED)?.predicate?)(view)?));
+    not_known().or_else(raw)
 }
 
 /// A cause that signed, and how bad that is in this cell.
@@ -650,6 +657,7 @@ const BY_CONFIGURATION: Cause = Cause {
 pub const PRESENT_AUTHORITY: &str = "certificateAuthority.data";
 
 const UNEXPLAINED: &str = "unexplained";
+const NOT_EVALUABLE: &str = "inconclusive-rule-not-evaluable";
 /// Who intends, where doctor does: see `cli::doctor`.
 const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";

@@ -6,7 +6,7 @@ use super::{
     CellView, Configured, Told,
     configuration::words,
     evidence::clean,
-    shown::{Shown, listed},
+    shown::{Shown, listed, not_what_is_seen},
 };
 use crate::{
     facts::Cidr,
@@ -93,7 +93,7 @@ impl PublicList {
         if standpoint.behind_proxy {
             told = told.and(format!("the proxy's own address is what {} sees", self.provider));
         } else if !standpoint.own.is_empty() {
-            told = told.and(format!("its own address {} is translated on the way", listed(&standpoint.own)));
+            told = told.and(not_what_is_seen(&standpoint.own));
         }
         if view.intended == Intended::Unspecified && unknown {
             told = told.severity(Severity::Info);

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use kubereach_probes::{AddressClass, Attempt, TcpOutcome};
+use kubereach_probes::{AddressClass, AddressClasses, Attempt, TcpOutcome};
 
 use super::{
     CellView, Told,
@@ -98,6 +98,26 @@ pub(super) fn told(view: &CellView<'_>, confidence: Confidence, shown: &Shown<'_
         }
         Shown::Nothing | Shown::Answer => evidence::told(view, confidence, format!("the configuration says: {says}")),
     }
+}
+
+/// Why a client's own addresses are not what the public endpoint sees of it, as a sentence.
+pub(super) fn not_what_is_seen(own: &[IpAddr]) -> String {
+    let classes = AddressClasses::default();
+    let private: Vec<IpAddr> =
+        own.iter().copied().filter(|address| classes.of(*address) == AddressClass::Private).collect();
+    if !private.is_empty() {
+        return format!(
+            "its own address {} is private: what lets it out to the internet sends another",
+            listed(&private)
+        );
+    }
+    if own.iter().all(IpAddr::is_ipv6) {
+        return format!(
+            "only its IPv6 address {} is known, and the endpoint has IPv4 addresses: by which one it comes there, its own or a translator's, is not known",
+            listed(own)
+        );
+    }
+    format!("whether {} is translated on the way is not known", listed(own))
 }
 
 /// The range that is this address alone.

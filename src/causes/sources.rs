@@ -19,9 +19,13 @@ const SAME_OF_BOTH: &[(&str, &str)] = &[
     (EKS_TROUBLESHOOTING, AKS_CONN_FAIL),
     (EKS_NETWORK, AKS_PRIVATE),
     (EKS_API, AKS_TEMPLATE),
+    (EKS_PRIVATE_ACCESS, AKS_PRIVATE_CONNECT),
+    (VPC_EXPLANATIONS, AZURE_FLOW),
 ];
 
 pub(super) const EKS_ENDPOINT: &str = "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html";
+pub(super) const EKS_PRIVATE_ACCESS: &str =
+    "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html#private-access";
 pub(super) const EKS_NETWORK: &str = "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html";
 pub(super) const EKS_SECURITY_GROUPS: &str = "https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html";
 pub(super) const EKS_PRIVATE_CLUSTERS: &str = "https://docs.aws.amazon.com/eks/latest/userguide/private-clusters.html";
@@ -67,6 +71,8 @@ pub(super) const AKS_DNS_FAIL: &str = "https://github.com/MicrosoftDocs/SupportA
 pub(super) const AKS_TEMPLATE: &str =
     "https://learn.microsoft.com/azure/templates/microsoft.containerservice/managedclusters";
 pub(super) const AKS_ACCESS_PRIVATE: &str = "https://learn.microsoft.com/azure/aks/access-private-cluster";
+pub(super) const AZURE_FLOW: &str =
+    "https://learn.microsoft.com/azure/virtual-network/network-security-group-how-it-works";
 pub(super) const AZURE_DNS_FALLBACK: &str = "https://learn.microsoft.com/azure/dns/private-dns-fallback";
 pub(super) const AZURE_PRIVATE_LINK_POLICY: &str =
     "https://learn.microsoft.com/azure/private-link/disable-private-endpoint-network-policy";

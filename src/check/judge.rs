@@ -73,6 +73,11 @@ impl Predicted {
         self.outlook.as_ref().map_or_else(none, Outlook::summary)
     }
 
+    /// The first of what is not known.
+    fn first_missing(&self) -> Option<&str> {
+        self.outlook.as_ref()?.missing().first().map(|one| one.what.as_str())
+    }
+
     /// What is not known, each with what would tell.
     fn missing(&self) -> Vec<String> {
         let missing: &[Missing] = self.outlook.as_ref().map_or(&[], Outlook::missing);
@@ -305,7 +310,10 @@ impl Frame<'_> {
         };
         let findings = causes::diagnose(&view);
         let summary = match (&facts_missing, probes, &predicted) {
-            (Some(_), ..) => "not decided: it needs the provider's configuration".to_owned(),
+            (Some(_), ..) => predicted.as_ref().and_then(Predicted::first_missing).map_or_else(
+                || "not decided: it needs the provider's configuration".to_owned(),
+                |what| format!("not decided: not known is {what}"),
+            ),
             (None, false, Some(predicted)) => predicted.summary(),
             _ => verdict::summary(&observation, &seen, planned.target),
         };

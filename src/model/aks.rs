@@ -23,7 +23,7 @@ use crate::{
     facts::{
         Facts,
         aks::{AgentPool, ManagedCluster},
-        azure::{ArmId, LoadBalancer, NetworkInterface, PrivateEndpoint, PrivateLinkServiceConnection},
+        azure::{ArmId, Kind, LoadBalancer, NetworkInterface, PrivateEndpoint, PrivateLinkServiceConnection},
     },
     report::{Reachability, Via},
 };
@@ -317,14 +317,16 @@ impl<'f> Evaluation<'_, 'f> {
         let mode = mode(self.cluster);
         let located = self.locate(&mut missing);
         let answer = self.answer(mode, &located, &mut missing);
-        let public = self.public(&located);
         // What the client's own resolver gave settles which path it takes where the facts do not.
         let seen = self.standpoint.answer.filter(|class| matches!(class, AddressClass::Public | AddressClass::Private));
         let class = answer.class.or(seen);
-        let may_be_private = mode != Mode::Public && !matches!(class, Some(AddressClass::Public));
+        let itself = self.leads_to_the_client();
+        let public = if itself { PublicPath::NotKnown } else { self.public(&located) };
+        let may_be_private = !itself && mode != Mode::Public && !matches!(class, Some(AddressClass::Public));
         let private = if may_be_private { self.private(&answer, &located, &mut missing) } else { Vec::new() };
         let by_private = || any(private.iter().map(|path| &path.trace));
         let (configured, via) = match class {
+            _ if itself => (Reachability::Unknown, None),
             Some(AddressClass::None) => (Reachability::Unreachable, None),
             Some(AddressClass::Public) => (public.reachability(), Some(Via::Public)),
             Some(AddressClass::Private) if matches!(answer.obstacle, Some(ZoneObstacle::RecordDiffers { .. })) => {
@@ -389,6 +391,11 @@ impl<'f> Evaluation<'_, 'f> {
         doubts
     }
 
+    /// Whether what is dialled is the client itself: a tunnel, or a forwarder, of which the configuration knows nothing.
+    fn leads_to_the_client(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+    }
+
     /// The network of the API server's private address, or of the cluster's nodes where it has none.
     fn cluster_network(&self) -> Option<ArmId> {
         let of_subnet = || self.cluster.access().subnet_id.as_ref().filter(|id| !id.is_empty()).and_then(ArmId::parent);
@@ -424,7 +431,11 @@ impl<'f> Evaluation<'_, 'f> {
                 Err(error) => {
                     missing.push(Missing {
                         what: format!("the machine {name}: {error}"),
-                        decided_by: INTERFACES.to_owned(),
+                        decided_by: if self.facts.azure_lists(Kind::NetworkInterface) {
+                            "the scenario's `instance`, or facts that are newer than it".to_owned()
+                        } else {
+                            INTERFACES.to_owned()
+                        },
                     });
                     nowhere()
                 }
@@ -501,6 +512,12 @@ impl<'f> Evaluation<'_, 'f> {
                 Missing {
                     what: "the address of the private endpoint kube-apiserver".to_owned(),
                     decided_by: INTERFACES.to_owned(),
+                }
+            } else if self.facts.azure_lists(Kind::PrivateEndpoint) {
+                Missing {
+                    what: "the address of the private endpoint kube-apiserver, which is not there (or not yet)"
+                        .to_owned(),
+                    decided_by: "facts that are pulled once the cluster has one".to_owned(),
                 }
             } else {
                 Missing {
@@ -583,6 +600,10 @@ impl Prediction {
         let said = match self.via {
             _ if self.stopped => "the cluster is stopped".to_owned(),
             _ if self.answer.class == Some(AddressClass::None) => self.answer.because.clone(),
+            // Neither path is in question.
+            None if self.answer.class.is_none() && self.private.is_empty() && self.missing.is_empty() => {
+                self.answer.because.clone()
+            }
             Some(Via::Public) => self.public.words(&WORDS),
             Some(Via::Private) if matches!(self.answer.obstacle, Some(ZoneObstacle::RecordDiffers { .. })) => {
                 self.answer.because.clone()

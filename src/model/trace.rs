@@ -125,9 +125,18 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Every hop that stops the packet, there first.
+    /// Every hop that stops the packet for a reason of its own, there first. Where a peering of Azure's carries nothing,
+    /// the provider's own rules deny too what the service tag `VirtualNetwork` would let in if it did: that is no second
+    /// reason.
     pub fn blockers(&self) -> impl Iterator<Item = &Hop> {
-        self.hops().filter(|hop| hop.decision.blocks())
+        let blocking = || self.hops().filter(|hop| hop.decision.blocks());
+        let is_down = |problem: &PeeringProblem| {
+            matches!(problem, PeeringProblem::Missing | PeeringProblem::NotTransitive { .. } | PeeringProblem::State(_))
+        };
+        let no_peering = blocking()
+            .any(|hop| matches!(&hop.reason, Some(Reason::VirtualNetworkPeering { problem, .. }) if is_down(problem)));
+        let follows = |hop: &Hop| matches!(&hop.reason, Some(Reason::NsgRule(rule)) if rule.is_the_providers());
+        blocking().filter(move |hop| !(no_peering && follows(hop)))
     }
 
     /// Every hop of which the facts do not say what it does.

@@ -61,7 +61,8 @@ fn rule(finding: &Finding, known: Option<RuleText>) -> Rule {
         help: finding.title.clone(),
         docs: String::new(),
     });
-    let docs = Some(docs).filter(|docs| !docs.is_empty()).or(finding.docs.clone());
+    // The finding knows whose page says it where both providers have one.
+    let docs = finding.docs.clone().or(Some(docs)).filter(|docs| !docs.is_empty());
     Rule {
         id: words::visible(&finding.code),
         short_description: Message { text: words::visible(&title) },

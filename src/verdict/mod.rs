@@ -121,7 +121,10 @@ pub struct Case<'a> {
 /// The verdict of a cell, by the contract's table.
 #[must_use]
 pub fn decide(case: &Case<'_>) -> Verdict {
-    if case.contradicted {
+    // What is expected of it cannot all be met, so what is known of it disagrees with one of both; of what is not
+    // known, nobody can say that.
+    let known = |truth| truth != Reachability::Unknown;
+    if case.contradicted && (known(case.configured) || known(case.seen.observed)) {
         return Verdict::Mismatch;
     }
     if case.undecided {

@@ -4,11 +4,14 @@
 use std::net::IpAddr;
 
 use crate::{
-    causes::evidence::{clean, host_prefix, shell},
+    causes::{
+        configuration::words::azure_options,
+        evidence::{clean, host_prefix, shell},
+    },
     facts::{
         Facts,
         aks::{AuthorizedSource, ManagedCluster},
-        azure::{ArmId, SecurityRule},
+        azure::{ArmId, Peering, SecurityRule},
     },
 };
 
@@ -19,20 +22,27 @@ pub(in crate::causes) fn group_and_name(facts: &Facts) -> (String, String) {
     (word(cluster.and_then(|cluster| cluster.resource_group()), "<rg>"), word(name, "<cluster>"))
 }
 
-/// Fills in the placeholders of the cluster itself: `<rg>`, `<cluster>`, `<node-rg>`, `<region>`.
+/// Fills in the placeholders of the cluster itself: `<rg>`, `<cluster>`, `<node-rg>`, `<region>`. Its own options get the
+/// subscription, without which `az` may act in another.
 pub(in crate::causes) fn filled_in(facts: &Facts, text: &str) -> String {
     let (group, name) = group_and_name(facts);
     let cluster = facts.managed_cluster.as_ref();
     let nodes = word(cluster.and_then(|cluster| cluster.node_resource_group.as_deref()), "<node-rg>");
     let region = word(cluster.and_then(|cluster| cluster.location.as_deref()), "<region>");
-    text.replace("<node-rg>", &nodes).replace("<rg>", &group).replace("<cluster>", &name).replace("<region>", &region)
+    let subscription = subscription_option(facts);
+    text.replace("-g <rg> -n <cluster>", &format!("-g <rg> -n <cluster>{subscription}"))
+        .replace("-g <node-rg>", &format!("-g <node-rg>{subscription}"))
+        .replace("<node-rg>", &nodes)
+        .replace("<rg>", &group)
+        .replace("<cluster>", &name)
+        .replace("<region>", &region)
 }
 
-/// `az aks <verb> -g <rg> -n <cluster>`, and what follows.
+/// `az aks <verb> -g <rg> -n <cluster> --subscription <id>`, and what follows.
 pub(in crate::causes) fn aks(facts: &Facts, verb: &str, rest: &str) -> String {
     let (group, name) = group_and_name(facts);
     let space = if rest.is_empty() { "" } else { " " };
-    format!("az aks {verb} -g {group} -n {name}{space}{rest}")
+    format!("az aks {verb} -g {group} -n {name}{}{space}{rest}", subscription_option(facts))
 }
 
 /// Lets AKS bring the cluster to its declared state.
@@ -135,9 +145,8 @@ pub(in crate::causes) fn outbound_ranges(facts: &Facts) -> Vec<String> {
 /// Links a zone to a network.
 pub(in crate::causes) fn link_zone(zone: &ArmId, network: &ArmId) -> String {
     format!(
-        "az network private-dns link vnet create -g {} -z {} -n {} --virtual-network {} --registration-enabled false",
-        word(zone.resource_group(), "<zone-rg>"),
-        word(Some(zone.name()), "<zone>"),
+        "az network private-dns link vnet create {} -n {} --virtual-network {} --registration-enabled false",
+        azure_options(zone, "-z", zone.name()),
         shell(&format!("{}-link", network.name())),
         shell(network.as_str())
     )
@@ -146,9 +155,8 @@ pub(in crate::causes) fn link_zone(zone: &ArmId, network: &ArmId) -> String {
 /// Lets public DNS be asked for what a linked zone does not know.
 pub(in crate::causes) fn redirect_link(zone: &ArmId, link: &ArmId) -> String {
     format!(
-        "az network private-dns link vnet update -g {} -z {} -n {} --resolution-policy NxDomainRedirect",
-        word(zone.resource_group(), "<rg>"),
-        word(Some(zone.name()), "<zone>"),
+        "az network private-dns link vnet update {} -n {} --resolution-policy NxDomainRedirect",
+        azure_options(zone, "-z", zone.name()),
         word(Some(link.name()), "<link>")
     )
 }
@@ -182,9 +190,8 @@ pub(in crate::causes) fn add_nsg_rule(facts: &Facts, rule: &NsgRule<'_>) -> Stri
         },
     );
     format!(
-        "az network nsg rule create -g {} --nsg-name {} -n {} --priority {priority} --direction {} --access Allow --protocol Tcp --source-address-prefixes {} --destination-address-prefixes {} --destination-port-ranges {}",
-        word(rule.group.resource_group(), "<rg>"),
-        word(Some(rule.group.name()), "<nsg>"),
+        "az network nsg rule create {} -n {} --priority {priority} --direction {} --access Allow --protocol Tcp --source-address-prefixes {} --destination-address-prefixes {} --destination-port-ranges {}",
+        azure_options(rule.group, "--nsg-name", rule.group.name()),
         shell(rule.name),
         if rule.inbound { "Inbound" } else { "Outbound" },
         prefix_word(rule.source),
@@ -196,9 +203,8 @@ pub(in crate::causes) fn add_nsg_rule(facts: &Facts, rule: &NsgRule<'_>) -> Stri
 /// Leads a route elsewhere.
 pub(in crate::causes) fn update_route(table: &ArmId, route: &str, next_hop_type: &str) -> String {
     format!(
-        "az network route-table route update -g {} --route-table-name {} -n {} --next-hop-type {next_hop_type}",
-        word(table.resource_group(), "<rg>"),
-        word(Some(table.name()), "<rt>"),
+        "az network route-table route update {} -n {} --next-hop-type {next_hop_type}",
+        azure_options(table, "--route-table-name", table.name()),
         word(Some(route), "<route>")
     )
 }
@@ -206,20 +212,36 @@ pub(in crate::causes) fn update_route(table: &ArmId, route: &str, next_hop_type:
 /// Makes one side of a peering.
 pub(in crate::causes) fn create_peering(network: &ArmId, remote: &ArmId) -> String {
     format!(
-        "az network vnet peering create -g {} --vnet-name {} -n {} --remote-vnet {} --allow-vnet-access true",
-        word(network.resource_group(), "<rg>"),
-        word(Some(network.name()), "<vnet>"),
+        "az network vnet peering create {} -n {} --remote-vnet {} --allow-vnet-access true",
+        azure_options(network, "--vnet-name", network.name()),
         shell(&format!("{}-to-{}", network.name(), remote.name())),
         shell(remote.as_str())
     )
 }
 
+/// Makes a peering anew that was cut off: what is left of either side must go before it can be created again
+/// (<https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-peering>).
+pub(in crate::causes) fn renew_peering(facts: &Facts, network: &ArmId, remote: &ArmId) -> String {
+    let leads =
+        |peering: &Peering, to: &ArmId| peering.remote_virtual_network.as_ref().is_some_and(|one| one.id == *to);
+    let mut lines = vec!["# Disconnected: delete what is left of both sides, and make both anew:".to_owned()];
+    for (here, there) in [(network, remote), (remote, network)] {
+        let own = facts.azure.all_peerings().filter(|(place, peering)| place == here && leads(peering, there));
+        lines.extend(own.map(|(_, peering)| {
+            let options = azure_options(here, "--vnet-name", here.name());
+            format!("az network vnet peering delete {options} -n {}", shell(peering.id.name()))
+        }));
+    }
+    lines.push(create_peering(network, remote));
+    lines.push(create_peering(remote, network));
+    lines.join("\n")
+}
+
 /// Changes one side of a peering: `--set allowVirtualNetworkAccess=true`.
 pub(in crate::causes) fn set_peering(peering: &ArmId, setting: &str) -> String {
     format!(
-        "az network vnet peering update -g {} --vnet-name {} -n {} --set {setting}",
-        word(peering.resource_group(), "<rg>"),
-        word(peering.name_of("virtualNetworks"), "<vnet>"),
+        "az network vnet peering update {} -n {} --set {setting}",
+        azure_options(peering, "--vnet-name", peering.name_of("virtualNetworks").unwrap_or("<vnet>")),
         word(Some(peering.name()), "<name>")
     )
 }
@@ -248,6 +270,14 @@ fn free_priority(rules: &[SecurityRule], inbound: bool, before: Option<i64>) -> 
     };
     let below = before.unwrap_or(LAST_PRIORITY + 1).min(LAST_PRIORITY + 1);
     (FIRST_PRIORITY..below).rev().find(|number| !taken(*number))
+}
+
+/// ` --subscription <id>`; empty where it is not known.
+fn subscription_option(facts: &Facts) -> String {
+    let of_cluster = facts.managed_cluster.as_ref().and_then(ManagedCluster::subscription);
+    let of_manifest = || facts.manifest.as_ref().and_then(|manifest| manifest.account.as_deref());
+    let known = of_cluster.or_else(of_manifest).filter(|id| !id.is_empty());
+    known.map(|id| format!(" --subscription {}", shell(id))).unwrap_or_default()
 }
 
 /// A shell word, or the placeholder where nothing is known.
@@ -320,7 +350,7 @@ mod tests {
     fn ranges_are_added_to_the_present_list_and_never_to_one_that_cannot_be_added_to() {
         let new = ["198.51.100.7/32".to_owned()];
         let command = |ranges: &[&str]| last_line(&add_ranges(&facts(ranges), &new)).to_owned();
-        let update = "az aks update -g rg -n prod --api-server-authorized-ip-ranges";
+        let update = "az aks update -g rg -n prod --subscription s --api-server-authorized-ip-ranges";
         assert_eq!(command(&["11.0.0.0/8"]), format!("{update} 11.0.0.0/8,198.51.100.7/32"));
         assert_eq!(command(&["198.51.100.7/32"]), format!("{update} 198.51.100.7/32"));
         for stops in [&[][..], &["0.0.0.0/32"]] {
@@ -362,10 +392,11 @@ mod tests {
     fn what_is_not_known_is_a_placeholder() {
         let none = Facts::default();
         assert_eq!(aks(&none, "start", ""), "az aks start -g <rg> -n <cluster>");
+        assert_eq!(aks(&facts(&[]), "start", ""), "az aks start -g rg -n prod --subscription s");
         assert_eq!(outbound_ranges(&none), [OUTBOUND]);
         assert_eq!(
             filled_in(&facts(&[]), "-g <rg> -n <cluster> <node-rg> <region>"),
-            "-g rg -n prod <node-rg> westeurope"
+            "-g rg -n prod --subscription s <node-rg> westeurope"
         );
     }
 }

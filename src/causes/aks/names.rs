@@ -181,6 +181,51 @@ pub(super) fn custom_dns(view: &CellView<'_>) -> Option<Told> {
     )
 }
 
+/// `inconclusive-rule-not-evaluable`, where what the resolver answers decides, and the facts do not tell it.
+pub(in crate::causes) fn answer_not_known(view: &CellView<'_>) -> Option<Told> {
+    let sight = Sight::of(view)?;
+    let prediction = sight.prediction;
+    let unknown = view.configured == Reachability::Unknown && view.observed == Reachability::Unknown;
+    let by_name = prediction.via.is_none() && prediction.answer.class.is_none();
+    // What a pull would bring is told as missing.
+    if !unknown || !by_name || view.circumstances.facts_missing.is_some() {
+        return None;
+    }
+    let told = Told::new(
+        Confidence::Certain,
+        format!(
+            "the configuration cannot tell what {} leads to there: {}",
+            clean(view.host),
+            clean(&prediction.answer.because)
+        ),
+    )
+    .and("a lookup from there would tell, and so would a probe; it outranks what cannot be evaluated");
+    let ask = |server: &str| format!("dig +short {} @{}", evidence::shell(view.host), evidence::shell(server));
+    Some(match &prediction.answer.obstacle {
+        Some(ZoneObstacle::CustomServers { network, servers }) => {
+            let lines: Vec<String> = servers.iter().take(MOST_SERVERS).map(|server| ask(server)).collect();
+            told.setting(format!(
+                "dhcpOptions.dnsServers of {} = {}",
+                clean(network.name()),
+                words::listed(servers.iter())
+            ))
+            .fix(format!(
+                "# From {}: the private address, if they forward {} to a resolver that sees its zone:\n{}",
+                clean(network.name()),
+                clean(&parent_zone(view.host)),
+                lines.join("\n")
+            ))
+        }
+        Some(ZoneObstacle::NotLinked { zone, network, server: Some(server) }) => {
+            told.setting(format!("virtualNetworkLinks of {}", clean(zone.name()))).fix(format!(
+                "# If {server} asks Azure DNS, the zone needs a link to its network:\n{}",
+                commands::link_zone(zone, network)
+            ))
+        }
+        _ => told.setting("what the resolver of this vantage answers"),
+    })
+}
+
 /// `aks-kubeconfig-uses-wrong-fqdn`.
 pub(super) fn wrong_name(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
@@ -370,3 +415,5 @@ fn parent_zone(host: &str) -> String {
 fn first_label(host: &str) -> &str {
     host.split('.').next().unwrap_or(host)
 }
+
+const MOST_SERVERS: usize = 4;

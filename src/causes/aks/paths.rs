@@ -12,6 +12,7 @@ use super::{commands, sight::Sight};
 use crate::{
     causes::{
         CellView, Told,
+        configuration::words::azure_options,
         eks::paths::{To, Way, sign},
         evidence::{self, clean},
         lookups::attempt_words,
@@ -113,8 +114,10 @@ pub(super) fn firewall(view: &CellView<'_>) -> Option<Told> {
         told.and("its rules are not in the facts; rivals: the firewall is down (`azure-udr-diverts-endpoint`), or what lies beyond it is closed; its log decides")
     };
     let zone = view.host.split_once('.').map_or(view.host, |(_, zone)| zone);
-    let name = appliance.firewall.map_or_else(|| "<firewall>".to_owned(), |firewall| evidence::shell(firewall.name()));
-    let group = appliance.firewall.and_then(ArmId::resource_group).map_or_else(|| "<rg>".to_owned(), evidence::shell);
+    let options = appliance.firewall.map_or_else(
+        || "-g <rg> --firewall-name <firewall>".to_owned(),
+        |firewall| azure_options(firewall, "--firewall-name", firewall.name()),
+    );
     let sources = if sight.configured.standpoint.own.is_empty() {
         "<client cidr>".to_owned()
     } else {
@@ -122,7 +125,7 @@ pub(super) fn firewall(view: &CellView<'_>) -> Option<Told> {
     };
     Some(told.setting(format!("application rules of {}", clean(&appliance.name))).fix(format!(
         "# Allow the name (or *.{}) on the firewall; with a firewall policy the same rule stands in its rule collection:\n\
-         az network firewall application-rule create -g {group} --firewall-name {name} --collection-name allow-k8s-api -n allow-k8s-api --protocols Https={} --target-fqdns {} --source-addresses {sources} --priority 200 --action Allow",
+         az network firewall application-rule create {options} --collection-name allow-k8s-api -n allow-k8s-api --protocols Https={} --target-fqdns {} --source-addresses {sources} --priority 200 --action Allow",
         clean(zone),
         view.port,
         evidence::shell(view.host)
@@ -180,7 +183,7 @@ pub(in crate::causes) const fn is_peering(reason: &Reason) -> bool {
 /// Whether a hop stops the packet only because a peering does not carry it: the provider's own rules let in what the
 /// service tag `VirtualNetwork` holds, and that holds the networks that are connected.
 pub(in crate::causes) fn follows_from_peering(reason: &Reason) -> bool {
-    matches!(reason, Reason::NsgRule(rule) if rule.priority.is_some_and(|priority| priority > LAST_OWN_PRIORITY))
+    matches!(reason, Reason::NsgRule(rule) if rule.is_the_providers())
 }
 
 /// What opens a hop of Azure's, as a command; empty where there is none.
@@ -188,31 +191,31 @@ pub(in crate::causes) fn command(facts: &Facts, host_port: u16, reason: &Reason)
     match reason {
         Reason::NsgRule(rule) => {
             let subnet = facts.managed_cluster.as_ref().and_then(|cluster| cluster.access().subnet_id.clone());
-            // The nodes and the load balancer's probes need their ports in the API server's subnet as well.
-            let ports = if rule.inbound && subnet.as_ref() == Some(&rule.guards) { "443 4443" } else { "" };
+            let serves_all = rule.inbound && subnet.as_ref() == Some(&rule.guards);
             let own = host_port.to_string();
             let (source, destination) = (prefix(rule.source), prefix(rule.destination));
-            let line = |source: &str, ports: &str, name: &str| {
+            let line = |name: &str| {
                 commands::add_nsg_rule(
                     facts,
                     &commands::NsgRule {
                         group: &rule.group,
                         inbound: rule.inbound,
                         before: rule.priority.filter(|priority| *priority <= LAST_OWN_PRIORITY),
-                        source,
+                        source: &source,
                         destination: &destination,
-                        ports,
+                        ports: &own,
                         name,
                     },
                 )
             };
-            if ports.is_empty() {
-                line(&source, &own, "allow-k8s-api")
-            } else {
+            if serves_all {
+                // The nodes and the load balancer's probes need their ports in the API server's subnet as well.
                 format!(
-                    "{}\n# and, where it is not there yet, for the load balancer's probes: tcp 9988 from AzureLoadBalancer",
-                    line(&source, ports, "allow-k8s-api")
+                    "{}\n# and, where they are not there yet: tcp 443 and 4443 from the nodes' subnets, tcp 9988 from AzureLoadBalancer\n# (kubereach facts lint prints a rule for each that is denied)",
+                    line(&format!("allow-aks-api-{own}"))
                 )
+            } else {
+                line("allow-k8s-api")
             }
         }
         Reason::UserRoute { table: Some(table), subnet, route, next_hop, prefix, destination, .. } => {
@@ -233,12 +236,7 @@ pub(in crate::causes) fn command(facts: &Facts, host_port: u16, reason: &Reason)
             (PeeringProblem::State(state), _) if state.eq_ignore_ascii_case("Initiated") => {
                 format!("# The other side is missing:\n{}", commands::create_peering(remote, network))
             }
-            (PeeringProblem::State(_), Some(peering)) => format!(
-                "# Disconnected: delete this side and make both anew:\naz network vnet peering delete --ids {}\n{}\n{}",
-                evidence::shell(peering.as_str()),
-                commands::create_peering(network, remote),
-                commands::create_peering(remote, network)
-            ),
+            (PeeringProblem::State(_), Some(_)) => commands::renew_peering(facts, network, remote),
             (PeeringProblem::AccessDenied, Some(peering)) => {
                 commands::set_peering(peering, "allowVirtualNetworkAccess=true")
             }
@@ -270,8 +268,8 @@ struct Detour<'a> {
 /// another network, only taking the route away leads packets to it.
 fn route_command(facts: &Facts, detour: &Detour<'_>) -> String {
     let Detour { table, subnet, route, next_hop, prefix, destination } = detour;
-    let group = table.resource_group().map_or_else(|| "<rg>".to_owned(), evidence::shell);
-    let (table_name, route_name) = (evidence::shell(table.name()), evidence::shell(route));
+    let options = azure_options(table, "--route-table-name", table.name());
+    let route_name = evidence::shell(route);
     let appliance = next_hop.eq_ignore_ascii_case("VirtualAppliance");
     let note = if appliance {
         format!("# Only the appliance's own log tells what it does with {destination}. To lead the packets past it:\n")
@@ -287,7 +285,7 @@ fn route_command(facts: &Facts, detour: &Detour<'_>) -> String {
     let own = commands::single(*destination);
     let beside = |next_hop: &str| {
         format!(
-            "{note}az network route-table route create -g {group} --route-table-name {table_name} -n direct-to-k8s-api --address-prefix {own} --next-hop-type {next_hop}"
+            "{note}az network route-table route create {options} -n direct-to-k8s-api --address-prefix {own} --next-hop-type {next_hop}"
         )
     };
     match (is_private(*destination), within) {
@@ -296,7 +294,7 @@ fn route_command(facts: &Facts, detour: &Detour<'_>) -> String {
         (true, true) if appliance => beside("VnetLocal"),
         (true, true) => commands::update_route(table, route, "VnetLocal"),
         (true, false) => format!(
-            "{note}# It serves all of {} in the subnets of the table, so look at them first; without it packets to {destination} take the peering:\naz network route-table route delete -g {group} --route-table-name {table_name} -n {route_name}",
+            "{note}# It serves all of {} in the subnets of the table, so look at them first; without it packets to {destination} take the peering:\naz network route-table route delete {options} -n {route_name}",
             clean(prefix)
         ),
     }

@@ -161,10 +161,13 @@ pub(super) fn public_network_access_disabled(view: &CellView<'_>) -> Option<Told
     let private = integrated || sight.prediction.mode == Mode::PrivateLink;
     let meant = view.intended_via == Some(Via::Public);
     let outside = matches!(sight.prediction.place, Place::Internet);
+    // Whoever takes the public path, from wherever: a cluster that has no other serves its own nodes by it as well.
+    let public_path = outside || sight.prediction.via == Some(Via::Public);
+    let only = sight.prediction.mode == Mode::Public;
     // Who should come over private addresses is to join the network, not to be let in from the internet. A cluster that
     // was made private never had a public endpoint: only somebody who means one is surprised.
-    let elsewhere = view.intended_via == Some(Via::Private);
-    if sight.prediction.public != PublicPath::Off || elsewhere || !(meant || (outside && disabled && !private)) {
+    let elsewhere = view.intended_via == Some(Via::Private) && (outside || !only);
+    if sight.prediction.public != PublicPath::Off || elsewhere || !(meant || (public_path && disabled && !private)) {
         return None;
     }
     let attempts = evidence::direct(view);
@@ -193,6 +196,9 @@ pub(super) fn public_network_access_disabled(view: &CellView<'_>) -> Option<Told
         if answered(lookup) && lookup.address_class == AddressClass::Private {
             told = told.and("that answer is right for a private cluster, and leads nowhere from the internet");
         }
+    }
+    if disabled && only {
+        told = told.and("the cluster has no private endpoint, so its nodes go by the public one as well and are cut off with all others");
     }
     let fix = if sight.cluster.is_vnet_integrated() && private {
         format!(

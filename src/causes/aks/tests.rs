@@ -72,12 +72,9 @@ fn silence_of_an_unlisted_address_is_certain_and_a_refusal_refutes_it() {
     assert_eq!(case.errors(&silence), [NOT_LISTED]);
     let finding = case.finding(&silence, NOT_LISTED).unwrap();
     assert_eq!(finding.confidence, Confidence::Certain);
-    assert!(
-        finding
-            .fix
-            .unwrap()
-            .ends_with("az aks update -g rg -n prod --api-server-authorized-ip-ranges 203.0.113.0/24,11.51.100.7/32")
-    );
+    assert!(finding.fix.unwrap().ends_with(
+        "az aks update -g rg -n prod --subscription s --api-server-authorized-ip-ranges 203.0.113.0/24,11.51.100.7/32"
+    ));
     assert_eq!(confidence(&case, &unprobed(), NOT_LISTED), Some(Confidence::Likely));
     assert!(case.finding(&seen(attempt(PUBLIC, TcpOutcome::Refused, 9.0)), NOT_LISTED).is_none());
     let listed = Case::aks(json!({})).from("203.0.113.7");
@@ -329,9 +326,14 @@ fn hops_of_azure_have_their_codes_settings_and_commands() {
             "aks-apiserver-subnet-nsg-blocks",
             HopKind::NetworkSecurityGroup,
             rule(subnet, true),
-            "--destination-port-ranges 443 4443",
+            "-n allow-aks-api-443 --priority",
         ),
-        (udr, HopKind::RouteTable, route("None"), "--route-table-name rt -n old-hub --next-hop-type VnetLocal"),
+        (
+            udr,
+            HopKind::RouteTable,
+            route("None"),
+            "--route-table-name rt --subscription s -n old-hub --next-hop-type VnetLocal",
+        ),
         (
             peer,
             HopKind::Peering,
@@ -441,4 +443,115 @@ fn a_change_that_the_facts_tell_of_stands_first_while_its_window_is_open() {
     let finding = case.findings(&scene).remove(0);
     assert_eq!((finding.code.as_str(), finding.severity), (code, Severity::Error));
     assert!(finding.evidence.join("\n").contains("the list is now 203.0.113.0/24 (1 entry)"), "{:?}", finding.evidence);
+}
+
+#[test]
+fn what_dns_servers_of_ones_own_answer_is_not_known_and_blamed_on_nobody() {
+    let case = Case::aks(private_cluster()).from("10.20.3.50").predicting_aks(|prediction| {
+        prediction.configured = kubereach_probes::Reachability::Unknown;
+        prediction.via = None;
+        prediction.answer.class = None;
+        prediction.missing.clear();
+        prediction.answer.because =
+            "vnet-a names DNS servers of its own (10.30.1.53), which may forward or not".to_owned();
+        prediction.answer.obstacle = Some(ZoneObstacle::CustomServers {
+            network: azure_id("virtualNetworks/vnet-a"),
+            servers: vec!["10.30.1.53".to_owned()],
+        });
+    });
+    let open = unprobed().with(|scene| {
+        scene.verdict = Verdict::Inconclusive;
+        scene.host = PRIVATE;
+    });
+    let code = "inconclusive-rule-not-evaluable";
+    assert_eq!(case.errors(&open), [code]);
+    let finding = case.finding(&open, code).unwrap();
+    let said = finding.evidence.join("\n");
+    assert!(said.contains("DNS servers of its own (10.30.1.53), which may forward or not"), "{said}");
+    assert_eq!(finding.setting.unwrap(), "dhcpOptions.dnsServers of vnet-a = 10.30.1.53");
+    assert!(finding.fix.unwrap().contains(&format!("dig +short {PRIVATE} @10.30.1.53")));
+}
+
+#[test]
+fn what_the_model_cannot_tell_is_never_unexplained() {
+    // Some of the addresses are listed: nobody can say by which this one comes.
+    let partly = Case::aks(json!({})).from("10.20.3.50").predicting_aks(|prediction| {
+        prediction.configured = kubereach_probes::Reachability::Unknown;
+        prediction.public = PublicPath::PartlyListed {
+            listed: vec!["203.0.113.7".parse().unwrap()],
+            unlisted: vec!["11.2.0.9".parse().unwrap()],
+        };
+    });
+    let open = unprobed().with(|scene| {
+        scene.verdict = Verdict::Inconclusive;
+        scene.provider = Provider::Aks;
+    });
+    assert_eq!(partly.errors(&open), ["inconclusive-rule-not-evaluable"]);
+    let finding = partly.finding(&open, "inconclusive-rule-not-evaluable").unwrap();
+    assert!(finding.evidence.join("\n").contains("11.2.0.9"), "{:?}", finding.evidence);
+    assert!(finding.docs.unwrap().starts_with("https://learn.microsoft.com/"));
+}
+
+#[test]
+fn a_node_loses_the_only_endpoint_with_everybody_else() {
+    let case = Case::aks(show(json!({ "publicNetworkAccess": "Disabled" }))).from("10.20.3.50");
+    let code = "aks-public-network-access-disabled";
+    assert_eq!(case.errors(&unprobed()), [code]);
+    let said = case.finding(&unprobed(), code).unwrap().evidence.join("\n");
+    assert!(said.contains("its nodes go by the public one as well"), "{said}");
+}
+
+#[test]
+fn why_an_own_address_is_not_what_is_seen_is_not_invented() {
+    let said = |address: &str| {
+        let case = Case::aks(json!({})).from(address).predicting_aks(|prediction| {
+            prediction.configured = kubereach_probes::Reachability::Unknown;
+            prediction.public = PublicPath::EgressNotKnown;
+        });
+        let open = unprobed().with(|scene| scene.verdict = Verdict::Inconclusive);
+        case.finding(&open, "inconclusive-egress-address-unknown").unwrap().evidence.join("\n")
+    };
+    let six = said("2a00:1450::5");
+    assert!(six.contains("the endpoint has IPv4 addresses") && !six.contains("is translated on the way"), "{six}");
+    assert!(said("10.99.0.7").contains("10.99.0.7 is private"));
+}
+
+#[test]
+fn a_peering_that_was_cut_off_is_deleted_on_both_sides_before_it_is_made_anew() {
+    let side = |from: &str, to: &str, name: &str| {
+        json!({
+            "id": azure_id(&format!("virtualNetworks/{from}")).as_str(), "name": from,
+            "type": "Microsoft.Network/virtualNetworks",
+            "properties": { "virtualNetworkPeerings": [{
+                "id": azure_id(&format!("virtualNetworks/{from}/virtualNetworkPeerings/{name}")).as_str(), "name": name,
+                "properties": {
+                    "peeringState": "Disconnected",
+                    "remoteVirtualNetwork": { "id": azure_id(&format!("virtualNetworks/{to}")).as_str() },
+                },
+            }] },
+        })
+    };
+    let networks = json!({ "network/virtual-networks.json": { "value": [
+        side("vnet-a", "vnet-b", "to-b"), side("vnet-b", "vnet-a", "to-a"),
+    ] } });
+    let facts = Case::aks(networks).facts();
+    let (a, b) = (azure_id("virtualNetworks/vnet-a"), azure_id("virtualNetworks/vnet-b"));
+    let command = crate::causes::aks::commands::renew_peering(&facts, &b, &a);
+    let verbs: Vec<&str> = command.lines().skip(1).map(|line| line.split(' ').nth(4).unwrap()).collect();
+    assert_eq!(verbs, ["delete", "delete", "create", "create"], "{command}");
+    assert!(command.contains("delete -g rg --vnet-name vnet-a --subscription s -n to-b"), "{command}");
+}
+
+#[test]
+fn an_address_of_the_client_itself_is_no_path_of_the_configuration() {
+    for patch in [private_cluster(), json!({})] {
+        let case = Case::aks(patch).from("10.20.3.50");
+        let open = unprobed().with(|scene| {
+            scene.verdict = Verdict::Inconclusive;
+            scene.host = "127.0.0.1";
+        });
+        assert_eq!(case.errors(&open), ["inconclusive-rule-not-evaluable"]);
+        let said = case.finding(&open, "inconclusive-rule-not-evaluable").unwrap().evidence.join("\n");
+        assert!(said.contains("127.0.0.1 is the client itself"), "{said}");
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     causes::{
         CellView, Told, aks,
         configuration::words,
-        evidence::{self, clean, shell},
+        evidence::{self, clean, clean_ends, shell},
         lookups::{self, moment_words},
     },
     report::{Confidence, Reachability, Verdict},
@@ -145,10 +145,10 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
     let first = missing.first()?;
     let mut told = Told::new(
         Confidence::Certain,
-        format!("not known: {} (it stands in {})", clean(&first.what), clean(&first.file)),
+        format!("not known: {} (it stands in {})", clean_ends(&first.what), clean(&first.file)),
     );
     for other in missing.iter().skip(1).take(MOST_MISSING - 1) {
-        told = told.and(format!("not known: {} (it stands in {})", clean(&other.what), clean(&other.file)));
+        told = told.and(format!("not known: {} (it stands in {})", clean_ends(&other.what), clean(&other.file)));
     }
     let mut actions: Vec<&str> = missing.iter().filter_map(|one| one.action.as_deref()).collect();
     actions.sort_unstable();

@@ -136,6 +136,7 @@ pub(in crate::causes) fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
         return None;
     }
     let mut said: Vec<String> = Vec::new();
+    let mut elements: Vec<String> = Vec::new();
     for (_, trace) in traces(view)? {
         for hop in trace.unknowns() {
             let decides = match &hop.reason {
@@ -154,6 +155,7 @@ pub(in crate::causes) fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
             };
             if !said.contains(&decides) {
                 said.push(decides);
+                elements.push(format!("{} {}", hop.kind.label(), clean(&hop.component)));
             }
         }
     }
@@ -162,6 +164,9 @@ pub(in crate::causes) fn not_evaluable(view: &CellView<'_>) -> Option<Told> {
     for more in said.iter().skip(1).take(MOST_SAID - 1) {
         told = told.and(more.clone());
     }
+    elements.dedup();
+    elements.truncate(MOST_SAID);
+    let told = told.setting(elements.join(", "));
     Some(told.and("a probe from there would tell; it outranks what cannot be evaluated"))
 }
 

@@ -47,6 +47,14 @@ impl<'f> Evaluation<'_, 'f> {
     pub(super) fn answer(&self, mode: Mode, located: &Located<'f>, missing: &mut Vec<Missing>) -> ExpectedAnswer {
         let name = self.name(mode);
         match name {
+            Name::Address(address) if self.leads_to_the_client() => {
+                return unknown(
+                    format!(
+                        "{address} is the client itself, and what listens there (a tunnel, a forwarder) is not in the provider's configuration"
+                    ),
+                    None,
+                );
+            }
             Name::Address(address) => {
                 return expected(self.classes.of(address), vec![address], "it is an address", None);
             }

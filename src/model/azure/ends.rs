@@ -414,7 +414,7 @@ fn by_address<'f>(network: &Network<'f>, address: IpAddr) -> Vec<End<'f>> {
         let api_server = subnet.is_some_and(|subnet| is_api_server(network, subnet));
         let host = End::Inside(Inside {
             label: address.to_string(),
-            kind: if api_server { HopKind::LoadBalancer } else { HopKind::NetworkInterface },
+            kind: if api_server { HopKind::LoadBalancer } else { HopKind::Address },
             network: place,
             subnet,
             nets: vec![IpNet::from(address)],

@@ -532,3 +532,26 @@ fn points_are_found_by_name_and_by_id() {
     let empty = Documents::default();
     assert!(ask(&empty, "vm-a", "10.0.0.1", 443).unwrap_err().to_string().contains("network/virtual-networks.json"));
 }
+
+#[test]
+fn the_providers_own_default_route_diverts_nothing() {
+    let documents = hub_and_spokes();
+    let traced = ask(&documents, "vm-a", "169.254.7.7", 443).unwrap();
+    let reasons: Vec<_> = traced.blockers().filter_map(|hop| hop.reason.clone()).collect();
+    assert_eq!(traced.outcome, Outcome::Blocked);
+    assert!(!reasons.iter().any(|reason| matches!(reason, Reason::UserRoute { .. })), "{reasons:?}");
+}
+
+#[test]
+fn what_follows_from_a_missing_peering_is_no_second_blocker() {
+    let mut documents = hub_and_spokes();
+    for place in 0..3 {
+        documents.at(NETWORKS)[place]["virtualNetworkPeerings"] = json!([]);
+    }
+    guard(&mut documents, 1, vec![]);
+    let traced = ask(&documents, "vm-a", "vm-hub", 443).unwrap();
+    assert!(traced.hops().any(|hop| hop.kind == HopKind::NetworkSecurityGroup && hop.decision.blocks()), "{traced:?}");
+    let kinds: Vec<HopKind> = traced.blockers().map(|hop| hop.kind).collect();
+    assert!(kinds.iter().all(|kind| *kind == HopKind::Peering), "{traced:?}");
+    assert!(traced.first_rule().contains("no peering between"), "{}", traced.first_rule());
+}

@@ -169,7 +169,8 @@ impl<'f> Walk<'_, 'f> {
         if source.network != target.network && carried == Carried::There {
             self.require_access(target.network, source.network, came_in, place);
         }
-        self.end_hops(target, "is reached");
+        let lost = self.forward.iter().any(|hop| hop.decision.blocks());
+        self.end_hops(target, if lost { "is where it should arrive" } else { "is reached" });
         self.reply(source, target, carried);
     }
 
@@ -222,7 +223,8 @@ impl<'f> Walk<'_, 'f> {
 
     fn back_at(&mut self, source: &Inside<'f>) {
         let who = if matches!(source.guard, Guard::NotAsked) { "the host".to_owned() } else { net_words(&source.nets) };
-        let rule = format!("{who} gets the replies: security groups let them through");
+        // Groups keep state (<https://learn.microsoft.com/azure/virtual-network/network-security-groups-overview>).
+        let rule = format!("{who} gets the replies: no rule is asked for them");
         self.back.push(hop(source.kind, &source.label, Decision::Forward, rule, None));
     }
 
@@ -372,10 +374,8 @@ impl<'f> Walk<'_, 'f> {
             }
             Via::Internet => {
                 if is_private(leg.destination) {
-                    let reason = self.user_route(leg, chosen, None);
                     let rule = format!("{words}: the internet does not carry {}", leg.destination);
-                    self.push(hop(HopKind::RouteTable, &component, Decision::Drop, rule, Some(reason)));
-                    return Carried::Lost;
+                    return self.unrouted(leg, chosen, rule);
                 }
                 self.push(hop(HopKind::RouteTable, &component, Decision::Forward, words, None));
                 Carried::Internet
@@ -446,8 +446,13 @@ impl<'f> Walk<'_, 'f> {
 
     /// `None`, or a route that the provider has for ranges that no network uses.
     fn nowhere(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>) -> Carried {
+        let rule = format!("{}: packets to {} are dropped", route_words(chosen), leg.destination);
+        self.unrouted(leg, chosen, rule)
+    }
+
+    /// A route that leads to nobody: one of the user's diverts packets; the provider's own show that there is no way.
+    fn unrouted(&mut self, leg: Leg<'_, 'f>, chosen: &Chosen<'f>, rule: String) -> Carried {
         let component = self.route_component(leg.subnet, chosen);
-        let words = route_words(chosen);
         if let (Origin::System | Origin::Effective(_), Some(to)) = (chosen.origin, leg.to)
             && to.network != leg.from
             && !by_user(chosen)
@@ -465,7 +470,6 @@ impl<'f> Walk<'_, 'f> {
                 reply: leg.reply,
             }
         };
-        let rule = format!("{words}: packets to {} are dropped", leg.destination);
         self.push(hop(HopKind::RouteTable, &component, Decision::Drop, rule, Some(reason)));
         Carried::Lost
     }
@@ -844,7 +848,8 @@ impl<'f> Walk<'_, 'f> {
                 let what = format!("whether {} is open without any security group depends on its SKU", self.dialled);
                 self.unclear(HopKind::PublicIpAddress, &self.dialled.to_string(), what);
             }
-            self.end_hops(target, "is reached");
+            let lost = self.forward.iter().any(|hop| hop.decision.blocks());
+            self.end_hops(target, if lost { "is where it should arrive" } else { "is reached" });
             self.reply_outside(source, target, Carried::Internet);
             return;
         }
@@ -861,7 +866,8 @@ impl<'f> Walk<'_, 'f> {
             return;
         }
         self.filter_in(target, &flow);
-        self.end_hops(target, "is reached");
+        let lost = self.forward.iter().any(|hop| hop.decision.blocks());
+        self.end_hops(target, if lost { "is where it should arrive" } else { "is reached" });
         if way_in == Carried::There {
             self.reply_outside(source, target, Carried::Gateway);
         }

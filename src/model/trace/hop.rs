@@ -39,6 +39,8 @@ pub enum HopKind {
     Instance,
     /// A network interface.
     NetworkInterface,
+    /// An address of which the facts do not know who has it.
+    Address,
     /// The security groups of a network interface.
     SecurityGroup,
     /// The network ACL of a subnet.
@@ -98,6 +100,7 @@ pub enum HopKind {
 kubereach_probes::labels! { HopKind {
     Instance => "instance",
     NetworkInterface => "network-interface",
+    Address => "address",
     SecurityGroup => "security-group",
     NetworkAcl => "network-acl",
     Subnet => "subnet",
@@ -498,6 +501,15 @@ pub struct NsgRule {
     pub port: u16,
 }
 
+impl NsgRule {
+    /// Whether it is one of the provider's own, which come after the user's
+    /// (<https://learn.microsoft.com/azure/virtual-network/network-security-groups-overview>).
+    #[must_use]
+    pub fn is_the_providers(&self) -> bool {
+        self.priority.is_some_and(|priority| priority > LAST_OWN_PRIORITY)
+    }
+}
+
 /// Why a peering of two virtual networks does not carry a packet
 /// (<https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-peering>).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -518,3 +530,6 @@ pub enum PeeringProblem {
     /// The gateway of the one is not lent to the other: `allowGatewayTransit` there, `useRemoteGateways` here.
     GatewayTransit,
 }
+
+/// The lowest of the user's rules.
+const LAST_OWN_PRIORITY: i64 = 4_096;

@@ -219,7 +219,7 @@ fn a_service_tag_is_unknown_only_where_it_decides() {
 #[test]
 fn the_longest_route_wins_and_of_equal_ones_the_users() {
     type Routes = &'static [(&'static str, &'static str, &'static str)];
-    let cases: [(Routes, &str); 7] = [
+    let cases: [(Routes, &str); 8] = [
         (&[("0.0.0.0/0", "None", "")], "reachable"),
         (&[("10.0.0.0/8", "None", "")], "reachable"),
         (
@@ -237,6 +237,10 @@ fn the_longest_route_wins_and_of_equal_ones_the_users() {
         (
             &[("10.0.0.0/24", "VirtualAppliance", "10.1.1.4")],
             "unknown; ? vm-a2: 10.1.1.4 decides by itself what to do with the packet",
+        ),
+        (
+            &[("10.0.0.0/24", "VirtualNetworkGateway", "")],
+            "unknown; ? 10.0.0.4: whether packets to 10.0.0.4 come from there to vm-hub",
         ),
         (&[("10.0.1.0/24", "None", "")], "reachable"),
     ];

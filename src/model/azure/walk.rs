@@ -159,7 +159,13 @@ impl<'f> Walk<'_, 'f> {
         let untranslated = match carried {
             Carried::There => true,
             Carried::Lost => self.forward.iter().any(|hop| hop.decision.blocks()),
-            Carried::Internet | Carried::Gateway | Carried::Elsewhere => false,
+            Carried::Internet | Carried::Gateway => {
+                // A gateway may bring it back, and the internet has another host of that address.
+                let what = format!("whether packets to {} come from there to {}", self.dialled, target.label);
+                self.unclear(HopKind::OnPremises, &self.dialled.to_string(), what);
+                false
+            }
+            Carried::Elsewhere => false,
         };
         if !untranslated {
             return;

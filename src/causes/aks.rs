@@ -302,6 +302,19 @@ pub(super) const CAUSES: &[Cause] = &[
         ..BY_CONFIGURATION
     },
     Cause {
+        code: "aks-fixed-at-creation",
+        title: "The plan changes what AKS takes only at creation",
+        needs: &[Need::Scenario],
+        signature: "The plan makes a public cluster private or a private one public, and its API server is not VNet-integrated; or it turns VNet integration off. AKS takes the first only when a cluster is created, and never the second. The cluster as it is today against the plan decides.",
+        setting: "apiServerAccessProfile.enablePrivateCluster, enableVnetIntegration",
+        fix: "az aks update -g <rg> -n <cluster> --enable-apiserver-vnet-integration --apiserver-subnet-id <subnet id>   # cannot be undone, needs a restart; or create the cluster anew",
+        docs: sources::AKS_VNET_INTEGRATION,
+        kubectl: &[],
+        decided_by: "`az aks show` before the change against the plan",
+        configuration: Some(aks::fixed_at_creation),
+        ..BY_CONFIGURATION
+    },
+    Cause {
         code: "aks-apiserver-subnet-nsg-blocks",
         title: "The network security group of the API server's subnet blocks",
         signature: "The group on the API server's subnet denies tcp 443 or 4443 from the nodes' subnets, or 9988 from the load balancer. Nodes go NotReady, and the private address stays silent. The group's rules by priority decide.",

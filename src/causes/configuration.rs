@@ -175,6 +175,19 @@ impl<'a> ConfigurationView<'a> {
         }
     }
 
+    /// Whether the nodes come by the public endpoint: there is no private way, or only one that is not in effect yet.
+    fn nodes_come_publicly(&self) -> bool {
+        self.private_access() == Some(false) || self.integration_pending()
+    }
+
+    /// Whether an AKS cluster that was public gets VNet integration, which takes effect only after a restart; until then
+    /// its nodes come by the public endpoint (<https://learn.microsoft.com/azure/aks/api-server-vnet-integration>).
+    fn integration_pending(&self) -> bool {
+        let was = self.facts.earlier.as_ref();
+        was.is_some_and(|earlier| !earlier.is_vnet_integrated() && !earlier.is_private())
+            && self.aks().is_some_and(ManagedCluster::is_vnet_integrated)
+    }
+
     /// The VPC of the cluster: as EKS says, else that of its subnets.
     fn vpc_id(&self) -> Option<&'a str> {
         let stated = self.config()?.vpc_id.as_deref().filter(|id| !id.is_empty());

@@ -145,6 +145,7 @@ pub(super) const CAUSES: &[Cause] = &[
         kubectl: &[],
         decided_by: "a probe from that vantage",
         predicate: Some(not_evaluable),
+        configuration: Some(configuration::ranges::egress_not_evaluable),
         ..BY_CONFIGURATION
     },
     Cause {

@@ -1000,7 +1000,7 @@ mod tests {
         aks-private-zone-not-linked aks-private-zone-record-wrong aks-private-zone-shadowed
         aks-private-zone-settings-rejected aks-kubeconfig-uses-wrong-fqdn azure-custom-dns-not-forwarding
         aks-private-endpoint-not-usable aks-vnet-integration-restart-pending aks-apiserver-subnet-nsg-blocks
-        aks-apiserver-subnet-invalid azure-nsg-denies-443 azure-udr-diverts-endpoint
+        aks-apiserver-subnet-invalid aks-fixed-at-creation azure-nsg-denies-443 azure-udr-diverts-endpoint
         azure-peering-does-not-carry-traffic azure-firewall-lacks-endpoint-rule aks-http-proxy-config-ineffective
         net-filtered-silently net-port-closed net-rejected-by-filter net-no-route-to-address
         net-egress-address-not-as-declared net-endpoint-addresses-changed net-intermittent-timeout

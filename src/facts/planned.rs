@@ -126,8 +126,8 @@ impl PlannedSetting {
                 _ => return Err(format!("{setting} is `Enabled` or `Disabled`")),
             }),
             "enableVnetIntegration" => Edit::VnetIntegration(flag()?),
-            "subnetId" => Edit::ApiServerSubnet(ArmId::new(value)),
-            "privateDNSZone" | "privateDnsZone" => Edit::PrivateDnsZone(value.to_owned()),
+            "subnetId" => Edit::ApiServerSubnet(subnet_id(setting, value)?),
+            "privateDNSZone" | "privateDnsZone" => Edit::PrivateDnsZone(zone(setting, value)?),
             "enablePrivateClusterPublicFQDN" | "enablePrivateClusterPublicFqdn" => Edit::PublicFqdn(flag()?),
             "disableRunCommand" => Edit::RunCommandDisabled(flag()?),
             _ => {
@@ -135,6 +135,30 @@ impl PlannedSetting {
             }
         };
         Ok(Self { cluster, edit })
+    }
+}
+
+fn subnet_id(setting: &str, value: &str) -> Result<ArmId, String> {
+    let id = ArmId::new(value.trim());
+    match id.kind() {
+        Some(kind) if kind == "microsoft.network/virtualnetworks/subnets" => Ok(id),
+        _ => Err(format!(
+            "{setting} is the id of a subnet: /subscriptions/…/providers/Microsoft.Network/virtualNetworks/…/subnets/…"
+        )),
+    }
+}
+
+/// `system`, `none`, or an id; whether a zone of that name is taken is for the findings to say.
+fn zone(setting: &str, value: &str) -> Result<String, String> {
+    let value = value.trim();
+    let word = ["system", "none"].into_iter().find(|word| value.eq_ignore_ascii_case(word));
+    let is_zone = || ArmId::new(value).kind().is_some_and(|kind| kind == "microsoft.network/privatednszones");
+    match word {
+        Some(word) => Ok(word.to_owned()),
+        None if is_zone() => Ok(value.to_owned()),
+        None => Err(format!(
+            "{setting} is `system`, `none`, or the id of a zone: /subscriptions/…/providers/Microsoft.Network/privateDnsZones/…"
+        )),
     }
 }
 

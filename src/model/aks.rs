@@ -23,7 +23,7 @@ use crate::{
     facts::{
         Facts,
         aks::{AgentPool, ManagedCluster},
-        azure::{ArmId, LoadBalancer, NetworkInterface, PrivateEndpoint},
+        azure::{ArmId, LoadBalancer, NetworkInterface, PrivateEndpoint, PrivateLinkServiceConnection},
     },
     report::{Reachability, Via},
 };
@@ -220,7 +220,10 @@ pub fn node_network(facts: &Facts) -> Option<ArmId> {
 #[must_use]
 pub fn private_endpoint(facts: &Facts) -> Option<&PrivateEndpoint> {
     let all = || facts.azure.private_endpoints.iter().flatten();
-    let named = |one: &&PrivateEndpoint| one.id.name().eq_ignore_ascii_case(API_SERVER);
+    // By its name only where nothing says that it leads to another.
+    let named = |one: &&PrivateEndpoint| {
+        one.id.name().eq_ignore_ascii_case(API_SERVER) && (leads_here(facts, one) || services(one).next().is_none())
+    };
     let beside_nodes = || all().filter(|one| is_node_resource(facts, &one.id));
     beside_nodes().find(named).or_else(|| beside_nodes().find(|one| leads_here(facts, one)))
 }
@@ -273,9 +276,16 @@ fn is_node_resource(facts: &Facts, id: &ArmId) -> bool {
 /// Whether a private endpoint leads to this cluster.
 fn leads_here(facts: &Facts, endpoint: &PrivateEndpoint) -> bool {
     let Some(cluster) = &facts.managed_cluster else { return false };
-    let connections =
-        endpoint.private_link_service_connections.iter().chain(&endpoint.manual_private_link_service_connections);
-    connections.filter_map(|one| one.private_link_service_id.as_ref()).any(|id| *id == cluster.id)
+    services(endpoint).any(|id| *id == cluster.id)
+}
+
+/// What a private endpoint leads to, as far as it is written.
+fn services(endpoint: &PrivateEndpoint) -> impl Iterator<Item = &ArmId> {
+    connections(endpoint).filter_map(|one| one.private_link_service_id.as_ref()).filter(|id| !id.is_empty())
+}
+
+fn connections(endpoint: &PrivateEndpoint) -> impl Iterator<Item = &PrivateLinkServiceConnection> {
+    endpoint.private_link_service_connections.iter().chain(&endpoint.manual_private_link_service_connections)
 }
 
 struct Evaluation<'e, 'f> {
@@ -328,26 +338,55 @@ impl<'f> Evaluation<'_, 'f> {
                 _ => (Reachability::Unknown, None),
             },
         };
-        let stopped = self
-            .cluster
-            .power_state
-            .as_ref()
-            .and_then(|state| state.code.as_deref())
-            .is_some_and(|code| code.eq_ignore_ascii_case("Stopped"));
-        let configured = if stopped { Reachability::Unreachable } else { configured };
-        let state = self.cluster.provisioning_state.as_deref();
-        let doubtful = state.filter(|state| NOT_SERVING.iter().any(|known| state.eq_ignore_ascii_case(known)));
-        let configured = match (doubtful, configured) {
-            (Some(state), Reachability::Reachable) => {
-                missing.push(Missing {
-                    what: format!("whether the cluster serves while its provisioningState is {state}"),
-                    decided_by: "a later aks/show.json, or a probe".to_owned(),
-                });
-                Reachability::Unknown
-            }
-            (_, configured) => configured,
+        let power = self.cluster.power_state.as_ref().and_then(|state| state.code.as_deref());
+        let stopped = power.is_some_and(|code| code.eq_ignore_ascii_case("Stopped"));
+        let doubts = self.doubts(mode, &located, &public, configured);
+        let configured = match configured {
+            _ if stopped => Reachability::Unreachable,
+            Reachability::Unknown => configured,
+            _ if doubts.is_empty() => configured,
+            _ => Reachability::Unknown,
         };
+        missing.extend(doubts);
         Prediction { configured, via, mode, place: located.place, answer, public, private, stopped, missing }
+    }
+
+    /// What leaves open whether the paths mean anything here.
+    fn doubts(&self, mode: Mode, located: &Located<'f>, public: &PublicPath, configured: Reachability) -> Vec<Missing> {
+        let open = configured == Reachability::Reachable;
+        let mut doubts = Vec::new();
+        let mut doubt =
+            |what: String, decided_by: &str| doubts.push(Missing { what, decided_by: decided_by.to_owned() });
+        if self.is_of_another(mode) {
+            doubt(
+                format!("whether {} leads to this cluster: it is none of its names", self.host),
+                "the scenario's `endpoint`, or a probe",
+            );
+        }
+        let state = self.cluster.provisioning_state.as_deref();
+        if let Some(state) = state.filter(|state| NOT_SERVING.iter().any(|known| state.eq_ignore_ascii_case(known)))
+            && open
+        {
+            doubt(
+                format!("whether the cluster serves while its provisioningState is {state}"),
+                "a later aks/show.json, or a probe",
+            );
+        }
+        let power = self.cluster.power_state.as_ref().and_then(|state| state.code.as_deref());
+        let known = |code: &&str| ["Running", "Stopped"].iter().any(|known| code.eq_ignore_ascii_case(known));
+        if let Some(power) = power.filter(|code| open && !known(code)) {
+            doubt(format!("whether the cluster runs: its powerState is {power}"), "a later aks/show.json, or a probe");
+        }
+        // <https://learn.microsoft.com/azure/aks/api-server-vnet-integration>: nodes go by the private address.
+        let node = located.interface.is_some_and(|interface| is_node(self.facts, interface));
+        let not_listed = configured == Reachability::Unreachable && *public != PublicPath::Off;
+        if mode == Mode::PublicWithVnetIntegration && node && not_listed {
+            doubt(
+                "whether this client goes by the private address, as its node does, or by the public name".to_owned(),
+                "a probe from there",
+            );
+        }
+        doubts
     }
 
     /// The network of the API server's private address, or of the cluster's nodes where it has none.
@@ -491,13 +530,23 @@ impl<'f> Evaluation<'_, 'f> {
             .or_else(|| balancer?.frontend_ip_configurations.iter().find_map(|front| front.subnet.as_ref()))
             .map(|one| one.id.clone())
             .or_else(|| self.cluster.access().subnet_id.clone());
-        let connections = endpoint.into_iter().flat_map(|one| {
-            one.private_link_service_connections.iter().chain(&one.manual_private_link_service_connections)
-        });
-        let states = connections.filter_map(|one| one.private_link_service_connection_state.status.as_deref());
-        let not_approved = states.into_iter().find(|state| !state.eq_ignore_ascii_case("Approved")).map(str::to_owned);
+        let connections = endpoint.into_iter().flat_map(connections);
+        let states: Vec<&str> =
+            connections.filter_map(|one| one.private_link_service_connection_state.status.as_deref()).collect();
+        let not_approved = states.iter().find(|state| !state.eq_ignore_ascii_case("Approved"));
+        let not_approved = not_approved.map(|state| (*state).to_owned());
         match azure::trace(self.network, from, &to, PORT) {
-            Ok(trace) => Some(PrivatePath { endpoint: id.cloned(), subnet, address, not_approved, trace }),
+            Ok(mut trace) => {
+                if endpoint.is_some() && states.is_empty() && trace.outcome == Outcome::Reachable {
+                    trace.outcome = Outcome::Unknown;
+                    missing.push(Missing {
+                        what: "whether the connection of the private endpoint is approved".to_owned(),
+                        decided_by: "network/private-endpoints.json (Microsoft.Network/privateEndpoints/read)"
+                            .to_owned(),
+                    });
+                }
+                Some(PrivatePath { endpoint: id.cloned(), subnet, address, not_approved, trace })
+            }
             Err(error) => {
                 missing.push(Missing {
                     what: format!("the way to {address}: {error}"),

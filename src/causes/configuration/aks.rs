@@ -75,15 +75,15 @@ pub(in crate::causes) fn not_ready(view: &ConfigurationView<'_>) -> Vec<Told> {
     ))]
 }
 
-/// There is no public endpoint although one is intended.
+/// There is no public endpoint, although one is intended or nobody has another way.
 pub(in crate::causes) fn public_access_disabled(view: &ConfigurationView<'_>) -> Vec<Told> {
     let Some(cluster) = view.aks().filter(|_| view.public_access() == Some(false)) else { return Vec::new() };
     let intended = view.intent.and_then(|intent| intent.public_access.as_ref()).filter(|access| access.enabled);
-    let Some(access) = intended else { return Vec::new() };
-    let seen =
-        if cluster.is_private() { "`enablePrivateCluster` is true" } else { "`publicNetworkAccess` is Disabled" };
-    vec![
-        Told::new(
+    let no_way = view.private_access() == Some(false);
+    let private = cluster.is_private();
+    let seen = if private { "`enablePrivateCluster` is true" } else { "`publicNetworkAccess` is Disabled" };
+    let mut told = match intended {
+        Some(access) => Told::new(
             Confidence::Likely,
             format!(
                 "Expected: {} is reachable over a public address (intent.publicAccess{}).",
@@ -91,10 +91,59 @@ pub(in crate::causes) fn public_access_disabled(view: &ConfigurationView<'_>) ->
                 line(access.line)
             ),
         )
-        .and(format!("Seen: {seen}, so there is no public endpoint."))
-        .setting(switches(cluster))
-        .fix(turn_public_on(view, cluster, access)),
-    ]
+        .and(format!("Seen: {seen}, so there is no public endpoint.")),
+        None if no_way => Told::new(Confidence::Likely, format!("{seen}, so there is no public endpoint.")),
+        None => return Vec::new(),
+    };
+    if no_way {
+        told = told
+            .and("The cluster is neither private nor VNet-integrated, so there is no private address either: everybody loses the API server, the cluster's own nodes included.");
+    }
+    let fix = match intended {
+        Some(access) => turn_public_on(view, cluster, access),
+        None if view.planned => {
+            "# Take it out of the plan, or make the API server private first (VNet integration; it cannot be undone and needs a restart).".to_owned()
+        }
+        None => public_network_access_on(cluster),
+    };
+    vec![told.setting(switches(cluster)).fix(fix)]
+}
+
+/// The plan changes what AKS takes only when it creates a cluster.
+pub(in crate::causes) fn fixed_at_creation(view: &ConfigurationView<'_>) -> Vec<Told> {
+    let (Some(cluster), Some(earlier)) = (view.aks(), view.facts.earlier.as_ref()) else { return Vec::new() };
+    if !view.planned {
+        return Vec::new();
+    }
+    let mut told = Vec::new();
+    if cluster.is_private() != earlier.is_private() && !cluster.is_vnet_integrated() && !earlier.is_vnet_integrated() {
+        let (word, change) = if cluster.is_private() { ("public", "true") } else { ("private", "false") };
+        told.push(
+            Told::new(
+                Confidence::Certain,
+                format!(
+                    "The plan makes `enablePrivateCluster` {change}, and the cluster was created {word}, without API server VNet integration: only with that integration can the mode of an existing cluster change."
+                ),
+            )
+            .and("`az aks update` refuses it; tools that make it so all the same delete the cluster and create it anew.")
+            .setting(format!("enablePrivateCluster = {change}, enableVnetIntegration = false"))
+            .fix(format!(
+                "# Create the cluster anew, or integrate its API server into a subnet first (that cannot be undone and needs a restart):\n{}",
+                aks_update(view, "--enable-apiserver-vnet-integration --apiserver-subnet-id '<subnet id>'")
+            )),
+        );
+    }
+    if earlier.is_vnet_integrated() && !cluster.is_vnet_integrated() {
+        told.push(
+            Told::new(
+                Confidence::Certain,
+                "The plan turns `enableVnetIntegration` off, which AKS does not do: it cannot be undone.",
+            )
+            .setting("apiServerAccessProfile.enableVnetIntegration = false")
+            .fix("# Take it out of the plan, or create the cluster anew."),
+        );
+    }
+    told
 }
 
 /// The commands that give a cluster a public endpoint with the intended list.
@@ -106,10 +155,7 @@ pub(super) fn turn_public_on(view: &ConfigurationView<'_>, cluster: &ManagedClus
     }
     let list = ranges::set_to(view, &nets);
     if !cluster.is_private() {
-        return format!(
-            "{list}\naz resource update --ids {} --set properties.publicNetworkAccess=Enabled",
-            ranges::cluster_word(cluster)
-        );
+        return format!("{list}\n{}", public_network_access_on(cluster));
     }
     if cluster.is_vnet_integrated() {
         return format!(
@@ -118,6 +164,11 @@ pub(super) fn turn_public_on(view: &ConfigurationView<'_>, cluster: &ManagedClus
         );
     }
     "# A private cluster without API server VNet integration stays private: create it anew, or integrate it first (that cannot be undone and needs a restart).".to_owned()
+}
+
+/// The command that lets the public endpoint be reached again.
+fn public_network_access_on(cluster: &ManagedCluster) -> String {
+    format!("az resource update --ids {} --set properties.publicNetworkAccess=Enabled", ranges::cluster_word(cluster))
 }
 
 /// VNet integration was turned on, and takes effect after a restart.

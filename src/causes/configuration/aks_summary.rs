@@ -49,7 +49,7 @@ pub struct AksSummary {
     pub private_fqdn: Option<String>,
     /// When the facts were read.
     pub read_at: Option<Timestamp>,
-    /// `public`, `public, VNet-integrated`, `private, by a private endpoint`, `private, VNet-integrated`.
+    /// `public`, `public-vnet-integrated`, `private-endpoint`, `private-vnet-integrated`.
     pub mode: Option<&'static str>,
     /// There is a public endpoint.
     pub public_access: Option<bool>,
@@ -79,7 +79,7 @@ pub struct AksSummary {
     pub zone: Option<ZoneSummary>,
     /// The subnets of the nodes.
     pub node_subnets: Vec<NodeSubnetSummary>,
-    /// The networks of the nodes.
+    /// The networks of the nodes and of the API server, and those that are peered with them.
     pub networks: Vec<NetworkSummary>,
     /// What is not in the facts.
     #[serde(flatten)]
@@ -195,9 +195,9 @@ pub fn summary(view: &ConfigurationView<'_>) -> AksSummary {
         read_at: manifest.and_then(|manifest| manifest.created_at),
         mode: cluster.map(|cluster| match (cluster.is_private(), cluster.is_vnet_integrated()) {
             (false, false) => "public",
-            (false, true) => "public, VNet-integrated",
-            (true, false) => "private, by a private endpoint",
-            (true, true) => "private, VNet-integrated",
+            (false, true) => "public-vnet-integrated",
+            (true, false) => "private-endpoint",
+            (true, true) => "private-vnet-integrated",
         }),
         public_access: cluster.and_then(|_| view.public_access()),
         private_access: cluster.and_then(|_| view.private_access()),
@@ -283,11 +283,19 @@ fn subnet(subnet: &Subnet) -> NodeSubnetSummary {
     }
 }
 
-/// The nodes' networks and that of the API server.
+/// The nodes' networks, that of the API server, and those that are peered with them, as far as the facts hold them.
 fn networks(view: &ConfigurationView<'_>) -> Vec<NetworkSummary> {
     let mut ids: BTreeSet<ArmId> = node_networks(view).into_iter().map(|network| network.id.clone()).collect();
     let integrated = view.aks().filter(|cluster| cluster.is_vnet_integrated());
     ids.extend(integrated.and_then(|cluster| api_subnet(view, cluster)).and_then(|subnet| subnet.id.parent()));
+    let peered: Vec<ArmId> = view
+        .facts
+        .azure
+        .all_peerings()
+        .filter(|(place, _)| ids.contains(place))
+        .filter_map(|(_, peering)| Some(peering.remote_virtual_network.as_ref()?.id.clone()))
+        .collect();
+    ids.extend(peered);
     ids.iter()
         .filter_map(|id| view.azure_network(id))
         .map(|network| NetworkSummary {

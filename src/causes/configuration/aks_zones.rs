@@ -389,6 +389,8 @@ pub(in crate::causes) fn settings_rejected(view: &ConfigurationView<'_>) -> Vec<
     let public_name = format!("az aks update {} --enable-public-fqdn", super::words::aks_options(view));
     vec![if first.contains("no DNS would know") {
         told.fix(public_name)
+    } else if view.planned {
+        told.fix("# Plan privateDNSZone as system, none, or the id of a zone [<sub>.]privatelink.<region>.azmk8s.io (VNet integration: [<sub>.]private.<region>.azmk8s.io).")
     } else {
         told.fix(format!(
             "# AKS takes system, none, or the id of a zone [<sub>.]privatelink.<region>.azmk8s.io (VNet integration: [<sub>.]private.<region>.azmk8s.io). The public name leads there until then:\n{public_name}"

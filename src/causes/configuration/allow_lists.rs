@@ -220,8 +220,12 @@ pub(in crate::causes) fn open_to_internet(view: &ConfigurationView<'_>) -> Vec<T
 pub(in crate::causes) fn nearly_open(view: &ConfigurationView<'_>) -> Vec<Told> {
     let mut told = Vec::new();
     if let Some(list) = PublicList::of(view) {
+        // Nobody on the internet has a private or reserved address: such entries let nobody in.
+        let (never, entries): (Vec<Cidr>, Vec<Cidr>) =
+            list.entries.iter().cloned().partition(|entry| ranges::never_arrives(&entry.net));
+        let arriving = list.set.difference(&set_of(&never));
         for family in [Family::V4, Family::V6] {
-            let Some((severity, evidence, wide)) = wide(&list.set, &list.entries, family) else { continue };
+            let Some((severity, evidence, wide)) = wide(&arriving, &entries, family) else { continue };
             let keep: Vec<String> = texts(list.entries.iter().map(|one| one.net).filter(|net| !wide.contains(net)));
             told.push(
                 Told::new(Confidence::Certain, format!("{} {evidence}.", list.kind.name))
@@ -387,15 +391,18 @@ pub(in crate::causes) fn exceeds_intent(view: &ConfigurationView<'_>) -> Vec<Tol
             let mut list_after = texts(whole.cover());
             let mut taken = excess.clone();
             if !nodes.is_empty() {
+                taken = taken.difference(&AddressSet::from_nets(nodes.iter().map(|(net, _)| net)));
                 one = one.and(format!(
-                    "Among them are addresses by which the cluster's own nodes reach it, because {}: {}. Add them to the intent; the command below keeps them.",
+                    "Among them are addresses by which the cluster's own nodes reach it, because {}: {}. Add them to the intent{}.",
                     match list.kind.provider {
+                        Provider::Aks if view.integration_pending() =>
+                            "VNet integration takes effect only after a restart",
                         Provider::Aks => "its API server is not VNet-integrated",
                         _ => "private access is off",
                     },
-                    listed(nodes.iter().map(|(net, origin)| format!("{} ({origin})", words::place(*net))))
+                    listed(nodes.iter().map(|(net, origin)| format!("{} ({origin})", words::place(*net)))),
+                    if taken.is_empty() { "" } else { "; the command below keeps them" }
                 ));
-                taken = taken.difference(&AddressSet::from_nets(nodes.iter().map(|(net, _)| net)));
                 list_after.extend(nodes.iter().map(|(net, _)| net.to_string()));
             }
             let losing: Vec<String> = vantages_in(view, &taken, Over::Internet);
@@ -909,9 +916,9 @@ fn intended_list(view: &ConfigurationView<'_>) -> Option<Vec<String>> {
     Some(list)
 }
 
-/// The egress addresses of the nodes that a set lacks, while private access is off and they depend on the list.
+/// The egress addresses of the nodes that a set lacks, while they depend on the list.
 pub(super) fn nodes_outside(view: &ConfigurationView<'_>, set: &AddressSet) -> Vec<(IpNet, String)> {
-    if view.private_access() != Some(false) {
+    if !view.nodes_come_publicly() {
         return Vec::new();
     }
     let known = if view.aks().is_some() {

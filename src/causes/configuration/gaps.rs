@@ -139,6 +139,26 @@ pub(super) fn gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
     gaps
 }
 
+/// Whether a file is missing that would tell by which addresses the nodes of an AKS cluster leave.
+pub(super) fn of_egress(view: &ConfigurationView<'_>) -> bool {
+    gaps(view).iter().any(|gap| EGRESS.contains(&gap.action))
+}
+
+/// The gaps, and beside them what a page about the cluster shows as not in the facts.
+pub(super) fn of_page(view: &ConfigurationView<'_>) -> Vec<Gap> {
+    let mut gaps = gaps(view);
+    let azure = &view.facts.azure;
+    let read = azure.virtual_networks.is_some() || azure.subnets.is_some();
+    if !read && view.aks().is_some() && !gaps.iter().any(|gap| gap.action == NETWORKS) {
+        gaps.push(Gap {
+            file: "network/virtual-networks.json".to_owned(),
+            action: NETWORKS,
+            unknown: "the networks and subnets of the nodes".to_owned(),
+        });
+    }
+    gaps
+}
+
 /// The same for an AKS cluster.
 fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
     let mut gaps = Vec::new();
@@ -166,7 +186,7 @@ fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
     };
     let list = PublicList::of(view);
     let private = view.private_access() == Some(true);
-    let depends = !private && list.as_ref().is_some_and(|list| !list.is_open_ipv4());
+    let depends = view.nodes_come_publicly() && list.as_ref().is_some_and(|list| !list.is_open_ipv4());
     let kind = cluster.network_profile.as_ref().and_then(|network| network.outbound_type.as_deref());
     let routed = is(kind, "userDefinedRouting");
     let by_subnet = routed || (is(kind, "userAssignedNATGateway") && !named("addresses") && !named("prefixes"));
@@ -204,7 +224,7 @@ fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
         need(
             azure.virtual_networks.is_some() || azure.subnets.is_some(),
             "network/virtual-networks",
-            "Microsoft.Network/virtualNetworks/read",
+            NETWORKS,
             "the networks and subnets of the nodes, and with which they are peered",
         );
         need(
@@ -222,14 +242,21 @@ fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
             "whether security groups deny connections to the API server",
         );
     }
-    if cluster.is_vnet_integrated() {
+    // What a planned change has yet to make is in no facts.
+    let was = view.facts.earlier.as_ref().filter(|_| view.planned);
+    let (newly_private, newly_integrated) = (
+        cluster.is_private() && was.is_some_and(|was| !was.is_private()),
+        cluster.is_vnet_integrated() && was.is_some_and(|was| !was.is_vnet_integrated()),
+    );
+    let made = !newly_integrated && (!newly_private || cluster.is_vnet_integrated());
+    if cluster.is_vnet_integrated() && made {
         need(
             azure.load_balancers.is_some(),
             "network/load-balancers",
             "Microsoft.Network/loadBalancers/read",
             "the private address of the API server",
         );
-    } else if cluster.is_private() {
+    } else if cluster.is_private() && made {
         need(
             azure.private_endpoints.is_some(),
             "network/private-endpoints",
@@ -245,7 +272,7 @@ fn aks_gaps(view: &ConfigurationView<'_>) -> Vec<Gap> {
         );
     }
     let zone = cluster.access().private_dns_zone.clone();
-    if cluster.is_private() && !is(zone.as_deref(), "none") {
+    if cluster.is_private() && !newly_private && !is(zone.as_deref(), "none") {
         need(
             cluster.private_fqdn.is_some() || view.planned,
             "aks/show",
@@ -370,4 +397,14 @@ pub(in crate::causes) fn facts_missing(view: &ConfigurationView<'_>) -> Vec<Told
 
 const DESCRIBE_EKS: &str = "eks:DescribeCluster";
 const DESCRIBE_AKS: &str = "Microsoft.ContainerService/managedClusters/read";
+const NETWORKS: &str = "Microsoft.Network/virtualNetworks/read";
+/// The permissions without which the nodes' egress addresses are not known.
+const EGRESS: &[&str] = &[
+    NETWORKS,
+    "Microsoft.Network/azureFirewalls/read",
+    "Microsoft.Network/natGateways/read",
+    "Microsoft.Network/publicIPAddresses/read",
+    "Microsoft.Network/publicIPPrefixes/read",
+    "Microsoft.Network/routeTables/read",
+];
 const MOST_GAPS: usize = 24;

@@ -25,6 +25,16 @@ pub(super) struct Outbound {
     pub(super) unknown: Vec<String>,
 }
 
+impl Outbound {
+    /// Notes what is not known, once: several subnets may lead to the same.
+    fn not_known(&mut self, clause: impl Into<String>) {
+        let clause = clause.into();
+        if !self.unknown.contains(&clause) {
+            self.unknown.push(clause);
+        }
+    }
+}
+
 /// The subnets of a cluster's nodes.
 #[derive(Debug, Default)]
 pub(super) struct NodeSubnets<'a> {
@@ -90,9 +100,9 @@ pub(super) fn outbound(view: &ConfigurationView<'_>) -> Outbound {
         }
         references(view, &gateway, "natGatewayProfile", &mut found);
     } else if is(kind, "none") || is(kind, "block") {
-        found.unknown.push(format!("the outbound type is {}", clean(kind.unwrap_or_default())));
+        found.not_known(format!("the outbound type is {}", clean(kind.unwrap_or_default())));
     } else if balancer.is_empty() {
-        found.unknown.push(match kind {
+        found.not_known(match kind {
             Some(kind) if !is(Some(kind), "loadBalancer") => format!("the outbound type is {}", clean(kind)),
             Some(_) => "`loadBalancerProfile.effectiveOutboundIPs` is not in the facts".to_owned(),
             None => "`networkProfile.outboundType` is not in the facts".to_owned(),
@@ -129,7 +139,7 @@ pub(super) fn references(view: &ConfigurationView<'_>, all: &[Reference], of: &s
         };
         match net {
             Some(net) => add(found, net, id.name()),
-            None => found.unknown.push(format!("the facts do not hold the address of {} ({of})", clean(id.name()))),
+            None => found.not_known(format!("the facts do not hold the address of {} ({of})", clean(id.name()))),
         }
     }
 }
@@ -143,7 +153,7 @@ fn by_nat_gateways(view: &ConfigurationView<'_>, found: &mut Outbound, needed: b
     for subnet in subnets.known {
         let Some(Reference { id }) = &subnet.nat_gateway else {
             if needed {
-                found.unknown.push(format!("the subnet {} has no NAT gateway", clean(&subnet.name)));
+                found.not_known(format!("the subnet {} has no NAT gateway", clean(&subnet.name)));
             }
             continue;
         };
@@ -152,11 +162,11 @@ fn by_nat_gateways(view: &ConfigurationView<'_>, found: &mut Outbound, needed: b
                 let all: Vec<Reference> =
                     gateway.public_ip_addresses.iter().chain(&gateway.public_ip_prefixes).cloned().collect();
                 if all.is_empty() {
-                    found.unknown.push(format!("the NAT gateway {} has no address", clean(id.name())));
+                    found.not_known(format!("the NAT gateway {} has no address", clean(id.name())));
                 }
                 references(view, &all, id.name(), found);
             }
-            None => found.unknown.push(format!("the NAT gateway {} is not in the facts", clean(id.name()))),
+            None => found.not_known(format!("the NAT gateway {} is not in the facts", clean(id.name()))),
         }
     }
 }
@@ -168,21 +178,21 @@ fn by_routes(view: &ConfigurationView<'_>, found: &mut Outbound) {
     for subnet in subnets.known {
         let name = clean(&subnet.name);
         let Some(Reference { id }) = &subnet.route_table else {
-            found.unknown.push(format!("the subnet {name} has no route table"));
+            found.not_known(format!("the subnet {name} has no route table"));
             continue;
         };
         let Some(table) = view.facts.azure.route_tables.iter().flatten().find(|table| table.id == *id) else {
-            found.unknown.push(format!("the route table {} is not in the facts", clean(id.name())));
+            found.not_known(format!("the route table {} is not in the facts", clean(id.name())));
             continue;
         };
         let Some(route) = table.routes.iter().find(|route| is_default_route(route)) else {
-            found.unknown.push(format!("the route table {} has no default route", clean(&table.name)));
+            found.not_known(format!("the route table {} has no default route", clean(&table.name)));
             continue;
         };
         let hop: Option<IpAddr> = route.next_hop_ip_address.as_deref().and_then(|text| text.parse().ok());
         let appliance = is(route.next_hop_type.as_deref(), "VirtualAppliance");
         let Some(hop) = hop.filter(|_| appliance) else {
-            found.unknown.push(format!(
+            found.not_known(format!(
                 "the default route of {} leads to {}",
                 clean(&table.name),
                 clean(route.next_hop_type.as_deref().unwrap_or("a next hop that the facts do not say"))
@@ -204,13 +214,13 @@ fn by_firewall(view: &ConfigurationView<'_>, hop: IpAddr, found: &mut Outbound) 
         .flatten()
         .find(|firewall| firewall.ip_configurations.iter().any(|one| has(one.private_ip_address)));
     let Some(firewall) = firewall else {
-        found.unknown.push(format!("the default route leads to {hop}, which is no Azure Firewall of the facts"));
+        found.not_known(format!("the default route leads to {hop}, which is no Azure Firewall of the facts"));
         return;
     };
     let all: Vec<Reference> =
         firewall.ip_configurations.iter().filter_map(|one| one.public_ip_address.clone()).collect();
     if all.is_empty() {
-        found.unknown.push(format!("the firewall {} has no public address of its own", clean(&firewall.name)));
+        found.not_known(format!("the firewall {} has no public address of its own", clean(&firewall.name)));
     }
     references(view, &all, &firewall.name, found);
 }
@@ -218,10 +228,10 @@ fn by_firewall(view: &ConfigurationView<'_>, hop: IpAddr, found: &mut Outbound) 
 fn unknown_subnets(subnets: &NodeSubnets<'_>, found: &mut Outbound) {
     if !subnets.unknown.is_empty() {
         let names = listed(subnets.unknown.iter().map(|id| id.name()));
-        found.unknown.push(format!("the facts do not hold the nodes' subnets: {names}"));
+        found.not_known(format!("the facts do not hold the nodes' subnets: {names}"));
     }
     if subnets.network_unknown {
-        found.unknown.push("the facts do not hold the nodes' network".to_owned());
+        found.not_known("the facts do not hold the nodes' network".to_owned());
     }
 }
 

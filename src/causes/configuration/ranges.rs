@@ -15,7 +15,8 @@ use super::{
     },
     ConfigurationView,
     allow_lists::{AKS_LIST, DOCUMENTATION, PublicList, nodes_outside, texts},
-    is, outbound,
+    azure::route_diverts,
+    gaps, is, outbound,
     words::{self, aks_options, aks_update, counted, line, listed, place, ranges as listed_ranges},
 };
 use crate::{
@@ -347,7 +348,7 @@ pub(in crate::causes) fn outbound_only(view: &ConfigurationView<'_>) -> Vec<Told
     )
     .setting(setting)
     .fix(fill_in(view, &[]));
-    let nodes_too = kind.is_some_and(|kind| !is(Some(kind), "loadBalancer")) && !cluster.is_vnet_integrated();
+    let nodes_too = kind.is_some_and(|kind| !is(Some(kind), "loadBalancer")) && view.nodes_come_publicly();
     let intended = view
         .intent
         .and_then(|intent| intent.public_access.as_ref())
@@ -444,7 +445,7 @@ pub(in crate::causes) fn overwritten(view: &ConfigurationView<'_>) -> Vec<Told> 
 /// Node pools whose nodes have public addresses that nobody listed.
 pub(in crate::causes) fn node_public_ip(view: &ConfigurationView<'_>) -> Vec<Told> {
     let Some(list) = PublicList::of(view).filter(|list| !list.is_open_ipv4()) else { return Vec::new() };
-    let Some(cluster) = view.aks().filter(|cluster| !cluster.is_vnet_integrated()) else { return Vec::new() };
+    let Some(cluster) = view.aks().filter(|_| view.nodes_come_publicly()) else { return Vec::new() };
     let pools = outbound::pools_with_public_addresses(view);
     let (mut without, mut missing, mut listed_ones) = (Vec::new(), Vec::new(), Vec::new());
     for pool in &pools {
@@ -521,7 +522,7 @@ pub(in crate::causes) fn node_public_ip(view: &ConfigurationView<'_>) -> Vec<Tol
 /// The cluster's own outbound addresses are not on the list.
 pub(in crate::causes) fn egress_not_listed(view: &ConfigurationView<'_>) -> Vec<Told> {
     let Some(list) = PublicList::of(view).filter(|list| !list.is_open_ipv4()) else { return Vec::new() };
-    let Some(cluster) = view.aks().filter(|cluster| !cluster.is_vnet_integrated()) else { return Vec::new() };
+    let Some(cluster) = view.aks().filter(|_| view.nodes_come_publicly()) else { return Vec::new() };
     if sources(cluster).iter().any(AuthorizedSource::is_outbound_only) {
         return Vec::new();
     }
@@ -542,7 +543,11 @@ pub(in crate::causes) fn egress_not_listed(view: &ConfigurationView<'_>) -> Vec<
             listed(missing.iter().map(|(net, origin)| format!("{} ({origin})", place(*net))))
         ),
     )
-    .and("The nodes reach the API server by its public address, and AKS drops their packets silently: they go NotReady, and new ones fail. Only the creation of a cluster adds these addresses by itself.");
+    .and(if view.integration_pending() {
+        "VNet integration takes effect only after a restart. Until then the nodes reach the API server by its public address, and AKS drops their packets silently: they go NotReady, and new ones fail."
+    } else {
+        "The nodes reach the API server by its public address, and AKS drops their packets silently: they go NotReady, and new ones fail. Only the creation of a cluster adds these addresses by itself."
+    });
     let subnets: Vec<String> = outbound::node_subnets(view)
         .known
         .iter()
@@ -566,6 +571,10 @@ pub(in crate::causes) fn egress_not_listed(view: &ConfigurationView<'_>) -> Vec<
         ));
         told = Told { confidence: Some(Confidence::Possible), ..told }.severity(Severity::Warning);
     }
+    if view.integration_pending() && !view.planned {
+        told = told.and("Not known: whether it was restarted since the earlier snapshot. If it was, the nodes come by the private address.");
+        told = Told { confidence: Some(Confidence::Possible), ..told }.severity(Severity::Warning);
+    }
     let kind = kind.map(|kind| format!("networkProfile.outboundType = {}, ", clean(kind))).unwrap_or_default();
     let mut whole = list.texts();
     whole.extend(missing.iter().map(|(net, _)| net.to_string()));
@@ -573,6 +582,34 @@ pub(in crate::causes) fn egress_not_listed(view: &ConfigurationView<'_>) -> Vec<
         "# The present list and {} more; the API replaces the list, so it is whole:\n{}",
         counted(missing.len(), "address", "addresses"),
         super::allow_lists::update_list(view, &whole)
+    ))]
+}
+
+/// The nodes depend on the list, and by which addresses they leave cannot be told from what Azure describes.
+pub(in crate::causes) fn egress_not_evaluable(view: &ConfigurationView<'_>) -> Vec<Told> {
+    let Some(list) = PublicList::of(view).filter(|list| !list.is_open_ipv4()) else { return Vec::new() };
+    let Some(cluster) = view.aks().filter(|_| view.nodes_come_publicly()) else { return Vec::new() };
+    let egress = outbound::outbound(view);
+    // What a file or a permission would bring is told as missing, and what is beside a known fault is told with that.
+    let told = || !egress_not_listed(view).is_empty() || !route_diverts(view).is_empty();
+    if egress.unknown.is_empty() || gaps::of_egress(view) || told() {
+        return Vec::new();
+    }
+    let kind = cluster.network_profile.as_ref().and_then(|network| network.outbound_type.as_deref());
+    let whole = list.texts().into_iter().chain(list.tags.iter().map(|tag| (*tag).to_owned()));
+    let mut told = Told::new(
+        Confidence::Certain,
+        format!("By which addresses the nodes reach the public endpoint is not known: {}.", listed(&egress.unknown)),
+    )
+    .and(format!("So whether {} lets the cluster's own nodes in is not known.", AKS_LIST.name));
+    if !egress.known.is_empty() {
+        let known = egress.known.iter().map(|(net, origin)| format!("{} ({origin})", place(*net)));
+        told = told.and(format!("Known and on the list: {}.", listed(known)));
+    }
+    let kind = kind.map(|kind| format!("networkProfile.outboundType = {}, ", clean(kind))).unwrap_or_default();
+    vec![told.severity(Severity::Warning).setting(format!("{kind}{}", list.setting())).fix(format!(
+        "# Ask whoever runs it by which public address it leaves. If the list lacks that, add it; the API replaces the list, so it is whole:\n{}",
+        command(view, whole.chain(["<egress address>/32".to_owned()]))
     ))]
 }
 
@@ -597,6 +634,11 @@ fn acceptable(nets: &[IpNet]) -> (Vec<IpNet>, Vec<IpNet>) {
     all.partition(|net| net.addr().is_ipv4() && !inside(net, PRIVATE) && !inside(net, RESERVED))
 }
 
+/// Whether a range lies in space that no packet of the internet comes from.
+pub(super) fn never_arrives(net: &IpNet) -> bool {
+    inside(net, PRIVATE) || inside(net, RESERVED) || inside(net, PRIVATE_IPV6)
+}
+
 fn inside(net: &IpNet, ranges: &[&str]) -> bool {
     ranges.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|range| range.contains(net))
 }
@@ -617,7 +659,7 @@ fn notes_of(view: &ConfigurationView<'_>, tags: &[String], refused: &[IpNet]) ->
     if !refused.is_empty() {
         notes.push(format!("# Without {}, which `az` refuses.\n", listed_ranges(refused)));
     }
-    if view.private_access() == Some(false) {
+    if view.nodes_come_publicly() {
         let unknown = outbound::outbound(view).unknown;
         if !unknown.is_empty() {
             notes.push(format!(
@@ -654,6 +696,8 @@ pub(super) const MOST_WITH_VNET_INTEGRATION: usize = 2_000;
 /// What no packet on the internet comes from; the command line refuses what is not global.
 const PRIVATE: &[&str] =
     &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"];
+/// The same of IPv6: loopback, unique local, link-local, multicast.
+const PRIVATE_IPV6: &[&str] = &["::1/128", "fc00::/7", "fe80::/10", "ff00::/8"];
 /// Reserved (<https://www.iana.org/assignments/iana-ipv4-special-registry>), and multicast.
 const RESERVED: &[&str] =
     &["0.0.0.0/8", "192.0.0.0/24", "198.18.0.0/15", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4"];

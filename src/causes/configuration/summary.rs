@@ -215,7 +215,7 @@ impl GapsSummary {
             None => (Vec::new(), Vec::new()),
         };
         Self {
-            missing: gaps::gaps(view)
+            missing: gaps::of_page(view)
                 .into_iter()
                 .map(|gap| MissingSummary { file: gap.file, action: gap.action, unknown: gap.unknown })
                 .collect(),

@@ -50,9 +50,13 @@ pub fn outbound_addresses(facts: &Facts, network: &Network<'_>) -> Option<Public
 
 impl<'f> Evaluation<'_, 'f> {
     pub(super) fn public(&self, located: &Located<'f>) -> PublicPath {
-        let disabled = self.cluster.public_network_access.as_deref();
-        if self.cluster.is_private() || disabled.is_some_and(|word| word.eq_ignore_ascii_case("Disabled")) {
+        let access = self.cluster.public_network_access.as_deref().unwrap_or("Enabled");
+        if self.cluster.is_private() || access.eq_ignore_ascii_case("Disabled") {
             return PublicPath::Off;
+        }
+        // Another word may close it, or guard it by something else than the ranges.
+        if !access.eq_ignore_ascii_case("Enabled") {
+            return PublicPath::NotKnown;
         }
         let mut egress: Vec<IpAddr> = Vec::new();
         let mut unsure = None;

@@ -28,7 +28,11 @@ fn cluster(page: &mut Page, summary: &AksSummary) {
     let state: Vec<&str> = state.into_iter().flatten().collect();
     field(page, "state", (!state.is_empty()).then(|| state.join(", ")));
     field(page, "version", summary.version.clone());
-    field(page, "mode", summary.mode.map(str::to_owned));
+    let mode = summary.mode.map(|mode| match mode {
+        "private-endpoint" => "private, by a private endpoint".to_owned(),
+        other => other.replace("-vnet-integrated", ", VNet-integrated"),
+    });
+    field(page, "mode", mode);
     if summary.fqdn.is_some() || summary.private_fqdn.is_none() {
         field(page, "public name", summary.fqdn.clone());
     }

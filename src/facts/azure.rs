@@ -9,10 +9,10 @@ mod canonical;
 mod id;
 mod read;
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, ops::Deref};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Facts, List, address, manifest::Refused, timestamp};
 pub use id::ArmId;
@@ -61,6 +61,55 @@ pub struct Network {
     pub effective_routes: Vec<EffectiveRoutes>,
     /// Kinds that came as a list: what is in none of its items is not there at all, as far as one may read.
     pub listed: BTreeSet<Kind>,
+    /// Kinds of which something was refused or failed when the facts were pulled: what is not there may exist.
+    pub refused: BTreeSet<Kind>,
+}
+
+/// A list of a resource's own that a file may leave out or write as `null`: it is not known then, not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told<T>(pub Option<Vec<T>>);
+
+impl<T> Told<T> {
+    /// Whether a file says what is in it.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Deref for Told<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Told<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T> From<Vec<T>> for Told<T> {
+    fn from(items: Vec<T>) -> Self {
+        Self(Some(items))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Told<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Option::deserialize(deserializer)?))
+    }
 }
 
 /// What a resource is, in the words of its `type` or id.
@@ -115,7 +164,7 @@ pub struct VirtualNetwork {
     /// Its subnets.
     pub subnets: List<Subnet>,
     /// Its peerings: this side of them.
-    pub virtual_network_peerings: List<Peering>,
+    pub virtual_network_peerings: Told<Peering>,
 }
 
 /// Ranges of a network.
@@ -206,7 +255,7 @@ pub struct NetworkSecurityGroup {
     /// Its name.
     pub name: String,
     /// The user's rules.
-    pub security_rules: List<SecurityRule>,
+    pub security_rules: Told<SecurityRule>,
     /// The provider's rules, which come after all others; empty where the file leaves them out.
     pub default_security_rules: List<SecurityRule>,
 }
@@ -256,7 +305,7 @@ pub struct RouteTable {
     /// Its name.
     pub name: String,
     /// Its routes.
-    pub routes: List<Route>,
+    pub routes: Told<Route>,
     /// Routes of gateways do not get into its subnets.
     pub disable_bgp_route_propagation: Option<bool>,
 }
@@ -377,6 +426,8 @@ pub struct PrivateEndpoint {
     pub private_link_service_connections: List<PrivateLinkServiceConnection>,
     /// What it leads to, where somebody must approve it.
     pub manual_private_link_service_connections: List<PrivateLinkServiceConnection>,
+    /// Application security groups that it is in.
+    pub application_security_groups: List<Reference>,
     /// Names and addresses that it has.
     pub custom_dns_configs: List<CustomDnsConfig>,
 }
@@ -527,7 +578,7 @@ pub struct ServiceTag {
     /// `AzureCloud.westeurope`.
     pub name: String,
     /// Its ranges.
-    pub address_prefixes: List<String>,
+    pub address_prefixes: Told<String>,
 }
 
 /// The routes that are really in effect at one interface.

@@ -465,6 +465,10 @@ impl Gathering {
             events.sort_by_key(|event| std::cmp::Reverse(event.event_timestamp));
         }
         facts.azure = std::mem::take(&mut azure.network);
+        if let Some(manifest) = facts.manifest.as_ref().filter(|_| !facts.azure.listed.is_empty()) {
+            let refused = manifest.denied.iter().chain(&manifest.failed);
+            facts.azure.refused = refused.filter_map(|one| azure::Kind::of_action(&one.action)).collect();
+        }
     }
 
     /// An attribute of a VPC has one value.

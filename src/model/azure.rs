@@ -5,6 +5,7 @@
 
 mod ends;
 mod filter;
+mod places;
 mod route;
 mod walk;
 
@@ -25,6 +26,7 @@ use crate::facts::{
     },
 };
 pub(super) use filter::Group;
+pub(super) use places::public_places;
 pub use walk::trace;
 
 /// The facts of Azure's network, indexed.
@@ -55,6 +57,10 @@ pub(super) struct Vnet<'f> {
     pub(super) id: ArmId,
     /// `None` where only its subnets are known.
     pub(super) facts: Option<&'f VirtualNetwork>,
+    /// All of its ranges are known and understood.
+    pub(super) whole: bool,
+    /// All of its peerings are known: what is not among them does not exist.
+    pub(super) peerings_told: bool,
     pub(super) ranges: Vec<IpNet>,
     pub(super) peerings: Vec<&'f Peering>,
     /// Gateways in it, and whether there is one of which no file tells more.
@@ -116,10 +122,14 @@ impl<'f> Network<'f> {
             networks_by_id,
             subnets_by_id: subnets.iter().enumerate().map(|(place, subnet)| (&subnet.facts.id, place)).collect(),
             subnets,
+            // What does not tell its rules is as unknown as what is not there.
             groups: by_id(facts.network_security_groups.as_deref(), |one| &one.id)
+                .filter(|(_, group)| group.security_rules.is_told())
                 .map(|(id, group)| (id, Group::of(group)))
                 .collect(),
-            tables: by_id(facts.route_tables.as_deref(), |one| &one.id).collect(),
+            tables: by_id(facts.route_tables.as_deref(), |one| &one.id)
+                .filter(|(_, table)| table.routes.is_told())
+                .collect(),
             interfaces: by_id(facts.network_interfaces.as_deref(), |one| &one.id).collect(),
             holders: HashMap::new(),
             endpoints: by_id(facts.private_endpoints.as_deref(), |one| &one.id).collect(),
@@ -421,6 +431,8 @@ impl Vnet<'_> {
 
 /// The networks of the facts, with their ranges and this side of their peerings.
 fn virtual_networks(facts: &azure::Network) -> (Vec<Vnet<'_>>, HashMap<ArmId, usize>) {
+    let listed = facts.listed.contains(&azure::Kind::Peering);
+    let refused = [azure::Kind::Peering, azure::Kind::VirtualNetwork].iter().any(|kind| facts.refused.contains(kind));
     let mut networks: Vec<Vnet<'_>> = Vec::new();
     let mut by_id: HashMap<ArmId, usize> = HashMap::new();
     for network in facts.virtual_networks.as_deref().unwrap_or_default() {
@@ -428,6 +440,8 @@ fn virtual_networks(facts: &azure::Network) -> (Vec<Vnet<'_>>, HashMap<ArmId, us
             networks.push(Vnet {
                 id: network.id.clone(),
                 facts: Some(network),
+                whole: understood(network.address_space.address_prefixes.iter().map(String::as_str)),
+                peerings_told: (network.virtual_network_peerings.is_told() || listed) && !refused,
                 ranges: nets(&network.address_space.address_prefixes),
                 peerings: Vec::new(),
                 gateways: Vec::new(),
@@ -442,6 +456,8 @@ fn virtual_networks(facts: &azure::Network) -> (Vec<Vnet<'_>>, HashMap<ArmId, us
             networks.push(Vnet {
                 id,
                 facts: None,
+                whole: false,
+                peerings_told: false,
                 ranges: Vec::new(),
                 peerings: Vec::new(),
                 gateways: Vec::new(),
@@ -463,7 +479,11 @@ fn virtual_networks(facts: &azure::Network) -> (Vec<Vnet<'_>>, HashMap<ArmId, us
 
 fn tags(facts: &azure::Network) -> HashMap<String, Vec<IpNet>> {
     let all = facts.service_tags.as_deref().unwrap_or_default();
-    all.iter().map(|tag| (tag.name.to_ascii_lowercase(), nets(&tag.address_prefixes))).collect()
+    let known = all.iter().filter(|tag| {
+        // One whose ranges are left out, or not all understood, is not known.
+        tag.address_prefixes.is_told() && tag.address_prefixes.iter().all(|text| net(text).is_some())
+    });
+    known.map(|tag| (tag.name.to_ascii_lowercase(), nets(&tag.address_prefixes))).collect()
 }
 
 fn by_id<T>(all: Option<&[T]>, id: fn(&T) -> &ArmId) -> impl Iterator<Item = (&ArmId, &T)> {
@@ -472,6 +492,12 @@ fn by_id<T>(all: Option<&[T]>, id: fn(&T) -> &ArmId) -> impl Iterator<Item = (&A
 
 fn nets(texts: &[String]) -> Vec<IpNet> {
     texts.iter().filter_map(|text| net(text)).collect()
+}
+
+/// Whether there are ranges and all of them can be read.
+fn understood<'t>(texts: impl Iterator<Item = &'t str>) -> bool {
+    let all: Vec<bool> = texts.map(|text| net(text).is_some()).collect();
+    !all.is_empty() && all.into_iter().all(|read| read)
 }
 
 /// A range as Azure writes it; a bare address is a range of one.

@@ -15,7 +15,7 @@ use crate::{
     model::{
         azure::{self, Network, PublicAddresses},
         set::AddressSet,
-        trace::{HopKind, Outcome, Point, Reason, Trace},
+        trace::{HopKind, Outcome, Point, Trace},
     },
 };
 
@@ -157,22 +157,24 @@ impl<'f> Evaluation<'_, 'f> {
     }
 
     /// The way from a host to the endpoint on the internet: to each of its known public addresses; where none is known,
-    /// to places all over the provider's ranges. What tells those apart, or might, leaves the way unknown.
+    /// to every part of the public space that rules and routes there can tell apart. Where those differ, the way is unknown.
     fn way_out(&self, from: &Point) -> Option<Trace> {
         let public = |one: &&IpAddr| self.classes.of(**one) == AddressClass::Public;
         let known: Vec<IpAddr> = self.endpoint_addresses.iter().filter(public).copied().collect();
         let assumed = known.is_empty();
-        let targets = if assumed { SOME_PUBLIC_ADDRESSES.map(IpAddr::V4).to_vec() } else { known };
+        let places = if assumed { azure::public_places(self.network, from) } else { None };
+        let uncounted = assumed && places.is_none();
+        let targets = match places.filter(|places| !places.is_empty()) {
+            Some(places) => places,
+            None if assumed => vec![IpAddr::V4(A_PUBLIC_ADDRESS)],
+            None => known.into_iter().take(MOST_TARGETS).collect(),
+        };
         let mut ways = Vec::with_capacity(targets.len());
-        for target in targets.iter().take(MOST_TARGETS) {
+        for target in &targets {
             ways.push(azure::trace(self.network, from, &Point::Address(*target), PORT).ok()?);
         }
         let same = ways.iter().all(|way| way.outcome == ways[0].outcome && way.source_seen == ways[0].source_seen);
-        // A rule that names ranges may name the endpoint's, which nobody knows.
-        let filtered = |way: &Trace| {
-            way.blockers().next().is_some() && way.blockers().all(|hop| matches!(hop.reason, Some(Reason::NsgRule(_))))
-        };
-        let unclear = !same || (assumed && filtered(&ways[0]));
+        let unclear = !same || uncounted;
         // The one that is not open says more.
         let place = ways.iter().position(|way| way.outcome != Outcome::Reachable).unwrap_or(0);
         let mut way = ways.swap_remove(place);
@@ -186,11 +188,6 @@ impl<'f> Evaluation<'_, 'f> {
     }
 }
 
-/// Stand for the public endpoint where its addresses are not known: blocks of the provider's, far from each other.
-const SOME_PUBLIC_ADDRESSES: [Ipv4Addr; 4] = [
-    Ipv4Addr::new(13, 80, 0, 1),
-    Ipv4Addr::new(20, 50, 0, 1),
-    Ipv4Addr::new(40, 80, 0, 1),
-    Ipv4Addr::new(104, 40, 0, 1),
-];
+/// Stands for the public endpoint where its addresses are not known, and its places are too many to look at each.
+const A_PUBLIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(20, 50, 0, 1);
 const MOST_TARGETS: usize = 16;

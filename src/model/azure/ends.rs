@@ -124,6 +124,16 @@ pub(super) fn interface_of<'f>(
     })
 }
 
+/// Everything inside that a point may mean.
+pub(super) fn insides<'f>(network: &Network<'f>, point: &Point) -> Vec<Inside<'f>> {
+    let all = candidates(network, point).unwrap_or_default().into_iter();
+    let inside = |end| match end {
+        End::Inside(inside) => Some(inside),
+        End::Outside(_) => None,
+    };
+    all.filter_map(inside).take(MOST_CANDIDATES).collect()
+}
+
 /// The network that a point is in, where that is one.
 pub(super) fn network_of_point(network: &Network<'_>, point: &Point) -> Option<usize> {
     match candidates(network, point).ok()?.as_slice() {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Network, PLATFORM, net, public_space};
+use super::{Network, PLATFORM, net, public_space, route::is_tag};
 use crate::{
     facts::azure::{ArmId, NetworkSecurityGroup, SecurityRule},
     model::set::AddressSet,
@@ -103,8 +103,10 @@ impl<'f> Group<'f> {
             let wanted = if inbound { "Inbound" } else { "Outbound" };
             let written = facts.security_rules.iter().chain(&facts.default_security_rules);
             let of_direction = written.filter(|rule| {
-                // A rule that does not say for which direction it is may be for either.
-                rule.direction.as_deref().is_none_or(|direction| direction.eq_ignore_ascii_case(wanted))
+                // A rule that does not say, in words that are known, for which direction it is may be for either.
+                rule.direction
+                    .as_deref()
+                    .is_none_or(|direction| direction.eq_ignore_ascii_case(wanted) || !is_direction(direction))
             });
             let mut rules: Vec<Rule<'f>> = of_direction.filter_map(rule).collect();
             // Azure has them in every group; a file may leave them out.
@@ -115,6 +117,14 @@ impl<'f> Group<'f> {
             rules
         };
         Self { id: &facts.id, inbound: rules(true), outbound: rules(false) }
+    }
+
+    /// Of each outbound rule, the addresses of a family that it is to, for certain and perhaps.
+    pub(super) fn destinations(&self, all: IpNet, tags: &Tags<'_>) -> impl Iterator<Item = [AddressSet; 2]> {
+        self.outbound.iter().map(move |rule| {
+            let holding = rule.destinations.holds(&[all], &Membership::Known(Vec::new()), tags);
+            [holding.sure, holding.perhaps]
+        })
     }
 
     /// What the group does with the packet.
@@ -192,7 +202,7 @@ impl<'f> Side<'f> {
                 side.any = true;
             } else if let Some(net) = net(text) {
                 side.nets.push(net);
-            } else if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            } else if is_tag(text) {
                 side.tags.push(text);
             } else {
                 side.unclear = true;
@@ -365,7 +375,7 @@ fn rule(facts: &SecurityRule) -> Option<Rule<'_>> {
         Some(sources) if sources.iter().all(|(_, to)| *to < FIRST_EPHEMERAL) => return None,
         Some(_) => unclear = Some("it holds for some source ports only"),
     }
-    if facts.direction.is_none() {
+    if !facts.direction.as_deref().is_some_and(is_direction) {
         unclear = Some("it does not say for which direction it is");
     }
     if facts.priority.is_none() {
@@ -406,7 +416,10 @@ fn ports(only: Option<&str>, several: &[String]) -> Option<Vec<(u16, u16)>> {
         .filter(|text| !text.is_empty())
         .map(|text| match text.split_once('-') {
             _ if text == "*" || text.eq_ignore_ascii_case("any") => Some((0, u16::MAX)),
-            Some((from, to)) => Some((from.trim().parse().ok()?, to.trim().parse().ok()?)),
+            Some((from, to)) => {
+                let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+                (from <= to).then_some((from, to))
+            }
             None => text.parse().ok().map(|port| (port, port)),
         })
         .collect();
@@ -439,6 +452,10 @@ fn defaults<'f>(inbound: bool) -> Vec<Rule<'f>> {
             rule("DenyAllOutBound", 65_500, false, any(), any()),
         ]
     }
+}
+
+fn is_direction(text: &str) -> bool {
+    ["Inbound", "Outbound"].iter().any(|known| text.eq_ignore_ascii_case(known))
 }
 
 fn is_one(nets: &[IpNet]) -> bool {

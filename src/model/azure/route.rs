@@ -78,8 +78,14 @@ pub(super) fn look_up<'f>(
     destination: IpAddr,
 ) -> Looked<'f> {
     let Some(place) = network.place(subnet) else { return Looked::NoNetwork };
-    if let Some(known) = interface.and_then(|interface| effective(network, interface)) {
-        return by_effective(network, place.network, known, destination);
+    match interface.map_or(Effective::None, |interface| effective(network, interface)) {
+        Effective::Routes(known) => return by_effective(network, place.network, known, destination),
+        Effective::Several => {
+            return Looked::Unclear(
+                "several files tell the effective routes of the interface, and not the same".to_owned(),
+            );
+        }
+        Effective::None => {}
     }
     let table = match &place.facts.route_table {
         None => None,
@@ -111,7 +117,7 @@ pub(super) fn look_up<'f>(
             for net in nets {
                 consider(TAGGED, *net, next_hop(route), origin);
             }
-        } else if !is_private(destination) {
+        } else if !is_private(destination) || !is_tag(prefix) {
             unclear = Some(format!(
                 "the ranges of `{}`, which route {} of {} names, are not in the facts",
                 prefix.escape_debug(),
@@ -154,12 +160,23 @@ pub(super) fn look_up<'f>(
         return Looked::Unclear(format!("where packets to {destination} go is not documented"));
     };
     let exact = length == IpNet::from(destination).prefix_len();
-    if let Some(unclear) = unclear.filter(|_| !(exact && rank == EXPLICIT)) {
+    let surely = exact && rank == EXPLICIT;
+    if let Some(unclear) = unclear.filter(|_| !surely) {
         return Looked::Unclear(unclear);
     }
     let at_home = matches!(chosen.via, Via::Local | Via::Peering(_) | Via::Endpoint(_)) && rank == SYSTEM;
-    if own.facts.is_none() && !at_home && rank != EXPLICIT {
+    let elsewhere = own.facts.is_some() && !is_private(destination);
+    if !own.whole && !at_home && !surely && !(rank == EXPLICIT && (elsewhere || own.facts.is_none())) {
         return Looked::NoNetwork;
+    }
+    // A longer range of a peer may be there that nobody could read.
+    let garbled = own.peerings.iter().filter(|one| carries(one)).any(|one| !ranges_understood(network, one));
+    let hidden = !own.peerings_told || garbled;
+    if hidden && own.facts.is_some() && !at_home && !surely && is_in_a_network_or_private(network, destination) {
+        return Looked::Unclear(format!(
+            "the peerings of {}, or their ranges, are not all in the facts",
+            own.id.name()
+        ));
     }
     // Ranges of virtual networks go before what gateways learn, whatever its length.
     let may_learn = propagates && beyond.iter().any(|gateway| gateway.learns);
@@ -187,7 +204,12 @@ pub(super) fn user_ranges(network: &Network<'_>, subnet: usize) -> Option<Addres
         return Some(AddressSet::empty());
     };
     let table = network.table(&reference.id)?;
-    Some(table.routes.iter().filter_map(|route| net(route.address_prefix.as_deref()?)).collect())
+    let prefixes = || table.routes.iter().map(|route| route.address_prefix.as_deref().unwrap_or_default());
+    // One that is not understood may hold anything.
+    if prefixes().any(|prefix| net(prefix).is_none() && !is_tag(prefix)) {
+        return None;
+    }
+    Some(prefixes().filter_map(net).collect())
 }
 
 /// A gateway that a network uses: its own, or one that a peer lends it.
@@ -224,6 +246,38 @@ pub(super) fn carries(peering: &Peering) -> bool {
     peering.peering_state.as_deref().is_none_or(|state| state.eq_ignore_ascii_case("Connected"))
 }
 
+/// Whether the ranges of the other side of a peering are all understood.
+pub(super) fn ranges_understood(network: &Network<'_>, peering: &Peering) -> bool {
+    let remote = peering.remote_virtual_network.as_ref().and_then(|remote| network.vnet_by_id(&remote.id));
+    match remote.and_then(|place| network.vnet(place)).filter(|remote| remote.facts.is_some()) {
+        Some(remote) => remote.whole,
+        None => peering.remote_address_space.address_prefixes.iter().all(|text| net(text).is_some()),
+    }
+}
+
+/// Every range of the routes that a host's packets may take, each as a set; those of service tags of the facts too.
+pub(super) fn ranges_of_routes(
+    network: &Network<'_>,
+    subnet: usize,
+    interface: Option<&NetworkInterface>,
+) -> Vec<AddressSet> {
+    let mut found: Vec<AddressSet> = Vec::new();
+    if let Some(Effective::Routes(routes)) = interface.map(|interface| effective(network, interface)) {
+        let nets = routes.iter().flat_map(|route| &route.address_prefix).filter_map(|text| net(text));
+        found.extend(nets.map(|net| AddressSet::from_nets(&[net])));
+        return found;
+    }
+    let table = network.place(subnet).and_then(|place| place.facts.route_table.as_ref());
+    for route in table.and_then(|one| network.table(&one.id)).into_iter().flat_map(|table| &table.routes) {
+        let prefix = route.address_prefix.as_deref().unwrap_or_default();
+        match net(prefix) {
+            Some(net) => found.push(AddressSet::from_nets(&[net])),
+            None => found.extend(network.service_tag(prefix).map(AddressSet::from_nets)),
+        }
+    }
+    found
+}
+
 /// The ranges of the other side of a peering.
 pub(super) fn ranges_of(network: &Network<'_>, peering: &Peering) -> Vec<IpNet> {
     let remote = peering.remote_virtual_network.as_ref().and_then(|remote| network.vnet_by_id(&remote.id));
@@ -239,7 +293,14 @@ fn announces(network: &Network<'_>, to: usize, endpoint: &EndpointAddress<'_>) -
         return false;
     };
     let Some(home_network) = network.vnet(home) else { return false };
-    home == to || network.peering(to, &home_network.id).is_some_and(carries)
+    let back = || {
+        let Some(own) = network.vnet(to) else { return true };
+        match network.peering(home, &own.id) {
+            Some(back) => carries(back),
+            None => !home_network.peerings_told,
+        }
+    };
+    home == to || (network.peering(to, &home_network.id).is_some_and(carries) && back())
 }
 
 /// Whether the user's routes overrule that of a private endpoint: its subnet's policies cover routes, and one is at least
@@ -267,10 +328,43 @@ fn next_hop(route: &Route) -> Via<'static> {
     }
 }
 
-/// The routes that were read at an interface itself.
-fn effective<'f>(network: &Network<'f>, interface: &NetworkInterface) -> Option<&'f [EffectiveRoute]> {
-    let of_this = |one: &&crate::facts::azure::EffectiveRoutes| is(&one.network_interface, interface.id.name());
-    network.facts.effective_routes.iter().find(of_this).map(|one| one.routes.as_slice())
+/// What the facts tell of an interface's effective routes.
+enum Effective<'f> {
+    Routes(&'f [EffectiveRoute]),
+    /// Nothing that is sure to be of this interface.
+    None,
+    /// Several, which contradict each other.
+    Several,
+}
+
+/// The routes that were read at an interface itself. A file is named after its interface, with the resource group where
+/// two have the name: one that may be of several interfaces is of none.
+fn effective<'f>(network: &Network<'f>, interface: &NetworkInterface) -> Effective<'f> {
+    let is_of = |file: &str, one: &NetworkInterface| {
+        let group = one.id.resource_group().unwrap_or_default();
+        is(file, one.id.name()) || is(file, &format!("{}-{group}", one.id.name()))
+    };
+    let all = network.facts.network_interfaces.as_deref().unwrap_or_default();
+    let only_of_this = |file: &str| all.iter().filter(|one| is_of(file, one)).all(|one| one.id == interface.id);
+    let known = network.facts.effective_routes.iter();
+    let mut own = known.filter(|one| is_of(&one.network_interface, interface) && only_of_this(&one.network_interface));
+    match (own.next(), own.next()) {
+        (None, _) => Effective::None,
+        (Some(first), None) => Effective::Routes(&first.routes),
+        (Some(first), Some(second)) if first.routes == second.routes && own.all(|one| one.routes == first.routes) => {
+            Effective::Routes(&first.routes)
+        }
+        (Some(_), Some(_)) => Effective::Several,
+    }
+}
+
+/// What a service tag is called, other than a range.
+pub(super) fn is_tag(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains([':', '/'])
+}
+
+fn is_in_a_network_or_private(network: &Network<'_>, address: IpAddr) -> bool {
+    is_private(address) || network.is_in_a_network(address)
 }
 
 fn by_effective<'f>(
@@ -284,9 +378,16 @@ fn by_effective<'f>(
         let nets = route.address_prefix.iter().filter_map(|text| net(text));
         nets.filter(|net| net.contains(&destination)).map(move |net| (net, route))
     });
-    let Some((net, route)) = fitting.max_by_key(|(net, _)| net.prefix_len()) else {
+    let fitting: Vec<(IpNet, &EffectiveRoute)> = fitting.collect();
+    let Some((net, route)) = fitting.iter().copied().max_by_key(|(net, _)| net.prefix_len()) else {
         return Looked::Unclear(format!("no effective route of the interface holds {destination}"));
     };
+    let leads = |one: &EffectiveRoute, other: &EffectiveRoute| {
+        one.next_hop_type == other.next_hop_type && one.next_hop_ip_address == other.next_hop_ip_address
+    };
+    if fitting.iter().any(|(other, also)| *other == net && !leads(route, also)) {
+        return Looked::Unclear(format!("two effective routes of the interface send {net} to different places"));
+    }
     let via = match route.next_hop_type.as_deref().unwrap_or_default() {
         kind if is(kind, "VnetLocal") => Via::Local,
         kind if is(kind, "VNetPeering") || is(kind, "VNetGlobalPeering") => {

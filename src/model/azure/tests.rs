@@ -219,7 +219,7 @@ fn a_service_tag_is_unknown_only_where_it_decides() {
 #[test]
 fn the_longest_route_wins_and_of_equal_ones_the_users() {
     type Routes = &'static [(&'static str, &'static str, &'static str)];
-    let cases: [(Routes, &str); 7] = [
+    let cases: [(Routes, &str); 8] = [
         (&[("0.0.0.0/0", "None", "")], "reachable"),
         (&[("10.0.0.0/8", "None", "")], "reachable"),
         (
@@ -237,6 +237,10 @@ fn the_longest_route_wins_and_of_equal_ones_the_users() {
         (
             &[("10.0.0.0/24", "VirtualAppliance", "10.1.1.4")],
             "unknown; ? vm-a2: 10.1.1.4 decides by itself what to do with the packet",
+        ),
+        (
+            &[("10.0.0.0/24", "VirtualNetworkGateway", "")],
+            "unknown; ? 10.0.0.4: whether packets to 10.0.0.4 come from there to vm-hub",
         ),
         (&[("10.0.1.0/24", "None", "")], "reachable"),
     ];
@@ -554,4 +558,233 @@ fn what_follows_from_a_missing_peering_is_no_second_blocker() {
     let kinds: Vec<HopKind> = traced.blockers().map(|hop| hop.kind).collect();
     assert!(kinds.iter().all(|kind| *kind == HopKind::Peering), "{traced:?}");
     assert!(traced.first_rule().contains("no peering between"), "{}", traced.first_rule());
+}
+
+#[test]
+fn lists_that_are_left_out_are_not_empty() {
+    for absent in [Value::Null, json!("absent")] {
+        let change = |value: &mut Value, key: &str| {
+            if absent.is_null() {
+                value[key] = Value::Null;
+            } else {
+                value.as_object_mut().unwrap().remove(key);
+            }
+        };
+        let mut documents = hub_and_spokes();
+        guard(&mut documents, 1, vec![]);
+        routes(&mut documents, 1, &[]);
+        assert_eq!(told(&documents, "vm-a", "vm-hub"), "reachable");
+        let mut rules = documents.clone();
+        change(&mut rules.at(GROUPS)[0], "securityRules");
+        assert!(told(&rules, "vm-a", "vm-hub").starts_with("unknown; ? nsg-1: the rules of the security group nsg-1"));
+        let mut table = documents.clone();
+        change(&mut table.at(TABLES)[0], "routes");
+        assert!(told(&table, "vm-a", "vm-hub").starts_with("unknown; ? rt-1: the route table rt-1"));
+        let mut peerings = documents.clone();
+        change(&mut peerings.at(NETWORKS)[1], "virtualNetworkPeerings");
+        for (from, to) in [("vm-a", "vm-hub"), ("vm-hub", "vm-a"), ("vm-a", "vm-b")] {
+            assert!(told(&peerings, from, to).starts_with("unknown"), "{from} {to}");
+        }
+        assert_eq!(told(&peerings, "vm-hub", "vm-b"), "reachable");
+        let mut tags = documents.clone();
+        guard(&mut tags, 0, vec![rule("tag", "Outbound", "Deny", 100, ("*", "Some.Service"), "443")]);
+        let mut tag = json!({"name": "Some.Service", "properties": {"addressPrefixes": ["20.50.0.0/16"]}});
+        let mut of_tag = |prefixes: Option<Value>| {
+            match prefixes {
+                Some(prefixes) => tag["properties"]["addressPrefixes"] = prefixes,
+                None => change(&mut tag["properties"], "addressPrefixes"),
+            }
+            tags.set(
+                "network/service-tags.json",
+                json!({"name": "Public", "type": "Microsoft.Network/serviceTags", "values": [tag]}),
+            );
+            told(&tags, "vm-hub", "20.50.0.1")
+        };
+        assert!(of_tag(Some(json!(["20.50.0.0/16"]))).starts_with("blocked"));
+        assert_eq!(of_tag(Some(json!([]))), "reachable");
+        assert!(of_tag(Some(json!(["20.51.0.0/16", "20.50.0.0/160"]))).starts_with("unknown"));
+        assert!(of_tag(None).starts_with("unknown"));
+    }
+}
+
+#[test]
+fn refused_peerings_may_exist() {
+    let mut documents = hub_and_spokes();
+    guard(&mut documents, 1, vec![]);
+    documents.at(NETWORKS)[1]["virtualNetworkPeerings"] = json!([]);
+    documents.at(NETWORKS)[0]["virtualNetworkPeerings"] = json!([]);
+    assert!(told(&documents, "vm-a", "vm-hub").starts_with("blocked"));
+    for action in
+        ["Microsoft.Network/virtualNetworks/virtualNetworkPeerings/read", "Microsoft.Network/virtualNetworks/read"]
+    {
+        documents.set("manifest.json", json!({"denied": [{"action": action, "message": "no"}]}));
+        assert!(told(&documents, "vm-a", "vm-hub").starts_with("unknown"), "{action}");
+        assert_eq!(told(&documents, "vm-a", "vm-a2"), "reachable");
+    }
+}
+
+#[test]
+fn a_private_endpoint_is_reached_only_if_both_sides_are_up() {
+    let hub = |documents: &mut Documents, peerings: Value| {
+        documents.at(NETWORKS)[1]["virtualNetworkPeerings"] = peerings;
+    };
+    let documents = with_endpoint("Disabled");
+    assert_eq!(told(&documents, "vm-hub", "kube-apiserver"), "reachable");
+    let mut down = documents.clone();
+    down.at(NETWORKS)[1]["virtualNetworkPeerings"][0]["peeringState"] = json!("Disconnected");
+    assert_eq!(
+        told(&down, "vm-hub", "kube-apiserver"),
+        "blocked; to-hub: the peering of a and hub is Disconnected, not Connected"
+    );
+    let mut none = documents.clone();
+    hub(&mut none, json!([]));
+    assert_eq!(told(&none, "vm-hub", "kube-apiserver"), "blocked; a: no peering between a and hub");
+    let mut untold = documents;
+    hub(&mut untold, Value::Null);
+    assert!(told(&untold, "vm-hub", "kube-apiserver").starts_with("unknown; ? a: the peering of a with hub"));
+}
+
+#[test]
+fn routes_of_the_gateways_own_subnet_count() {
+    let mut documents = hub_and_spokes();
+    documents.at(NETWORKS)[0]["virtualNetworkPeerings"][0]["allowGatewayTransit"] = json!(true);
+    documents.at(NETWORKS)[1]["virtualNetworkPeerings"][0]["useRemoteGateways"] = json!(true);
+    documents.set(
+        "network/virtual-network-gateways.json",
+        json!([{"id": id("rg", "virtualNetworkGateways/vpn"), "name": "vpn",
+        "type": "Microsoft.Network/virtualNetworkGateways",
+        "ipConfigurations": [{"subnet": {"id": id("rg", "virtualNetworks/hub/subnets/GatewaySubnet")}}],
+        "vpnClientConfiguration": {"vpnClientAddressPool": {"addressPrefixes": ["192.168.7.0/24"]}}}]),
+    );
+    for (kind, address, expected) in [
+        ("None", "", "blocked; rt-0: route r0 sends 10.1.0.4/32 to None"),
+        ("VirtualAppliance", "10.0.0.4", "unknown; ? vm-hub: 10.0.0.4 decides by itself"),
+    ] {
+        let mut documents = documents.clone();
+        routes(&mut documents, 0, &[("10.1.0.4/32", kind, address), ("10.9.0.0/16", "None", "")]);
+        let table = documents.at(NETWORKS)[0]["subnets"][0]["routeTable"].take();
+        assert_eq!(told(&documents, "192.168.7.7", "vm-a"), "reachable");
+        documents.at(NETWORKS)[0]["subnets"][1]["routeTable"] = table;
+        assert!(told(&documents, "192.168.7.7", "vm-a").starts_with(expected), "{kind}");
+        assert_eq!(told(&documents, "192.168.7.7", "vm-a2"), "reachable");
+        assert!(
+            told(&documents.without(TABLES), "192.168.7.7", "vm-a2").starts_with("unknown; ? rt-0: the route table")
+        );
+    }
+}
+
+#[test]
+fn rules_and_routes_part_the_public_space() {
+    let outcomes = |documents: &Documents| {
+        let facts = documents.facts();
+        let network = Network::new(&facts.azure);
+        let from = "vm-a".parse().unwrap();
+        let places = super::public_places(&network, &from).unwrap();
+        let mut found: Vec<&str> = places
+            .into_iter()
+            .map(|place| trace(&network, &from, &super::Point::Address(place), 443).unwrap().outcome.label())
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found.join(" ")
+    };
+    assert_eq!(outcomes(&hub_and_spokes()), "reachable");
+    for (destination, expected) in [
+        ("52.0.0.0/8", "blocked reachable"),
+        ("0.0.0.0/1", "blocked reachable"),
+        ("10.0.0.0/8", "reachable"),
+        ("Internet", "blocked"),
+        ("0.0.0.0/0", "blocked"),
+        ("AzureCloud", "unknown"),
+    ] {
+        let mut documents = hub_and_spokes();
+        guard(&mut documents, 1, vec![rule("no", "Outbound", "Deny", 100, ("*", destination), "443")]);
+        assert_eq!(outcomes(&documents), expected, "{destination}");
+    }
+    type Routes = &'static [(&'static str, &'static str, &'static str)];
+    let tables: [(Routes, &str); 5] = [
+        (&[("4.0.0.0/8", "None", "")], "blocked reachable"),
+        (&[("0.0.0.0/1", "None", "")], "blocked reachable"),
+        (&[("0.0.0.0/1", "None", ""), ("128.0.0.0/1", "None", "")], "blocked"),
+        (&[("0.0.0.0/0", "None", ""), ("20.0.0.0/8", "Internet", "")], "blocked reachable"),
+        (&[("10.0.0.0/8", "None", "")], "reachable"),
+    ];
+    for (table, expected) in tables {
+        let mut documents = hub_and_spokes();
+        routes(&mut documents, 1, table);
+        assert_eq!(outcomes(&documents), expected, "{table:?}");
+    }
+}
+
+#[test]
+fn effective_routes_are_of_one_interface_only() {
+    let mut documents = hub_and_spokes();
+    let none = json!({"value": [{"source": "User", "state": "Active", "addressPrefix": ["10.0.0.0/16"], "nextHopIpAddress": [], "nextHopType": "None"}]});
+    documents.set("network/effective-route-table-vm-a-nic.json", none.clone());
+    assert!(told(&documents, "vm-a", "vm-hub").starts_with("blocked"));
+    // Another of the name, in another group: whose they are is not known.
+    let mut twin = super::testing::interface("other", "x", &id("rg", "virtualNetworks/a/subnets/main"), "10.1.0.99");
+    twin["id"] = json!(id("other", "networkInterfaces/vm-a-nic"));
+    documents.at(INTERFACES).as_array_mut().unwrap().push(twin);
+    assert_eq!(told(&documents, "vm-a", "vm-hub"), "reachable");
+    documents.set("network/effective-route-table-vm-a-nic-other.json", none);
+    assert!(told(&documents, "10.1.0.99", "vm-hub").starts_with("blocked"));
+    assert_eq!(told(&documents, "vm-a", "vm-hub"), "reachable");
+    // Of two for one range neither is taken for being the first.
+    let route = |kind: &str| json!({"source": "User", "state": "Active", "addressPrefix": ["10.0.0.0/16"], "nextHopType": kind});
+    let mut equal = hub_and_spokes();
+    equal.set("network/effective-route-table-vm-a-nic.json", json!({"value": [route("VNetPeering"), route("None")]}));
+    assert!(told(&equal, "vm-a", "vm-hub").starts_with("unknown; ? a/main: two effective routes"));
+    equal.set(
+        "network/effective-route-table-vm-a-nic.json",
+        json!({"value": [route("VNetPeering"), route("VNetPeering")]}),
+    );
+    assert_eq!(told(&equal, "vm-a", "vm-hub"), "reachable");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_left_out() {
+    for prefix in ["10.0.0.0/33", "10.0.0.0/", ""] {
+        let mut documents = hub_and_spokes();
+        routes(&mut documents, 1, &[(prefix, "None", "")]);
+        assert!(told(&documents, "vm-a", "vm-hub").starts_with("unknown; ? a/main: the ranges of `"), "{prefix}");
+    }
+    for (changes, expected) in [
+        (json!({"destinationPortRange": "450-440"}), "its ports are not understood"),
+        (json!({"direction": "Both"}), "it does not say for which direction it is"),
+        (json!({"destinationAddressPrefix": "10.0.0.0/99"}), "its addresses are not understood"),
+        (json!({"destinationAddressPrefix": "fd00::/999"}), "its addresses are not understood"),
+    ] {
+        let mut documents = hub_and_spokes();
+        let mut deny = rule("no", "Outbound", "Deny", 100, ("*", "10.0.0.0/16"), "443");
+        for (key, value) in changes.as_object().unwrap() {
+            deny[key] = value.clone();
+        }
+        guard(&mut documents, 1, vec![deny]);
+        let told = told(&documents, "vm-a", "vm-hub");
+        assert!(told.starts_with("unknown; ? nsg-1") && told.contains(expected), "{changes}: {told}");
+    }
+    for (network, from, to) in [(0, "vm-a", "vm-hub"), (1, "vm-a", "vm-a2")] {
+        let mut documents = hub_and_spokes();
+        documents.at(NETWORKS)[network]["addressSpace"]["addressPrefixes"] = json!(["10.1.0.0/166"]);
+        assert!(told(&documents, from, to).starts_with("unknown"), "{network}: {}", told(&documents, from, to));
+    }
+    let mut subnet = hub_and_spokes();
+    subnet.at(NETWORKS)[0]["subnets"][0]["addressPrefix"] = json!("10.0.0.0/x");
+    assert!(told(&subnet, "vm-a", "10.0.0.77").starts_with("unknown"));
+}
+
+#[test]
+fn application_security_groups_of_a_private_endpoint_count() {
+    let asg = id("rg", "applicationSecurityGroups/api");
+    let mut documents = with_endpoint("Disabled");
+    let mut deny = rule("no-api", "Outbound", "Deny", 100, ("*", "*"), "443");
+    deny.as_object_mut().unwrap().remove("destinationAddressPrefix");
+    deny["destinationApplicationSecurityGroups"] = json!([{"id": asg}]);
+    guard(&mut documents, 0, vec![deny]);
+    assert_eq!(told(&documents, "vm-hub", "kube-apiserver"), "reachable");
+    documents.at("network/private-endpoints.json")[0]["applicationSecurityGroups"] = json!([{"id": asg}]);
+    for to in ["kube-apiserver", "10.1.1.10"] {
+        assert!(told(&documents, "vm-hub", to).starts_with("blocked; nsg-0: outbound rule no-api"), "{to}");
+    }
 }

@@ -159,7 +159,13 @@ impl<'f> Walk<'_, 'f> {
         let untranslated = match carried {
             Carried::There => true,
             Carried::Lost => self.forward.iter().any(|hop| hop.decision.blocks()),
-            Carried::Internet | Carried::Gateway | Carried::Elsewhere => false,
+            Carried::Internet | Carried::Gateway => {
+                // A gateway may bring it back, and the internet has another host of that address.
+                let what = format!("whether packets to {} come from there to {}", self.dialled, target.label);
+                self.unclear(HopKind::OnPremises, &self.dialled.to_string(), what);
+                false
+            }
+            Carried::Elsewhere => false,
         };
         if !untranslated {
             return;
@@ -436,12 +442,48 @@ impl<'f> Walk<'_, 'f> {
                 self.broken_peering(leg, to, PeeringProblem::State(state.to_owned()));
                 Carried::Lost
             }
+            Some(_) if !self.comes_back(leg, to) => Carried::Lost,
             Some(_) => {
                 let rule = format!("connects {} with {}", self.vnet_id(leg.from).name(), remote.name());
                 self.push(hop(HopKind::Peering, &name, Decision::Forward, rule, None));
                 Carried::There
             }
         }
+    }
+
+    /// Whether the other side of a peering is up, too, where no reply will be led over it: those of private endpoints know
+    /// no routes. What is not known is a hop, and no hindrance.
+    fn comes_back(&mut self, leg: Leg<'_, 'f>, to: usize) -> bool {
+        let endpoint = leg.to.is_some_and(|to| matches!(to.guard, Guard::Endpoint(..)) || self.may_be_endpoint(to));
+        if leg.reply || !endpoint {
+            return true;
+        }
+        let (home, remote) = (self.vnet_id(leg.from), self.vnet_id(to));
+        let back = Leg { from: to, reply: true, ..leg };
+        match self.network.peering(to, &home).map(|one| (one.id.name().to_owned(), one.peering_state.clone())) {
+            Some((_, Some(state))) if is(&state, "Connected") => true,
+            Some((_, Some(state))) => {
+                self.broken_peering(back, leg.from, PeeringProblem::State(state));
+                false
+            }
+            Some((name, None)) => {
+                self.missing(HopKind::Peering, &name, format!("the state of the peering {name}"), VIRTUAL_NETWORKS);
+                true
+            }
+            None if self.peerings_told(to) => {
+                self.broken_peering(back, leg.from, PeeringProblem::Missing);
+                false
+            }
+            None => {
+                let what = format!("the peering of {} with {}", remote.name(), home.name());
+                self.missing(HopKind::Peering, remote.name(), what, VIRTUAL_NETWORKS);
+                true
+            }
+        }
+    }
+
+    fn peerings_told(&self, network: usize) -> bool {
+        self.network.vnet(network).is_some_and(|one| one.peerings_told)
     }
 
     /// `None`, or a route that the provider has for ranges that no network uses.
@@ -477,6 +519,12 @@ impl<'f> Walk<'_, 'f> {
     /// There is no route between two networks of the facts: what is the matter with their peering.
     fn no_peering(&mut self, leg: Leg<'_, 'f>, to: usize) {
         let problem = self.peering_problem(leg.from, to);
+        if !matches!(problem, PeeringProblem::State(_)) && !self.peerings_told(leg.from) {
+            let (here, remote) = (self.vnet_id(leg.from), self.vnet_id(to));
+            let what = format!("whether {} is peered with {}", here.name(), remote.name());
+            self.missing(HopKind::Peering, here.name(), what, VIRTUAL_NETWORKS);
+            return;
+        }
         self.broken_peering(leg, to, problem);
     }
 
@@ -883,6 +931,9 @@ impl<'f> Walk<'_, 'f> {
             let name = gateway.map_or_else(|| home.name().to_owned(), super::Vnet::gateway_name);
             let rule = format!("{source} is beyond this gateway");
             self.push(hop(HopKind::VirtualNetworkGateway, &name, Decision::Forward, rule, None));
+            if let Some(carried) = beyond.network.and_then(|place| self.by_gateway_subnet(place, target)) {
+                return carried;
+            }
             if let Some(place) = beyond.network.filter(|place| *place != target.network) {
                 return self.lent(place, target.network);
             }
@@ -920,6 +971,33 @@ impl<'f> Walk<'_, 'f> {
         Carried::Elsewhere
     }
 
+    /// Where the user's routes of a gateway's own subnet lead what it has received
+    /// (<https://learn.microsoft.com/azure/vpn-gateway/vpn-gateway-about-vpn-gateway-settings#gwsub>). `None`: they let it
+    /// go the provider's way.
+    fn by_gateway_subnet(&mut self, hub: usize, target: &Inside<'f>) -> Option<Carried> {
+        let network = self.network;
+        let of_gateway = |place: &super::Place<'_>| place.facts.id.name().eq_ignore_ascii_case(super::GATEWAY_SUBNET);
+        let (subnet, place) = network.places().find(|(_, place)| place.network == hub && of_gateway(place))?;
+        place.facts.route_table.as_ref()?;
+        let looked = look_up(network, subnet, None, self.dialled);
+        match &looked {
+            Looked::Route(chosen) | Looked::UnlessLearned(chosen) if !by_user(chosen) => return None,
+            Looked::Route(chosen)
+                if self.may_be_endpoint(target) && chosen.net.prefix_len() < chosen.net.max_prefix_len() =>
+            {
+                let what = format!(
+                    "whether {} is a private endpoint, whose own route goes before those of the user",
+                    self.dialled
+                );
+                self.missing(HopKind::RouteTable, &subnet_label(network, subnet), what, INTERFACES);
+                return Some(Carried::Elsewhere);
+            }
+            _ => {}
+        }
+        let leg = Leg { subnet, from: hub, to: Some(target), destination: self.dialled, reply: false };
+        Some(self.follow(leg, looked)).filter(|carried| *carried != Carried::There)
+    }
+
     /// Over the peering by which a network uses the gateway of another.
     fn lent(&mut self, hub: usize, spoke: usize) -> Carried {
         let (hub_id, spoke_id) = (self.vnet_id(hub), self.vnet_id(spoke));
@@ -928,6 +1006,11 @@ impl<'f> Walk<'_, 'f> {
                 let rule = format!("{} lends its gateway to {}", hub_id.name(), spoke_id.name());
                 self.push(hop(HopKind::Peering, peering.id.name(), Decision::Forward, rule, None));
                 Carried::There
+            }
+            None if !self.peerings_told(hub) => {
+                let what = format!("the peering of {} with {}", hub_id.name(), spoke_id.name());
+                self.missing(HopKind::Peering, hub_id.name(), what, VIRTUAL_NETWORKS);
+                Carried::Elsewhere
             }
             _ => {
                 self.not_lent(hub, spoke);
@@ -1167,13 +1250,14 @@ fn route_words(chosen: &Chosen<'_>) -> String {
 }
 
 /// What service tags mean in a subnet.
-fn tags<'n>(network: &'n Network<'_>, subnet: usize) -> Tags<'n> {
+pub(super) fn tags<'n>(network: &'n Network<'_>, subnet: usize) -> Tags<'n> {
     let mut sure = AddressSet::from(IpAddr::V4(PLATFORM));
     let mut perhaps = route::user_ranges(network, subnet).unwrap_or_else(AddressSet::everything);
     let home = network.place(subnet).map(|place| place.network);
     if let Some(own) = home.and_then(|home| network.vnet(home)) {
         sure = sure.union(&AddressSet::from_nets(&own.ranges));
-        if own.facts.is_none() {
+        let garbled = own.peerings.iter().any(|peering| !route::ranges_understood(network, peering));
+        if !own.whole || !own.peerings_told || garbled {
             perhaps = AddressSet::everything();
         }
         for peering in own.peerings.iter().filter(|peering| carries(peering)) {
@@ -1199,6 +1283,12 @@ fn membership<'f>(end: Option<&Inside<'f>>) -> Membership<'f> {
     match end {
         None => Membership::Known(Vec::new()),
         Some(end) => match (end.guard, end.configuration) {
+            (Guard::Endpoint(_, None), _) => Membership::Unknown,
+            // Of the endpoint itself, which is where they are set, or of its interface.
+            (Guard::Endpoint(_, Some(endpoint)), configuration) => {
+                let own = configuration.into_iter().flat_map(|one| &one.application_security_groups);
+                Membership::Known(endpoint.application_security_groups.iter().chain(own).map(|one| &one.id).collect())
+            }
             (Guard::NotAsked | Guard::Unknown, _) => Membership::Unknown,
             (_, Some(configuration)) => {
                 Membership::Known(configuration.application_security_groups.iter().map(|one| &one.id).collect())

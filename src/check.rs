@@ -235,7 +235,7 @@ async fn predict(
         }
     };
     for (cluster, indices) in by_cluster.iter().enumerate() {
-        let read = Configuration::read_until(stop, &plan.file, &plan.clusters[cluster], &tell).await?;
+        let read = Configuration::read_until(stop, &plan.file, &plan.clusters[cluster], false, &tell).await?;
         let state = read.now();
         let mut described = plan.clusters[cluster].clone();
         configuration::complete(&plan.file, &mut described, &state)?;
@@ -285,7 +285,7 @@ async fn configurations(
                     let _ = events.send(event);
                 }
             };
-            (index, Configuration::read_until(&stop, &file, &cluster, &tell).await)
+            (index, Configuration::read_until(&stop, &file, &cluster, true, &tell).await)
         });
     }
     let mut configurations: Vec<Configuration> = plan.clusters.iter().map(|_| Configuration::default()).collect();

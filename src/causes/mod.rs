@@ -15,6 +15,7 @@ mod http;
 mod lookups;
 mod net;
 pub mod page;
+mod public;
 mod recipes;
 mod shown;
 mod sources;

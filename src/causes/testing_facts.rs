@@ -86,7 +86,7 @@ impl Case {
         self.predicting_aks(move |prediction| {
             prediction.configured = Reachability::Unreachable;
             prediction.via = Some(Via::Private);
-            prediction.public = aks::PublicPath::Off;
+            prediction.public = PublicPath::Off;
             prediction.private = vec![aks::PrivatePath {
                 endpoint: Some(azure_id("privateEndpoints/kube-apiserver")),
                 subnet: None,

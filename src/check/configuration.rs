@@ -64,19 +64,21 @@ pub(super) enum Source {
 
 impl Configuration {
     /// Reads the facts of a cluster: its folder, else the provider's API; nothing for clusters that name neither.
+    /// `probes`: the endpoint is to be probed, too.
     ///
     /// # Errors
     /// The folder is no facts folder, or the provider says that there is no such cluster.
     pub(super) async fn read(
         file: &Path,
         cluster: &Cluster,
+        probes: bool,
         tell: &(dyn Fn(Event) + Sync),
     ) -> Result<Self, InputErrors> {
         if let Some(folder) = &cluster.facts {
             let facts = facts::read(folder)?;
             return Ok(Self { state: Mutex::new(State::of(facts, &folder.display().to_string(), None)), source: None });
         }
-        let Some(source) = Source::of(cluster) else { return Ok(Self::default()) };
+        let Some(source) = Source::of(cluster, probes) else { return Ok(Self::default()) };
         let state = match source.pull(&cluster.name, tell).await {
             Ok(facts) => State::of(facts, "", Some(Timestamp::now())),
             Err(PullFailure::NoSuchCluster(error)) => {
@@ -95,11 +97,12 @@ impl Configuration {
         stop: &watch::Receiver<bool>,
         file: &Path,
         cluster: &Cluster,
+        probes: bool,
         tell: &(dyn Fn(Event) + Sync),
     ) -> Result<Self, InputErrors> {
         let mut stop = stop.clone();
         tokio::select! {
-            read = Self::read(file, cluster, tell) => read,
+            read = Self::read(file, cluster, probes, tell) => read,
             // A sender that is gone will never stop us; then reading is all there is to wait for.
             Ok(_) = stop.wait_for(|stop| *stop) => {
                 let missing = Some("the run ended before the provider's API had answered".to_owned());
@@ -167,7 +170,7 @@ impl Configuration {
         if self.now().facts.is_some() {
             return;
         }
-        let Some(source) = Source::of(cluster) else { return };
+        let Some(source) = Source::of(cluster, true) else { return };
         let state = match tokio::time::timeout(LONGEST_LATE_PULL, source.pull(&cluster.name, tell)).await {
             Ok(Ok(facts)) => State::of(facts, "", None),
             Ok(Err(PullFailure::NotKnown(missing))) => State { missing: Some(missing), ..State::default() },
@@ -222,8 +225,9 @@ impl PullFailure {
 }
 
 impl Source {
-    /// Where a cluster's configuration can be read live.
-    fn of(cluster: &Cluster) -> Option<Self> {
+    /// Where a cluster's configuration can be read live. `probes`: chains are to be verified, so that the authority counts.
+    #[cfg_attr(not(feature = "azure"), expect(unused_variables, reason = "only Azure tells it apart"))]
+    fn of(cluster: &Cluster, probes: bool) -> Option<Self> {
         match cluster.provider_block.as_ref()? {
             #[cfg(feature = "aws")]
             ProviderBlock::Eks { name, region, profile, endpoint_url } => Some(Self::Eks(facts::aws::EksRequest {
@@ -240,7 +244,7 @@ impl Source {
                     name: Some(name.clone()),
                     endpoint_url: endpoint_url.clone(),
                     // Where the scenario names one, nobody's kubeconfig is asked for.
-                    certificate_authority: cluster.ca_pem.is_none(),
+                    certificate_authority: probes && cluster.ca_pem.is_none(),
                     ..facts::arm::AksRequest::default()
                 }))
             }
@@ -392,8 +396,12 @@ pub(super) fn authority_pem(data: &str) -> Option<String> {
     text.contains("-----BEGIN CERTIFICATE-----").then_some(text)
 }
 
-/// The host of the management API: by the region of the facts, of the scenario, or of the endpoint's own name.
+/// The host of the management API: by the region of the facts, of the scenario, or of the endpoint's own name. Clusters
+/// of others than Amazon have none.
 pub(super) fn management_host(cluster: &Cluster, facts: Option<&Facts>) -> Option<String> {
+    if cluster.provider == Provider::Aks {
+        return None;
+    }
     let region = facts
         .and_then(|facts| facts.cluster.as_ref())
         .and_then(|cluster| cluster.region().map(str::to_owned))

@@ -247,7 +247,7 @@ pub enum PullProvider {
     /// An EKS cluster and the network of its region; only reads, and needs docs/eks-iam-policy.json at most
     #[command(after_long_help = PULL_EKS_EXAMPLES)]
     Eks(PullEksArguments),
-    /// An AKS cluster and the network of its subscription; only reads, and needs docs/aks-role.json at most
+    /// An AKS cluster and the network of its subscription; only reads: docs/aks-role.json is all it needs, but for two options
     #[command(after_long_help = PULL_AKS_EXAMPLES)]
     Aks(PullAksArguments),
 }
@@ -293,7 +293,7 @@ pub struct PullAksArguments {
     /// Whose login to use; auto takes the first that the environment speaks for
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub credential: CredentialKind,
-    /// Also ask which routes and rules virtual machines near the cluster really have (needs two more actions)
+    /// Also ask which routes and rules virtual machines near the cluster really have (needs four more actions)
     #[arg(long)]
     pub effective_routes: bool,
     /// Also ask for the API server's certificate authority, so that no kubeconfig is needed (needs one more action)

@@ -150,11 +150,14 @@ pub struct AgentPool {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpProxyConfig {
-    /// For `http`.
+    /// For `http`, without user and password.
+    #[serde(deserialize_with = "nobodys")]
     pub http_proxy: Option<String>,
-    /// For `https`.
+    /// For `https`, without user and password.
+    #[serde(deserialize_with = "nobodys")]
     pub https_proxy: Option<String>,
-    /// Hosts that are reached without it.
+    /// Hosts that are reached without it, without user and password.
+    #[serde(deserialize_with = "all_nobodys")]
     pub no_proxy: List<String>,
     /// The authority of the proxy, base64 of PEM text.
     pub trusted_ca: Option<String>,
@@ -194,6 +197,16 @@ impl ManagedCluster {
             (&self.fqdn, &self.private_fqdn)
         };
         [first, second].into_iter().flatten().map(String::as_str).find(|name| !name.is_empty())
+    }
+
+    /// Whether anything is said of it but its name: what the provider prints always tells its state.
+    #[must_use]
+    pub const fn is_described(&self) -> bool {
+        self.provisioning_state.is_some()
+            || self.fqdn.is_some()
+            || self.private_fqdn.is_some()
+            || self.api_server_access_profile.is_some()
+            || self.network_profile.is_some()
     }
 
     /// Whether it is a private cluster: `enablePrivateCluster`, which AKS leaves out where it is off.
@@ -251,6 +264,26 @@ impl<'de> Deserialize<'de> for AuthorizedSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+/// A host or URL without whoever's name and password stand before it.
+fn without_user(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((before, host)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://{host}"),
+            None => host.to_owned(),
+        },
+        None => text.to_owned(),
+    }
+}
+
+fn nobodys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(|text| without_user(&text)))
+}
+
+fn all_nobodys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<List<String>, D::Error> {
+    let all = List::<String>::deserialize(deserializer)?;
+    Ok(all.iter().map(|text| without_user(text)).collect::<Vec<_>>().into())
 }
 
 /// Letters first, then letters, digits and dots: `AzureDevOps`, `AzureCloud.westeurope`.

@@ -8,12 +8,10 @@ mod actions;
 mod client;
 mod credentials;
 mod follow;
-mod id;
 mod tidy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -22,13 +20,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use client::{CallError, Client};
 pub use credentials::Credential;
 use follow::Known;
-use id::Id;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    live::{now, refusals},
+    azure::ArmId,
+    live::{UnderWay, now, refusals},
     manifest::Manifest,
     write::Pulled,
 };
@@ -165,12 +162,7 @@ impl PullError {
 
 impl From<PullError> for InputError {
     fn from(error: PullError) -> Self {
-        let help = error.help();
-        let told = Self::new(error.to_string());
-        match help {
-            Some(help) => told.help(help),
-            None => told,
-        }
+        Self { help: error.help(), ..Self::new(error.to_string()) }
     }
 }
 
@@ -216,8 +208,7 @@ async fn pull_those(
             wanted,
             effective: request.effective_routes,
             authority: request.certificate_authority,
-            turn: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
-            running: JoinSet::new(),
+            running: UnderWay::at_most(MOST_AT_A_TIME),
             asked: BTreeSet::new(),
             waiting: BTreeMap::new(),
             documents: BTreeMap::new(),
@@ -272,28 +263,22 @@ async fn find(client: &Client, request: &AksRequest, tell: &impl Fn(String)) -> 
     {
         return Ok(Target { subscription: subscription.clone(), group: group.clone(), name: name.clone() });
     }
-    let mut lists = JoinSet::new();
-    let turn = Arc::new(Semaphore::new(MOST_AT_A_TIME));
+    let mut lists = UnderWay::at_most(MOST_AT_A_TIME);
     for subscription in &subscriptions {
         let segments = ["subscriptions", subscription, "providers", "Microsoft.ContainerService", "managedClusters"];
         let Some(url) = client.url(segments, Action::ManagedClusters.api_version()) else { continue };
-        let (client, turn) = (client.clone(), Arc::clone(&turn));
-        lists.spawn(async move {
-            let _permit = turn.acquire_owned().await;
-            client.list(url).await
-        });
+        let client = client.clone();
+        lists.start(async move { client.list(url).await });
     }
     let mut found: Vec<Target> = Vec::new();
     let mut refused: Option<CallError> = None;
-    while let Some(joined) = lists.join_next().await {
-        match joined {
-            Ok(Ok(list)) => {
+    while let Some(answer) = lists.next().await {
+        match answer {
+            Ok(list) => {
                 let clusters = list["value"].as_array().map(Vec::as_slice).unwrap_or_default();
                 found.extend(clusters.iter().filter(|cluster| is_meant(cluster, request)).filter_map(target_of));
             }
-            Ok(Err(error)) => refused = Some(error),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {}
+            Err(error) => refused = Some(error),
         }
     }
     found.sort_by(|left, right| left.path().cmp(&right.path()));
@@ -357,8 +342,8 @@ fn is_meant(cluster: &Value, request: &AksRequest) -> bool {
     let same = |own: &Value, wanted: &str| own.as_str().is_some_and(|own| own.eq_ignore_ascii_case(wanted));
     if let Some(name) = &request.name {
         let group = |group: &String| {
-            let id = cluster["id"].as_str().and_then(Id::parse);
-            id.is_some_and(|id| id.group() == group.to_lowercase())
+            let id = cluster["id"].as_str().and_then(ArmId::of_resource);
+            id.is_some_and(|id| follow::group(&id) == group.to_lowercase())
         };
         return same(&cluster["name"], name) && request.resource_group.as_ref().is_none_or(group);
     }
@@ -368,9 +353,8 @@ fn is_meant(cluster: &Value, request: &AksRequest) -> bool {
 }
 
 fn target_of(cluster: &Value) -> Option<Target> {
-    let id = Id::parse(cluster["id"].as_str()?)?;
-    let mut segments = id.segments();
-    let (subscription, group) = (segments.nth(1)?.to_owned(), segments.nth(1)?.to_owned());
+    let id = ArmId::of_resource(cluster["id"].as_str()?)?;
+    let (subscription, group) = (id.subscription()?.to_owned(), id.resource_group()?.to_owned());
     let name = id.name().to_owned();
     id.is_of("Microsoft.ContainerService/managedClusters").then_some(Target { subscription, group, name })
 }
@@ -402,13 +386,13 @@ enum Call {
     /// Every resource of a type in a resource group of the subscription.
     InGroup(Action, String),
     /// One resource, wherever it is.
-    One(Action, Id),
+    One(Action, ArmId),
     /// What belongs to a resource: the links and the records of a zone, the interfaces of a scale set.
-    Of(Action, Id),
+    Of(Action, ArmId),
     /// The service tags as a location knows them.
     ServiceTags(String),
     /// What an interface really has.
-    Effective(Action, Id),
+    Effective(Action, ArmId),
     /// The kubeconfig of a user.
     UserCredential,
 }
@@ -434,7 +418,7 @@ impl Call {
         let action = self.action();
         let none = || CallError::Other("no request can be made of the id".to_owned());
         let url = |segments: Vec<&str>| client.url(segments, action.api_version()).ok_or_else(none);
-        let below = |id: &Id, last: &str| {
+        let below = |id: &ArmId, last: &str| {
             let segments: Vec<&str> = id.segments().chain([last]).collect();
             client.url(segments, action.api_version()).ok_or_else(none)
         };
@@ -493,9 +477,7 @@ struct Collector<'a, Tell> {
     wanted: fn(Action) -> bool,
     effective: bool,
     authority: bool,
-    /// Bounds how many calls are under way.
-    turn: Arc<Semaphore>,
-    running: JoinSet<(Call, Result<Value, CallError>)>,
+    running: UnderWay<(Call, Result<Value, CallError>)>,
     /// Every call that was ever started.
     asked: BTreeSet<Call>,
     /// How many calls of each action are not done.
@@ -527,15 +509,7 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
                 self.start(call);
             }
         }
-        while let Some(joined) = self.running.join_next().await {
-            let (call, result) = match joined {
-                Ok(done) => done,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // Nobody cancels single calls.
-                    Err(_) => continue,
-                },
-            };
+        while let Some((call, result)) = self.running.next().await {
             let action = call.action();
             if let Call::All(action) = call {
                 self.known.settle(action);
@@ -576,10 +550,8 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
             return;
         }
         *self.waiting.entry(call.action()).or_default() += 1;
-        let (client, target, turn) = (self.client.clone(), self.target.clone(), Arc::clone(&self.turn));
-        self.running.spawn(async move {
-            // The semaphore is never closed; without a permit the call would only be less patient.
-            let _permit = turn.acquire_owned().await;
+        let (client, target) = (self.client.clone(), self.target.clone());
+        self.running.start(async move {
             let result = call.ask(&client, &target).await;
             (call, result)
         });
@@ -678,14 +650,14 @@ impl<Tell: Fn(String)> Collector<'_, Tell> {
     }
 
     /// A file for each interface, named after it; with its resource group where two have the name.
-    fn effective_path(&self, action: Action, id: &Id) -> String {
+    fn effective_path(&self, action: Action, id: &ArmId) -> String {
         let stem = match action {
             Action::EffectiveRouteTable => "effective-route-table",
             _ => "effective-network-security-groups",
         };
         let path = format!("network/{stem}-{}.json", plain_name(id.name()));
         if self.documents.contains_key(&path) {
-            return format!("network/{stem}-{}-{}.json", plain_name(id.name()), plain_name(id.group()));
+            return format!("network/{stem}-{}-{}.json", plain_name(id.name()), plain_name(&follow::group(id)));
         }
         path
     }

@@ -11,17 +11,15 @@ mod tidy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
 pub use actions::Action;
 use calls::{Call, CallError, Clients};
 use serde_json::Value;
-use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    live::{now, refusals},
+    live::{UnderWay, now, refusals},
     manifest::Manifest,
     write::{Pulled, file_name_part},
 };
@@ -126,12 +124,7 @@ impl PullError {
 
 impl From<PullError> for InputError {
     fn from(error: PullError) -> Self {
-        let help = error.help();
-        let told = Self::new(error.to_string());
-        match help {
-            Some(help) => told.help(help),
-            None => told,
-        }
+        Self { help: error.help(), ..Self::new(error.to_string()) }
     }
 }
 
@@ -163,8 +156,7 @@ async fn pull_those(
         clients,
         name: &request.name,
         progress: &progress,
-        turn: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
-        running: JoinSet::new(),
+        running: UnderWay::at_most(MOST_AT_A_TIME),
         waiting: BTreeMap::new(),
         several_vpcs: false,
         documents: BTreeMap::new(),
@@ -180,9 +172,7 @@ struct Collector<'a, Progress> {
     clients: Clients,
     name: &'a str,
     progress: &'a Progress,
-    /// Bounds how many calls are under way.
-    turn: Arc<Semaphore>,
-    running: JoinSet<(Call, Result<Value, CallError>)>,
+    running: UnderWay<(Call, Result<Value, CallError>)>,
     /// How many calls of each action are not done.
     waiting: BTreeMap<Action, usize>,
     several_vpcs: bool,
@@ -206,15 +196,7 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
         for action in others {
             self.start(Call::about(action, None));
         }
-        while let Some(joined) = self.running.join_next().await {
-            let (call, result) = match joined {
-                Ok(done) => done,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // Nobody cancels single calls.
-                    Err(_) => continue,
-                },
-            };
+        while let Some((call, result)) = self.running.next().await {
             let action = call.action;
             match result {
                 Ok(document) => self.keep(&call, document),
@@ -235,10 +217,8 @@ impl<Progress: Fn(String)> Collector<'_, Progress> {
 
     fn start(&mut self, call: Call) {
         *self.waiting.entry(call.action).or_default() += 1;
-        let (clients, turn) = (self.clients.clone(), Arc::clone(&self.turn));
-        self.running.spawn(async move {
-            // The semaphore is never closed; without a permit the call would only be less patient.
-            let _permit = turn.acquire_owned().await;
+        let clients = self.clients.clone();
+        self.running.start(async move {
             let result = clients.ask(&call).await;
             (call, result)
         });

@@ -16,6 +16,8 @@ use serde::Deserialize;
 
 use super::{Facts, List, address, manifest::Refused, timestamp};
 pub use id::ArmId;
+#[cfg(feature = "azure")]
+pub(super) use id::is_plain;
 pub(super) use read::{Found, read};
 
 /// What the facts say of Azure's network. `None`: no file said anything of that kind.

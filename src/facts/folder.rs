@@ -445,6 +445,17 @@ impl Gathering {
                     .help("one folder holds the facts of one cluster"),
             );
         }
+        if let Some(cluster) = clusters.iter().find(|cluster| !cluster.is_described()) {
+            // Settings that are off are left out: taken for it, this would be a cluster that is open to everybody.
+            errors.push(
+                InputError::new(format!(
+                    "the cluster `{}` is named, but nothing is said of it",
+                    cluster.name.escape_debug()
+                ))
+                .in_file(&facts.origin)
+                .help("write it anew with `kubereach facts pull aks`, or with `az aks show -o json`, whole"),
+            );
+        }
         facts.managed_cluster = clusters.pop();
         let same = |one: &aks::ManagedCluster| facts.managed_cluster.as_ref().is_none_or(|other| other.id == one.id);
         facts.earlier = std::mem::take(&mut earlier.managed_clusters).unwrap_or_default().into_iter().find(same);

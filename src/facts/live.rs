@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::manifest::Refused;
 use crate::input::variable;
@@ -100,6 +101,43 @@ pub(super) fn without_secrets(url: &str) -> String {
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
+/// Calls under way, a limited number of them at a time. Dropping it ends them.
+pub(super) struct UnderWay<Done> {
+    turn: Arc<Semaphore>,
+    running: JoinSet<Done>,
+}
+
+impl<Done: Send + 'static> UnderWay<Done> {
+    pub(super) fn at_most(count: usize) -> Self {
+        Self { turn: Arc::new(Semaphore::new(count)), running: JoinSet::new() }
+    }
+
+    /// Makes a call as soon as its turn has come.
+    pub(super) fn start(&mut self, call: impl Future<Output = Done> + Send + 'static) {
+        let turn = Arc::clone(&self.turn);
+        self.running.spawn(async move {
+            // The semaphore is never closed; without a permit the call would only be less patient.
+            let _permit = turn.acquire_owned().await;
+            call.await
+        });
+    }
+
+    /// What the next call brought; `None` when none is under way. A call that panicked panics here.
+    pub(super) async fn next(&mut self) -> Option<Done> {
+        loop {
+            match self.running.join_next().await? {
+                Ok(done) => return Some(done),
+                Err(error) => {
+                    // Nobody cancels single calls.
+                    if let Ok(panic) = error.try_into_panic() {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Each action once, with the first of its messages.
 pub(super) fn refusals<Action>(
     by_action: BTreeMap<Action, BTreeSet<String>>,
@@ -164,6 +202,24 @@ const SHORTEST_SECRET: usize = 8;
 const LONGEST_MESSAGE: usize = 500;
 const DEEPEST_CHAIN: usize = 8;
 
+/// Refusals that repeat something secret, where `wJalrXUtnFEMI` and `IQoJb3JpZ2lu` are our own.
+#[cfg(test)]
+pub(super) const REPEATING: &[&str] = &[
+    "Refused x-amz-security-token:IQoJb3JpZ2lu",
+    "Refused: X-Amz-Security-Token=IQoJb3JpZ2lu",
+    "Refused (Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=IQoJb3JpZ2lu)",
+    "Refused ?X-Amz-Signature=IQoJb3JpZ2lu",
+    "Refused Credential=wJalrXUtnFEMI",
+    "Refused IQoJb3JpZ2lu",
+    "Refused wJalrXUtnFEMI and more",
+    "Refused\nhost:x\nx-amz-security-token:IQoJb3JpZ2lu",
+    "\r\nRefused\rwJalrXUtnFEMI",
+    "Refused: Bearer abc",
+    "Refused 'eyJhbGciOiJub25lIn0.e30.'",
+    "Refused {\"access_token\": \"abc\"}",
+    "Refused client_secret=abc",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,21 +238,7 @@ mod tests {
     #[test]
     fn no_message_repeats_a_credential() {
         let secrets: Secrets = ["wJalrXUtnFEMI", "IQoJb3JpZ2lu", "short"].into_iter().collect();
-        for told in [
-            "Refused x-amz-security-token:IQoJb3JpZ2lu",
-            "Refused: X-Amz-Security-Token=IQoJb3JpZ2lu",
-            "Refused (Authorization: AWS4-HMAC-SHA256 Credential=AKIA/x, Signature=IQoJb3JpZ2lu)",
-            "Refused ?X-Amz-Signature=IQoJb3JpZ2lu",
-            "Refused Credential=wJalrXUtnFEMI",
-            "Refused IQoJb3JpZ2lu",
-            "Refused wJalrXUtnFEMI and more",
-            "Refused\nhost:x\nx-amz-security-token:IQoJb3JpZ2lu",
-            "\r\nRefused\rwJalrXUtnFEMI",
-            "Refused: Bearer abc",
-            "Refused 'eyJhbGciOiJub25lIn0.e30.'",
-            "Refused {\"access_token\": \"abc\"}",
-            "Refused client_secret=abc",
-        ] {
+        for told in REPEATING {
             assert_eq!(one_line(told, &secrets), "Refused", "{told}");
         }
         assert_eq!(one_line("the short keyJson", &secrets), "the short keyJson");

@@ -12,17 +12,18 @@ use std::net::IpAddr;
 
 use kubereach_probes::{AddressClass, AddressClasses};
 
+pub use super::paths::PublicPath;
 use super::{
     Missing, Standpoint,
     azure::{self, Network},
-    eks::listed,
+    paths::{self, PORT, Words, any, listed},
     trace::{Hop, Outcome, Point, Trace},
 };
 use crate::{
     facts::{
         Facts,
         aks::{AgentPool, ManagedCluster},
-        azure::{ArmId, LoadBalancer, NetworkInterface, PrivateEndpoint},
+        azure::{ArmId, LoadBalancer, NetworkInterface, PrivateEndpoint, PrivateLinkServiceConnection},
     },
     report::{Reachability, Via},
 };
@@ -144,54 +145,6 @@ pub enum ZoneObstacle {
     NotPublished,
 }
 
-/// What the public path says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PublicPath {
-    /// There is none: a private cluster, or public network access is disabled.
-    Off,
-    /// The facts do not say whether there is one, or for whom.
-    NotKnown,
-    /// Everybody is let in.
-    Open,
-    /// The address that the endpoint sees is listed.
-    Listed {
-        /// That address.
-        egress: IpAddr,
-        /// The entry that holds it.
-        entry: String,
-    },
-    /// None of the addresses that the endpoint may see is listed.
-    NotListed {
-        /// Those addresses.
-        egress: Vec<IpAddr>,
-    },
-    /// The list is `0.0.0.0/32`: only the cluster's own outbound address gets in, and this is none.
-    OutboundOnly {
-        /// The addresses that the endpoint may see.
-        egress: Vec<IpAddr>,
-    },
-    /// Some of the addresses that the endpoint may see are listed.
-    PartlyListed {
-        /// Listed.
-        listed: Vec<IpAddr>,
-        /// Not listed.
-        unlisted: Vec<IpAddr>,
-    },
-    /// No range holds the address, but a service tag might, and its ranges are not in the facts.
-    TagNotKnown {
-        /// The tag.
-        tag: String,
-        /// The addresses that the endpoint may see.
-        egress: Vec<IpAddr>,
-    },
-    /// The list is restricted, and the address that the endpoint sees is not known.
-    EgressNotKnown,
-    /// The standpoint's own network does not let packets out to the internet.
-    NoWayOut(Box<Trace>),
-    /// Whether its network lets packets out is not known.
-    WayOutNotKnown(Box<Trace>),
-}
-
 /// The path to one private address of the API server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrivatePath {
@@ -267,7 +220,10 @@ pub fn node_network(facts: &Facts) -> Option<ArmId> {
 #[must_use]
 pub fn private_endpoint(facts: &Facts) -> Option<&PrivateEndpoint> {
     let all = || facts.azure.private_endpoints.iter().flatten();
-    let named = |one: &&PrivateEndpoint| one.id.name().eq_ignore_ascii_case(API_SERVER);
+    // By its name only where nothing says that it leads to another.
+    let named = |one: &&PrivateEndpoint| {
+        one.id.name().eq_ignore_ascii_case(API_SERVER) && (leads_here(facts, one) || services(one).next().is_none())
+    };
     let beside_nodes = || all().filter(|one| is_node_resource(facts, &one.id));
     beside_nodes().find(named).or_else(|| beside_nodes().find(|one| leads_here(facts, one)))
 }
@@ -320,9 +276,16 @@ fn is_node_resource(facts: &Facts, id: &ArmId) -> bool {
 /// Whether a private endpoint leads to this cluster.
 fn leads_here(facts: &Facts, endpoint: &PrivateEndpoint) -> bool {
     let Some(cluster) = &facts.managed_cluster else { return false };
-    let connections =
-        endpoint.private_link_service_connections.iter().chain(&endpoint.manual_private_link_service_connections);
-    connections.filter_map(|one| one.private_link_service_id.as_ref()).any(|id| *id == cluster.id)
+    services(endpoint).any(|id| *id == cluster.id)
+}
+
+/// What a private endpoint leads to, as far as it is written.
+fn services(endpoint: &PrivateEndpoint) -> impl Iterator<Item = &ArmId> {
+    connections(endpoint).filter_map(|one| one.private_link_service_id.as_ref()).filter(|id| !id.is_empty())
+}
+
+fn connections(endpoint: &PrivateEndpoint) -> impl Iterator<Item = &PrivateLinkServiceConnection> {
+    endpoint.private_link_service_connections.iter().chain(&endpoint.manual_private_link_service_connections)
 }
 
 struct Evaluation<'e, 'f> {
@@ -360,40 +323,70 @@ impl<'f> Evaluation<'_, 'f> {
         let class = answer.class.or(seen);
         let may_be_private = mode != Mode::Public && !matches!(class, Some(AddressClass::Public));
         let private = if may_be_private { self.private(&answer, &located, &mut missing) } else { Vec::new() };
+        let by_private = || any(private.iter().map(|path| &path.trace));
         let (configured, via) = match class {
             Some(AddressClass::None) => (Reachability::Unreachable, None),
             Some(AddressClass::Public) => (public.reachability(), Some(Via::Public)),
             Some(AddressClass::Private) if matches!(answer.obstacle, Some(ZoneObstacle::RecordDiffers { .. })) => {
                 (Reachability::Unreachable, Some(Via::Private))
             }
-            Some(AddressClass::Private) => (any(&private), Some(Via::Private)),
-            _ => match (public.reachability(), any(&private)) {
+            Some(AddressClass::Private) => (by_private(), Some(Via::Private)),
+            _ => match (public.reachability(), by_private()) {
                 // Both paths say the same, whichever it takes.
                 (one, other) if one == other && mode != Mode::Public => (one, None),
                 (one, _) if mode == Mode::Public => (one, Some(Via::Public)),
                 _ => (Reachability::Unknown, None),
             },
         };
-        let stopped = self
-            .cluster
-            .power_state
-            .as_ref()
-            .and_then(|state| state.code.as_deref())
-            .is_some_and(|code| code.eq_ignore_ascii_case("Stopped"));
-        let configured = if stopped { Reachability::Unreachable } else { configured };
-        let state = self.cluster.provisioning_state.as_deref();
-        let doubtful = state.filter(|state| NOT_SERVING.iter().any(|known| state.eq_ignore_ascii_case(known)));
-        let configured = match (doubtful, configured) {
-            (Some(state), Reachability::Reachable) => {
-                missing.push(Missing {
-                    what: format!("whether the cluster serves while its provisioningState is {state}"),
-                    decided_by: "a later aks/show.json, or a probe".to_owned(),
-                });
-                Reachability::Unknown
-            }
-            (_, configured) => configured,
+        let power = self.cluster.power_state.as_ref().and_then(|state| state.code.as_deref());
+        let stopped = power.is_some_and(|code| code.eq_ignore_ascii_case("Stopped"));
+        let doubts = self.doubts(mode, &located, &public, configured);
+        let configured = match configured {
+            _ if stopped => Reachability::Unreachable,
+            Reachability::Unknown => configured,
+            _ if doubts.is_empty() => configured,
+            _ => Reachability::Unknown,
         };
+        missing.extend(doubts);
         Prediction { configured, via, mode, place: located.place, answer, public, private, stopped, missing }
+    }
+
+    /// What leaves open whether the paths mean anything here.
+    fn doubts(&self, mode: Mode, located: &Located<'f>, public: &PublicPath, configured: Reachability) -> Vec<Missing> {
+        let open = configured == Reachability::Reachable;
+        let mut doubts = Vec::new();
+        let mut doubt =
+            |what: String, decided_by: &str| doubts.push(Missing { what, decided_by: decided_by.to_owned() });
+        if self.is_of_another(mode) {
+            doubt(
+                format!("whether {} leads to this cluster: it is none of its names", self.host),
+                "the scenario's `endpoint`, or a probe",
+            );
+        }
+        let state = self.cluster.provisioning_state.as_deref();
+        if let Some(state) = state.filter(|state| NOT_SERVING.iter().any(|known| state.eq_ignore_ascii_case(known)))
+            && open
+        {
+            doubt(
+                format!("whether the cluster serves while its provisioningState is {state}"),
+                "a later aks/show.json, or a probe",
+            );
+        }
+        let power = self.cluster.power_state.as_ref().and_then(|state| state.code.as_deref());
+        let known = |code: &&str| ["Running", "Stopped"].iter().any(|known| code.eq_ignore_ascii_case(known));
+        if let Some(power) = power.filter(|code| open && !known(code)) {
+            doubt(format!("whether the cluster runs: its powerState is {power}"), "a later aks/show.json, or a probe");
+        }
+        // <https://learn.microsoft.com/azure/aks/api-server-vnet-integration>: nodes go by the private address.
+        let node = located.interface.is_some_and(|interface| is_node(self.facts, interface));
+        let not_listed = configured == Reachability::Unreachable && *public != PublicPath::Off;
+        if mode == Mode::PublicWithVnetIntegration && node && not_listed {
+            doubt(
+                "whether this client goes by the private address, as its node does, or by the public name".to_owned(),
+                "a probe from there",
+            );
+        }
+        doubts
     }
 
     /// The network of the API server's private address, or of the cluster's nodes where it has none.
@@ -537,13 +530,23 @@ impl<'f> Evaluation<'_, 'f> {
             .or_else(|| balancer?.frontend_ip_configurations.iter().find_map(|front| front.subnet.as_ref()))
             .map(|one| one.id.clone())
             .or_else(|| self.cluster.access().subnet_id.clone());
-        let connections = endpoint.into_iter().flat_map(|one| {
-            one.private_link_service_connections.iter().chain(&one.manual_private_link_service_connections)
-        });
-        let states = connections.filter_map(|one| one.private_link_service_connection_state.status.as_deref());
-        let not_approved = states.into_iter().find(|state| !state.eq_ignore_ascii_case("Approved")).map(str::to_owned);
+        let connections = endpoint.into_iter().flat_map(connections);
+        let states: Vec<&str> =
+            connections.filter_map(|one| one.private_link_service_connection_state.status.as_deref()).collect();
+        let not_approved = states.iter().find(|state| !state.eq_ignore_ascii_case("Approved"));
+        let not_approved = not_approved.map(|state| (*state).to_owned());
         match azure::trace(self.network, from, &to, PORT) {
-            Ok(trace) => Some(PrivatePath { endpoint: id.cloned(), subnet, address, not_approved, trace }),
+            Ok(mut trace) => {
+                if endpoint.is_some() && states.is_empty() && trace.outcome == Outcome::Reachable {
+                    trace.outcome = Outcome::Unknown;
+                    missing.push(Missing {
+                        what: "whether the connection of the private endpoint is approved".to_owned(),
+                        decided_by: "network/private-endpoints.json (Microsoft.Network/privateEndpoints/read)"
+                            .to_owned(),
+                    });
+                }
+                Some(PrivatePath { endpoint: id.cloned(), subnet, address, not_approved, trace })
+            }
             Err(error) => {
                 missing.push(Missing {
                     what: format!("the way to {address}: {error}"),
@@ -580,13 +583,13 @@ impl Prediction {
         let said = match self.via {
             _ if self.stopped => "the cluster is stopped".to_owned(),
             _ if self.answer.class == Some(AddressClass::None) => self.answer.because.clone(),
-            Some(Via::Public) => self.public.words(),
+            Some(Via::Public) => self.public.words(&WORDS),
             Some(Via::Private) if matches!(self.answer.obstacle, Some(ZoneObstacle::RecordDiffers { .. })) => {
                 self.answer.because.clone()
             }
             Some(Via::Private) => private(),
             _ if self.public == PublicPath::Off => format!("{}; {}", self.answer.because, private()),
-            _ => format!("{}; {}", self.public.words(), private()),
+            _ => format!("{}; {}", self.public.words(&WORDS), private()),
         };
         format!("predicted {}: {said}", self.configured.label())
     }
@@ -595,36 +598,12 @@ impl Prediction {
     /// of the way out to the public endpoint.
     #[must_use]
     pub fn hops(&self) -> Vec<Hop> {
-        let private = || {
-            let blocked = self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable);
-            blocked.or(self.private.first()).map(|path| path.trace.hops().cloned().collect())
-        };
-        let public = || match &self.public {
-            PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) => Some(way.hops().cloned().collect()),
-            _ => None,
-        };
-        let hops = match self.via {
-            Some(Via::Public) => public(),
-            Some(Via::Private) => private(),
-            _ => private().or_else(public),
-        };
-        hops.unwrap_or_default()
+        paths::hops(self.via, &self.public, self.private.iter().map(|path| &path.trace))
     }
 }
 
-/// Reachable when one address is; the others are told by a finding of their own.
-fn any(paths: &[PrivatePath]) -> Reachability {
-    let outcomes = || paths.iter().map(|path| path.trace.outcome);
-    if outcomes().any(|outcome| outcome == Outcome::Reachable) {
-        Reachability::Reachable
-    } else if paths.is_empty() || outcomes().any(|outcome| outcome == Outcome::Unknown) {
-        Reachability::Unknown
-    } else {
-        Reachability::Unreachable
-    }
-}
-
-const PORT: u16 = 443;
+const WORDS: Words =
+    Words { off: "there is no public endpoint", entry: "authorized range", list: "the authorized ranges" };
 const API_SERVER: &str = "kube-apiserver";
 const INTERFACES: &str = "network/network-interfaces.json (Microsoft.Network/networkInterfaces/read)";
 const VIRTUAL_NETWORKS: &str = "network/virtual-networks.json (Microsoft.Network/virtualNetworks/read)";

@@ -11,6 +11,7 @@ use kubereach_probes::{AddressClass, AddressClasses};
 use super::{
     Missing, Standpoint,
     network::{Network, Span},
+    paths::{self, PORT, Words, any},
     set::{AddressSet, Family},
     trace::{Hop, HopKind, Outcome, Point, Trace, TraceError, trace},
 };
@@ -18,6 +19,8 @@ use crate::{
     facts::{Facts, ec2, eks},
     report::{Reachability, Via},
 };
+
+pub use super::paths::PublicPath;
 
 /// What the configuration says about one cluster from one standpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,42 +86,6 @@ pub enum DnsObstacle {
         /// The servers.
         servers: Vec<String>,
     },
-}
-
-/// What the public path says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PublicPath {
-    /// `endpointPublicAccess` is false.
-    Off,
-    /// The facts do not say whether it is on, or for whom.
-    NotKnown,
-    /// Everybody is let in.
-    Open,
-    /// The address that the endpoint sees is listed.
-    Listed {
-        /// That address.
-        egress: IpAddr,
-        /// The entry that holds it.
-        entry: String,
-    },
-    /// None of the addresses that the endpoint may see is listed.
-    NotListed {
-        /// Those addresses.
-        egress: Vec<IpAddr>,
-    },
-    /// Some of the addresses that the endpoint may see are listed: the NAT gateway decides from connection to connection.
-    PartlyListed {
-        /// Listed.
-        listed: Vec<IpAddr>,
-        /// Not listed.
-        unlisted: Vec<IpAddr>,
-    },
-    /// The list is restricted, and the address that the endpoint sees is not known.
-    EgressNotKnown,
-    /// The standpoint's own network does not let packets out to the internet, or not the replies back in.
-    NoWayOut(Box<Trace>),
-    /// Whether its network lets packets out is not known.
-    WayOutNotKnown(Box<Trace>),
 }
 
 /// The path to one network interface of the control plane.
@@ -296,7 +263,7 @@ impl Evaluation<'_, '_> {
         let answer = self.answer(&place, public_on, private_on, &mut missing);
         let (private, complete) =
             if private_on == Some(true) { self.private(point.as_ref(), &mut missing) } else { (Vec::new(), true) };
-        let by_private = || match any(&private) {
+        let by_private = || match any(private.iter().map(|path| &path.trace)) {
             // Of an interface that nothing is known of it may be the one that lets in.
             Reachability::Unreachable if !complete => Reachability::Unknown,
             other => other,
@@ -590,42 +557,11 @@ pub(super) fn locate(
     }
 }
 
-impl PublicPath {
-    /// Whether it lets the standpoint in.
-    #[must_use]
-    pub const fn reachability(&self) -> Reachability {
-        match self {
-            Self::Open | Self::Listed { .. } => Reachability::Reachable,
-            Self::Off | Self::NotListed { .. } | Self::NoWayOut(_) => Reachability::Unreachable,
-            Self::NotKnown | Self::PartlyListed { .. } | Self::EgressNotKnown | Self::WayOutNotKnown(_) => {
-                Reachability::Unknown
-            }
-        }
-    }
-}
-
 impl Prediction {
     /// One line on what is predicted, for people.
     #[must_use]
     pub fn summary(&self) -> String {
-        let public = || match &self.public {
-            PublicPath::Off => "public access is off".to_owned(),
-            PublicPath::NotKnown => "the facts do not say whom the public endpoint lets in".to_owned(),
-            PublicPath::Open => "the public endpoint lets everybody in".to_owned(),
-            PublicPath::Listed { egress, entry } => format!("the public endpoint lets {egress} in ({entry})"),
-            PublicPath::NotListed { egress } => {
-                format!("{} is in no entry of publicAccessCidrs", listed(egress))
-            }
-            PublicPath::PartlyListed { listed: inside, unlisted } => format!(
-                "{} of {} egress addresses are in publicAccessCidrs, {} not",
-                inside.len(),
-                inside.len() + unlisted.len(),
-                listed(unlisted)
-            ),
-            PublicPath::EgressNotKnown => "the address that the public endpoint sees is not known".to_owned(),
-            PublicPath::NoWayOut(way) => format!("no way to the internet: {}", way.first_rule()),
-            PublicPath::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", way.first_rule()),
-        };
+        let public = || self.public.words(&WORDS);
         let private = || {
             let reachable = self.private.iter().filter(|path| path.trace.outcome == Outcome::Reachable).count();
             let count = format!("{reachable} of {} control-plane interfaces can be reached", self.private.len());
@@ -659,36 +595,7 @@ impl Prediction {
     /// those of the way out to the public endpoint.
     #[must_use]
     pub fn hops(&self) -> Vec<Hop> {
-        let private = || {
-            let blocked = self.private.iter().find(|path| path.trace.outcome != Outcome::Reachable);
-            blocked
-                .or(self.private.first())
-                .map(|path| path.trace.forward.iter().chain(&path.trace.back).cloned().collect())
-        };
-        let public = || match &self.public {
-            PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) => {
-                Some(way.forward.iter().chain(&way.back).cloned().collect())
-            }
-            _ => None,
-        };
-        let hops = match self.via {
-            Some(Via::Public) => public(),
-            Some(Via::Private) => private(),
-            _ => private().or_else(public),
-        };
-        hops.unwrap_or_default()
-    }
-}
-
-/// Reachable when one interface is; the others are told by a finding of their own.
-fn any(paths: &[PrivatePath]) -> Reachability {
-    let outcomes = || paths.iter().map(|path| path.trace.outcome);
-    if outcomes().any(|outcome| outcome == Outcome::Reachable) {
-        Reachability::Reachable
-    } else if paths.is_empty() || outcomes().any(|outcome| outcome == Outcome::Unknown) {
-        Reachability::Unknown
-    } else {
-        Reachability::Unreachable
+        paths::hops(self.via, &self.public, self.private.iter().map(|path| &path.trace))
     }
 }
 
@@ -741,13 +648,6 @@ fn in_a_vpc(facts: &Facts, address: IpAddr) -> bool {
     })
 }
 
-/// The first few addresses, and how many more there are.
-pub(super) fn listed(addresses: &[IpAddr]) -> String {
-    let shown: Vec<String> = addresses.iter().take(MOST_LISTED).map(ToString::to_string).collect();
-    let more = addresses.len().saturating_sub(MOST_LISTED);
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
-}
-
 fn has(interface: &ec2::NetworkInterface, address: IpAddr) -> bool {
     interface.private_ip_address == Some(address)
         || interface.private_ip_addresses.iter().any(|one| {
@@ -766,7 +666,8 @@ fn covers(subnet: &ec2::Subnet, address: IpAddr) -> bool {
     ranges.into_iter().any(|range| range.net.contains(&address))
 }
 
-pub(super) const PORT: u16 = 443;
+const WORDS: Words =
+    Words { off: "public access is off", entry: "entry of publicAccessCidrs", list: "publicAccessCidrs" };
 /// Stand for the public endpoint where its addresses are not known: blocks of the provider's, far from each other.
 const SOME_PUBLIC_ADDRESSES: [Ipv4Addr; 5] = [
     Ipv4Addr::new(3, 120, 0, 1),
@@ -776,4 +677,3 @@ const SOME_PUBLIC_ADDRESSES: [Ipv4Addr; 5] = [
     Ipv4Addr::new(99, 80, 0, 1),
 ];
 const MOST_TARGETS: usize = 16;
-const MOST_LISTED: usize = 3;

@@ -7,8 +7,9 @@ use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{
     Missing, Standpoint,
-    eks::{DnsObstacle, PORT, Place, dns_obstacle, locate, way_out},
+    eks::{DnsObstacle, Place, dns_obstacle, locate, way_out},
     network::Network,
+    paths::PORT,
     trace::{Outcome, Point, Trace, trace},
 };
 use crate::{

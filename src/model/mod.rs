@@ -9,9 +9,11 @@ pub mod network;
 #[cfg(test)]
 mod oracle;
 pub mod outlook;
+mod paths;
 pub mod set;
 mod standpoint;
 pub mod trace;
 
 pub use outlook::Outlook;
+pub use paths::PublicPath;
 pub use standpoint::{Missing, Standpoint};

@@ -10,7 +10,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
-pub(super) use self::ends::is_private;
+pub(super) use self::ends::{MOST_PLACES, best_pair, is_private, similar};
 pub use hop::{Decision, Hop, HopKind, NsgRule, PeeringProblem, Reason};
 
 use self::{

@@ -117,7 +117,9 @@ impl Reader<'_> {
         let vantages: Vec<Vantage> = vantages.into_iter().collect::<Option<_>>()?;
         for expectation in expectations.iter().filter(|one| one.target == CellTarget::EksApi) {
             let cluster = &clusters[expectation.cluster];
-            if cluster.provider != Provider::Eks && cluster.facts.is_none() {
+            // Whose a folder of facts is, is known when it is read.
+            let of_facts = cluster.facts.is_some() && cluster.provider == Provider::Generic;
+            if cluster.provider != Provider::Eks && !of_facts {
                 let message = format!("`target: eks-api` is for EKS clusters, and {} is none", quoted(&cluster.name));
                 self.error((expectation.line, 1), message, "leave `target` out, or name the cluster under `eks:`");
             }

@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 use crate::{
     arm_documents::{HUB, NODES, OWN, expected, id, subscription},
     moto::files,
-    recorded::{MOST_OF_THE_CHAIN, MOST_TRIES, Test, answerer, longest_chain, processor_time, requests, told},
+    recorded::{Test, answerer, assert_at_the_same_time, assert_holds, requests, told},
     same::differences,
 };
 
@@ -608,41 +608,9 @@ fn nothing_but_the_role_is_asked() {
 }
 
 /// The longest chain is four calls: the networks, the hub, the network behind it, its security group.
-///
-/// The best of some pulls counts: what else this machine does is no part of the figure. Nor, in a build that is not
-/// optimised, is the time that the processor spends in it.
 fn calls_run_at_the_same_time() {
-    let chain = Duration::from_millis(400);
     let house = House::new(ArmApi { latency_ms: 100, ..ArmApi::default() });
-    let (mut best, mut told, mut before) = (f64::INFINITY, String::new(), 0);
-    for _ in 0..MOST_TRIES {
-        let (begun, busy) = (Instant::now(), processor_time());
-        house.pull().unwrap();
-        let (wall, busy) = (begun.elapsed(), processor_time().saturating_sub(busy));
-        let requests = house.requests().split_off(before);
-        before += requests.len();
-        let longest = longest_chain(&requests);
-        let counted = if cfg!(debug_assertions) { wall.saturating_sub(busy) } else { wall };
-        let ratio = counted.as_secs_f64() / chain.as_secs_f64();
-        // A chain that is too long is no matter of the processor.
-        let judged = if longest > 4 { f64::INFINITY } else { ratio };
-        if judged < best {
-            best = judged;
-            told = format!(
-                "{} calls of Azure of 100 ms, at most {longest} in a row, in {} ms: {:.2} × the longest chain; {} ms of it \
-                 on the processor",
-                requests.len(),
-                wall.as_millis(),
-                wall.as_secs_f64() / chain.as_secs_f64(),
-                busy.as_millis(),
-            );
-        }
-        if best <= MOST_OF_THE_CHAIN {
-            break;
-        }
-    }
-    println!("provider: {told}");
-    assert!(best <= MOST_OF_THE_CHAIN, "{best:.2} × the longest chain, {MOST_OF_THE_CHAIN} were allowed: {told}");
+    assert_at_the_same_time(house.server, "calls of Azure", 4, || house.pull().map(drop).unwrap(), drop);
 }
 
 fn the_command_writes_and_tells() {
@@ -765,11 +733,7 @@ fn fault(status: u16, code: &str, message: &str) -> ArmFault {
 fn assert_same(pulled: &Pulled) {
     let expected = expected();
     assert_eq!(pulled.documents.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-    let mut faults = Vec::new();
-    for (path, document) in expected {
-        faults.extend(differences(&document, &pulled.documents[&path]).iter().map(|fault| format!("{path}{fault}")));
-    }
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert_holds(pulled, expected);
 }
 
 /// What the tests' identity endpoint gives.

@@ -22,7 +22,7 @@ use crate::{
         azure::{ArmId, Kind},
     },
     model::{
-        aks::{Mode, PublicPath},
+        aks::Mode,
         trace::{NsgRule, PeeringProblem, Reason, Trace},
     },
     report::{Confidence, Reachability},
@@ -150,9 +150,9 @@ pub(in crate::causes) fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, 
         );
     }
     if takes(view, AddressClass::Public)
-        && let PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) = &prediction.public
+        && let Some(way) = prediction.public.way_out()
     {
-        traces.push((To { way: Way::Out, interface: None }, way.as_ref()));
+        traces.push((To { way: Way::Out, interface: None }, way));
     }
     Some(traces)
 }

@@ -14,6 +14,7 @@ use crate::{
         configuration::words,
         evidence::{self, clean, silence_counts},
         lookups::{answered, attempt_words, lookup_words, moment_words},
+        public::PublicList,
         shown::{LetsIn, Lost, Shown, listed, shown, told},
     },
     facts::Cidr,
@@ -21,18 +22,19 @@ use crate::{
         aks::{Mode, Place, PublicPath},
         trace::{Decision, HopKind},
     },
-    report::{Confidence, Intended, Reachability, Severity, Via},
+    report::{Confidence, Reachability, Via},
 };
 
 /// `aks-client-not-in-authorized-ip-ranges`.
 pub(super) fn client_not_listed(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
-    let (unlisted, listed_too) = unlisted(&sight)?;
+    let addresses = sight.prediction.public.unlisted()?;
+    let (unlisted, _) = addresses;
     if sight.is_node(unlisted) {
         return None;
     }
     let shown = sight.public()?;
-    let told = not_listed(&sight, &shown, unlisted, listed_too)?;
+    let told = not_listed(&sight, &shown, addresses)?;
     let told = match view.vantage_kind {
         "model" => told,
         _ => told.and("the portal's resource view goes by the browser's address, which is another vantage"),
@@ -43,12 +45,13 @@ pub(super) fn client_not_listed(view: &CellView<'_>) -> Option<Told> {
 /// `aks-cluster-egress-not-in-authorized-ip-ranges`, seen from a node.
 pub(super) fn cluster_egress_not_listed(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
-    let (unlisted, listed_too) = unlisted(&sight)?;
+    let addresses = sight.prediction.public.unlisted()?;
+    let (unlisted, _) = addresses;
     if sight.cluster.is_vnet_integrated() || !sight.is_node(unlisted) {
         return None;
     }
     let shown = sight.public()?;
-    let told = not_listed(&sight, &shown, unlisted, listed_too)?;
+    let told = not_listed(&sight, &shown, addresses)?;
     let outbound = sight.cluster.network_profile.as_ref().and_then(|profile| profile.outbound_type.as_deref());
     let outbound = outbound.map_or_else(|| "not known".to_owned(), clean);
     Some(
@@ -264,41 +267,7 @@ pub(super) fn restart_pending(view: &CellView<'_>) -> Option<Told> {
 /// `inconclusive-egress-address-unknown`.
 pub(in crate::causes) fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
-    let shown = sight.public()?;
-    if sight.prediction.public != PublicPath::EgressNotKnown || view.observed == Reachability::Reachable {
-        return None;
-    }
-    if matches!(shown, Shown::Answer) {
-        return None;
-    }
-    let entries = sight.entries();
-    // Of what was seen it is one reading of several.
-    let confidence = if view.observed == Reachability::Unknown { Confidence::Certain } else { Confidence::Possible };
-    let mut told = Told::new(
-        confidence,
-        format!(
-            "authorizedIPRanges = {} ({}) decides, and the address that AKS sees of {} is not known",
-            words::listed(&entries),
-            words::counted(entries.len(), "entry", "entries"),
-            clean(view.vantage)
-        ),
-    );
-    let standpoint = sight.configured.standpoint;
-    told = if standpoint.behind_proxy {
-        told.and("the proxy's own address is what AKS sees")
-    } else if standpoint.own.is_empty() {
-        told
-    } else {
-        told.and(format!("its own address {} is translated on the way", listed(&standpoint.own)))
-    };
-    if view.intended == Intended::Unspecified && view.observed == Reachability::Unknown {
-        told = told.severity(Severity::Info);
-    }
-    Some(told.setting(format!("vantages.{}", clean(view.vantage))).fix(format!(
-        "# What it is: the address that a site of your own logs for this path. Then let the configuration be asked for it:\n\
-         # vantages: {{ {}-egress: {{ model: {{ ip: <egress address> }} }} }}",
-        clean(view.vantage)
-    )))
+    list(&sight).egress_not_known(view, &sight.configured, &sight.prediction.public, &sight.public()?)
 }
 
 /// `inconclusive-rule-not-evaluable`, where a service tag decides whose ranges are not in the facts.
@@ -354,15 +323,11 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
             },
         });
     }
-    let entries = sight.entries();
+    let list = list(&sight);
     let outbound = commands::outbound_ranges(sight.facts());
     match &sight.prediction.public {
         PublicPath::Open => Some(LetsIn {
-            rule: if entries.is_empty() {
-                "what lets it in: authorizedIPRanges is empty, which means everybody".to_owned()
-            } else {
-                format!("what lets it in: authorizedIPRanges = {}, which means everybody", words::listed(&entries))
-            },
+            rule: list.lets_everybody_in(),
             setting: setting(&sight),
             fix: {
                 let mut list = outbound;
@@ -374,9 +339,7 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
             },
         }),
         PublicPath::Listed { egress, entry } => {
-            let holds = |text: &&String| Cidr::parse(text).is_ok_and(|cidr| cidr.net.contains(egress));
-            let dropped: Vec<String> = entries.iter().filter(holds).cloned().collect();
-            let mut rest: Vec<String> = entries.iter().filter(|text| !holds(text)).cloned().collect();
+            let (dropped, mut rest) = list.parted_by(*egress);
             let mut notes = String::new();
             if dropped.iter().any(|text| *text != single(*egress) && *text != egress.to_string()) {
                 notes = format!("# This also shuts out everybody else in {}.\n", words::listed(&dropped));
@@ -387,7 +350,7 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
                 notes.push_str("# Nothing else is on the list, and an empty list lets everybody in: the cluster's own outbound addresses stand in for it.\n");
             }
             Some(LetsIn {
-                rule: format!("what lets it in: {} is in the entry {} of authorizedIPRanges", egress, clean(entry)),
+                rule: list.lets_in(*egress, entry),
                 setting: setting(&sight),
                 fix: format!(
                     "{notes}# The call replaces the list: the other entries stay in it.\n{}",
@@ -418,52 +381,18 @@ pub(in crate::causes) fn known_change(view: &CellView<'_>) -> Option<String> {
     Some(format!("the provider tells of it: the cluster {state}{at}; the list is now {list}"))
 }
 
-/// The addresses that are not listed, and those that are.
-fn unlisted<'a>(sight: &Sight<'a>) -> Option<(&'a [IpAddr], &'a [IpAddr])> {
-    match &sight.prediction.public {
-        PublicPath::NotListed { egress } => Some((egress, &[])),
-        PublicPath::PartlyListed { listed, unlisted } => Some((unlisted, listed)),
-        _ => None,
-    }
-}
-
 /// What is said of addresses that no range holds; `None` where something answered, which refutes a silent list.
-fn not_listed(sight: &Sight<'_>, shown: &Shown<'_>, unlisted: &[IpAddr], listed_too: &[IpAddr]) -> Option<Told> {
-    let partly = !listed_too.is_empty();
-    if matches!(shown, Shown::Answer) && !partly {
-        return None;
-    }
-    let entries = sight.entries();
-    let as_whom = match (sight.in_a_network(), unlisted.len() + listed_too.len()) {
-        (true, 1) => "the address by which its network lets it out",
-        (true, _) => "the addresses by which its network lets it out",
-        (false, 1) => "its address",
-        (false, _) => "its addresses",
-    };
-    let says = format!(
-        "authorizedIPRanges = {} ({}) {} {}, {as_whom}",
-        words::listed(&entries),
-        words::counted(entries.len(), "entry", "entries"),
-        if unlisted.len() == 1 { "does not contain" } else { "contains none of" },
-        listed(unlisted),
-    );
-    let mut told = sight.told(shown, says);
-    if partly {
-        let of = unlisted.len() + listed_too.len();
-        told = told.and(format!(
-            "{} of {of} are not listed; {} is, so that some connections get in and others do not",
-            unlisted.len(),
-            listed(listed_too)
-        ));
-        told.confidence = Some(Confidence::Likely);
-        if !matches!(shown, Shown::Silence(_)) {
-            told = told.severity(Severity::Warning);
-        }
-    }
+fn not_listed(sight: &Sight<'_>, shown: &Shown<'_>, addresses: (&[IpAddr], &[IpAddr])) -> Option<Told> {
+    let (unlisted, _) = addresses;
+    let mut told = list(sight).not_listed(shown, sight.in_a_network(), addresses, |says| sight.told(shown, says))?;
     if unlisted.iter().any(IpAddr::is_ipv6) {
         told = told.and("AKS takes IPv4 ranges only, so no IPv6 source can be listed");
     }
     Some(told.and("network security groups do not govern the public endpoint"))
+}
+
+fn list(sight: &Sight<'_>) -> PublicList {
+    PublicList { setting: "authorizedIPRanges", provider: "AKS", network: "network", entries: sight.entries() }
 }
 
 /// What was seen, in a sentence each.

@@ -9,15 +9,14 @@ use super::{
     ConfigurationView, aks_zones,
     allow_lists::PublicList,
     azure::{api_addresses, api_subnet, node_networks, private_endpoint},
-    gaps, is, outbound,
-    summary::{AllowListSummary, MissingSummary, SUMMARY_SCHEMA},
+    is, outbound,
+    summary::{AllowListSummary, GapsSummary, SUMMARY_SCHEMA, text},
     words,
 };
 use crate::{
     facts::{
         aks::ManagedCluster,
         azure::{ArmId, Kind, Reference, Subnet},
-        manifest::Refused,
     },
     model::set::AddressSet,
 };
@@ -82,12 +81,9 @@ pub struct AksSummary {
     pub node_subnets: Vec<NodeSubnetSummary>,
     /// The networks of the nodes and of the API server, and those that are peered with them.
     pub networks: Vec<NetworkSummary>,
-    /// Files that a cluster like this needs and that are not there.
-    pub missing: Vec<MissingSummary>,
-    /// Actions that were refused when the facts were read.
-    pub denied: Vec<Refused>,
-    /// Actions that failed otherwise.
-    pub failed: Vec<Refused>,
+    /// What is not in the facts.
+    #[serde(flatten)]
+    pub gaps: GapsSummary,
 }
 
 /// A range that the internet sees.
@@ -175,7 +171,6 @@ pub struct PeeringSummary {
 pub fn summary(view: &ConfigurationView<'_>) -> AksSummary {
     let cluster = view.aks();
     let manifest = view.facts.manifest.as_ref();
-    let text = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
     let list = PublicList::of(view);
     let access = cluster.map(ManagedCluster::access);
     let network = cluster.and_then(|cluster| cluster.network_profile.as_ref());
@@ -236,12 +231,7 @@ pub fn summary(view: &ConfigurationView<'_>) -> AksSummary {
         zone: zone(view),
         node_subnets: node_subnets(view),
         networks: networks(view),
-        missing: gaps::of_page(view)
-            .into_iter()
-            .map(|gap| MissingSummary { file: gap.file, action: gap.action, unknown: gap.unknown })
-            .collect(),
-        denied: manifest.map(|manifest| manifest.denied.clone()).unwrap_or_default(),
-        failed: manifest.map(|manifest| manifest.failed.clone()).unwrap_or_default(),
+        gaps: GapsSummary::of(view),
     }
 }
 

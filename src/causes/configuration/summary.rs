@@ -64,12 +64,9 @@ pub struct Summary {
     pub connected: Vec<ConnectedSummary>,
     /// Interface endpoints in the VPC.
     pub interface_endpoints: Vec<EndpointSummary>,
-    /// Files that a cluster like this needs and that are not there.
-    pub missing: Vec<MissingSummary>,
-    /// Actions that were refused when the facts were read.
-    pub denied: Vec<Refused>,
-    /// Actions that failed otherwise.
-    pub failed: Vec<Refused>,
+    /// What is not in the facts.
+    #[serde(flatten)]
+    pub gaps: GapsSummary,
 }
 
 /// The list of the public endpoint.
@@ -199,6 +196,35 @@ pub struct EndpointSummary {
     pub private_dns: Option<bool>,
 }
 
+/// What is not in the facts.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GapsSummary {
+    /// Files that a cluster like this needs and that are not there.
+    pub missing: Vec<MissingSummary>,
+    /// Actions that were refused when the facts were read.
+    pub denied: Vec<Refused>,
+    /// Actions that failed otherwise.
+    pub failed: Vec<Refused>,
+}
+
+impl GapsSummary {
+    pub(super) fn of(view: &ConfigurationView<'_>) -> Self {
+        let (denied, failed) = match &view.facts.manifest {
+            Some(manifest) => (manifest.denied.clone(), manifest.failed.clone()),
+            None => (Vec::new(), Vec::new()),
+        };
+        Self {
+            missing: gaps::of_page(view)
+                .into_iter()
+                .map(|gap| MissingSummary { file: gap.file, action: gap.action, unknown: gap.unknown })
+                .collect(),
+            denied,
+            failed,
+        }
+    }
+}
+
 /// A file that is not there.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -219,7 +245,6 @@ pub const SUMMARY_SCHEMA: &str = "kubereach.facts/v1";
 pub fn summary(view: &ConfigurationView<'_>) -> Summary {
     let cluster = view.eks();
     let manifest = view.facts.manifest.as_ref();
-    let text = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
     let list = PublicList::of(view);
     let egress = nodes::egress(view);
     let listed = |address: IpAddr| list.as_ref().map(|list| list.set.contains(address));
@@ -258,13 +283,13 @@ pub fn summary(view: &ConfigurationView<'_>) -> Summary {
         egress_unknown: egress.unknown,
         connected: connected(view),
         interface_endpoints: endpoints(view),
-        missing: gaps::gaps(view)
-            .into_iter()
-            .map(|gap| MissingSummary { file: gap.file, action: gap.action, unknown: gap.unknown })
-            .collect(),
-        denied: manifest.map(|manifest| manifest.denied.clone()).unwrap_or_default(),
-        failed: manifest.map(|manifest| manifest.failed.clone()).unwrap_or_default(),
+        gaps: GapsSummary::of(view),
     }
+}
+
+/// What is not empty.
+pub(super) fn text(value: Option<&str>) -> Option<String> {
+    value.filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
 fn vpc(view: &ConfigurationView<'_>, id: &str) -> VpcSummary {

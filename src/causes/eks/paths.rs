@@ -21,7 +21,7 @@ use crate::{
     },
     model::{
         Outlook,
-        eks::{PrivatePath, PublicPath},
+        eks::PrivatePath,
         trace::{Decision, Hop, HopKind, Reason, Trace},
     },
     report::{Confidence, Intended, Reachability, Severity},
@@ -323,9 +323,9 @@ fn traces<'a>(view: &CellView<'a>) -> Option<Vec<(To<'a>, &'a Trace)>> {
         );
     }
     if taken(AddressClass::Public)
-        && let PublicPath::NoWayOut(way) | PublicPath::WayOutNotKnown(way) = &prediction.public
+        && let Some(way) = prediction.public.way_out()
     {
-        traces.push((To { way: Way::Out, interface: None }, way.as_ref()));
+        traces.push((To { way: Way::Out, interface: None }, way));
     }
     Some(traces)
 }

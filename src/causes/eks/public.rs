@@ -1,16 +1,15 @@
 //! Causes of the public endpoint: its switch, its list, and the cluster itself.
 
-use std::net::IpAddr;
-
 use kubereach_probes::{AddressClass, DnsOutcome};
 
-use super::sight::{Shown, Sight, listed, single, told};
+use super::sight::{Shown, Sight, single, told};
 use crate::{
     causes::{
         CellView, Told,
         configuration::words,
         evidence::{clean, shell, silence_counts},
         lookups::{self, answered, labelled, lookup_words, others, system},
+        public::PublicList,
         shown::LetsIn,
     },
     model::{
@@ -18,57 +17,24 @@ use crate::{
         set::Family,
         trace::HopKind,
     },
-    report::{Confidence, Intended, Reachability, Severity, Via},
+    report::{Confidence, Reachability, Severity, Via},
 };
 
 /// `eks-client-not-in-public-access-cidrs`.
 pub(super) fn client_not_listed(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
-    let (unlisted, listed_too): (&[IpAddr], &[IpAddr]) = match &sight.prediction.public {
-        PublicPath::NotListed { egress } => (egress, &[]),
-        PublicPath::PartlyListed { listed, unlisted } => (unlisted, listed),
-        _ => return None,
-    };
+    let addresses = sight.prediction.public.unlisted()?;
+    let (unlisted, _) = addresses;
     let shown = sight.public()?;
-    let partly = !listed_too.is_empty();
-    let refuted = matches!(shown, Shown::Answer);
-    if refuted && !partly {
-        return None;
-    }
-    let entries = sight.entries();
-    let as_whom = match (&sight.prediction.place, unlisted.len() + listed_too.len()) {
-        (Place::ClusterVpc | Place::OtherVpc { .. }, 1) => "the address by which its VPC lets it out",
-        (Place::ClusterVpc | Place::OtherVpc { .. }, _) => "the addresses by which its VPC lets it out",
-        (_, 1) => "its address",
-        _ => "its addresses",
-    };
-    let says = format!(
-        "publicAccessCidrs = {} ({}) {} {}, {as_whom}",
-        words::listed(&entries),
-        words::counted(entries.len(), "entry", "entries"),
-        if unlisted.len() == 1 { "does not contain" } else { "contains none of" },
-        listed(unlisted),
-    );
-    let mut told = sight.told(&shown, says);
-    if partly {
-        let of = unlisted.len() + listed_too.len();
-        told = told.and(format!(
-            "{} of {of} are not listed; {} is, so that some connections get in and others do not",
-            unlisted.len(),
-            listed(listed_too)
-        ));
-        told.confidence = Some(Confidence::Likely);
-        if !matches!(shown, Shown::Silence(_)) {
-            told = told.severity(Severity::Warning);
-        }
-    }
+    let list = list(&sight);
+    let mut told = list.not_listed(&shown, sight.in_a_vpc(), addresses, |says| sight.told(&shown, says))?;
     let family = Family::of(*unlisted.first()?);
-    if family == Family::V6 && !entries.iter().any(|entry| entry.contains(':')) {
+    if family == Family::V6 && !list.entries.iter().any(|entry| entry.contains(':')) {
         told = told.and("the list has no IPv6 entry, and the endpoint has IPv6 addresses");
     }
     Some(
         told.and("security groups do not govern the public endpoint")
-            .setting(format!("resourcesVpcConfig.publicAccessCidrs = {}", words::listed(&entries)))
+            .setting(format!("resourcesVpcConfig.publicAccessCidrs = {}", words::listed(&list.entries)))
             .fix(sight.admit(unlisted)),
     )
 }
@@ -231,49 +197,15 @@ pub(super) fn cluster_not_healthy(view: &CellView<'_>) -> Option<Told> {
 /// `inconclusive-egress-address-unknown`.
 pub(in crate::causes) fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
     let sight = Sight::of(view)?;
-    let shown = sight.public()?;
-    if sight.prediction.public != PublicPath::EgressNotKnown || view.observed == Reachability::Reachable {
-        return None;
-    }
-    if matches!(shown, Shown::Answer) {
-        return None;
-    }
-    let entries = sight.entries();
-    // Of what was seen it is one reading of several.
-    let confidence = if view.observed == Reachability::Unknown { Confidence::Certain } else { Confidence::Possible };
-    let mut told = Told::new(
-        confidence,
-        format!(
-            "publicAccessCidrs = {} ({}) decides, and the address that EKS sees of {} is not known",
-            words::listed(&entries),
-            words::counted(entries.len(), "entry", "entries"),
-            clean(view.vantage)
-        ),
-    );
-    let own = &sight.configured.standpoint.own;
-    told = if sight.configured.standpoint.behind_proxy {
-        told.and("the proxy's own address is what EKS sees")
-    } else if own.is_empty() {
-        told
-    } else {
-        told.and(format!("its own address {} is translated on the way", listed(own)))
-    };
-    if view.intended == Intended::Unspecified && view.observed == Reachability::Unknown {
-        told = told.severity(Severity::Info);
-    }
-    Some(told.setting(format!("vantages.{}", clean(view.vantage))).fix(format!(
-        "# What it is: the address that a site of your own logs for this path. Then let the configuration be asked for it:\n\
-         # vantages: {{ {}-egress: {{ model: {{ ip: <egress address> }} }} }}",
-        clean(view.vantage)
-    )))
+    list(&sight).egress_not_known(view, &sight.configured, &sight.prediction.public, &sight.public()?)
 }
 
 /// The entry or rule of the configuration that lets this cell's client in; `None` where the configuration does not say.
 pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
     let sight = Sight::of(view)?;
-    let entries = sight.entries();
+    let list = list(&sight);
     let private = sight.config()?.endpoint_private_access == Some(true);
-    let setting = format!("resourcesVpcConfig.publicAccessCidrs = {}", words::listed(&entries));
+    let setting = format!("resourcesVpcConfig.publicAccessCidrs = {}", words::listed(&list.entries));
     let close = || {
         if private {
             format!(
@@ -301,26 +233,16 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
         });
     }
     match &sight.prediction.public {
-        PublicPath::Open => Some(LetsIn {
-            rule: if entries.is_empty() {
-                "what lets it in: publicAccessCidrs is empty, which means everybody".to_owned()
-            } else {
-                format!("what lets it in: publicAccessCidrs = {}, which means everybody", words::listed(&entries))
-            },
-            setting,
-            fix: close(),
-        }),
+        PublicPath::Open => Some(LetsIn { rule: list.lets_everybody_in(), setting, fix: close() }),
         PublicPath::Listed { egress, entry } => {
-            let holds = |text: &&String| crate::facts::Cidr::parse(text).is_ok_and(|cidr| cidr.net.contains(egress));
-            let dropped: Vec<String> = entries.iter().filter(holds).cloned().collect();
-            let rest: Vec<String> = entries.iter().filter(|text| !holds(text)).cloned().collect();
+            let (dropped, rest) = list.parted_by(*egress);
             let also = if dropped.iter().all(|text| *text == single(*egress)) {
                 String::new()
             } else {
                 format!("# This also shuts out everybody else in {}.\n", words::listed(&dropped))
             };
             Some(LetsIn {
-                rule: format!("what lets it in: {} is in the entry {} of publicAccessCidrs", egress, clean(entry)),
+                rule: list.lets_in(*egress, entry),
                 setting,
                 fix: if rest.is_empty() {
                     close()
@@ -334,6 +256,10 @@ pub(in crate::causes) fn what_lets_in(view: &CellView<'_>) -> Option<LetsIn> {
         }
         _ => None,
     }
+}
+
+fn list(sight: &Sight<'_>) -> PublicList {
+    PublicList { setting: "publicAccessCidrs", provider: "EKS", network: "VPC", entries: sight.entries() }
 }
 
 /// The entries of a list that is to let this vantage in; a placeholder where its public address is not known.

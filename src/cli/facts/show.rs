@@ -11,14 +11,14 @@ use crate::{
         ConfigurationView, Strictness,
         configuration::{
             aks_summary,
-            summary::{AllowListSummary, MissingSummary, Summary, summary},
+            summary::{AllowListSummary, GapsSummary, Summary, summary},
         },
     },
     cli::{
         arguments::{ExplainFormat, ShowArguments},
         printer,
     },
-    facts::{self, manifest::Refused},
+    facts,
     input::{InputError, InputErrors},
     report::{
         Provider, json,
@@ -52,14 +52,7 @@ pub(super) fn main(arguments: &ShowArguments) -> Result<ExitCode, InputErrors> {
 /// The page for people; every list is bounded, and says how much more there is.
 fn page(summary: &Summary, paper: Paper) -> String {
     let mut page = Page::new(paper);
-    let name = summary.cluster.as_deref().unwrap_or("No cluster is described");
-    let place = [summary.region.as_deref(), summary.account.as_deref()];
-    let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    page.paragraph(
-        0,
-        2,
-        &[span(Ink::Strong, name), span(Ink::Dim, if place.is_empty() { place } else { format!("  {place}") })],
-    );
+    title(&mut page, summary.cluster.as_deref(), &[summary.region.as_deref(), summary.account.as_deref()]);
     cluster(&mut page, summary);
     endpoint(&mut page, summary);
     vpc(&mut page, summary);
@@ -70,16 +63,9 @@ fn page(summary: &Summary, paper: Paper) -> String {
         vec![one.id.clone(), few(&addresses, 2), or_unknown(one.subnet.as_ref()), few(&one.groups, 4)]
     });
     section(&mut page, "CONTROL PLANE INTERFACES", &interfaces.collect::<Vec<_>>());
-    let egress = summary.egress.iter().map(|one| {
-        let listed = match one.listed {
-            Some(true) => "let in by the public endpoint",
-            Some(false) => "not let in by the public endpoint",
-            None => "",
-        };
-        vec![one.address.to_string(), one.by.clone(), listed.to_owned()]
-    });
-    let unknown = summary.egress_unknown.iter().map(|clause| vec![format!("not known: {clause}")]);
-    section(&mut page, "EGRESS OF THE NODES", &egress.chain(unknown).collect::<Vec<_>>());
+    let known =
+        summary.egress.iter().map(|one| vec![one.address.to_string(), one.by.clone(), let_in(one.listed).to_owned()]);
+    egress(&mut page, known, &summary.egress_unknown);
     let connected = summary.connected.iter().map(|one| {
         let state = one.state.clone().unwrap_or_else(|| "state not known".to_owned());
         vec![one.kind.to_owned(), one.id.clone(), one.to.clone(), state, few(&one.ranges, 4)]
@@ -94,15 +80,40 @@ fn page(summary: &Summary, paper: Paper) -> String {
         vec![one.id.clone(), or_unknown(one.service.as_ref()), or_unknown(one.state.as_ref()), dns.to_owned()]
     });
     section(&mut page, "INTERFACE ENDPOINTS", &endpoints.collect::<Vec<_>>());
-    not_in_the_facts(&mut page, &summary.missing, &summary.denied, &summary.failed);
+    not_in_the_facts(&mut page, &summary.gaps);
     page.finish()
 }
 
-fn not_in_the_facts(page: &mut Page, missing: &[MissingSummary], denied: &[Refused], failed: &[Refused]) {
+/// The cluster and where it is.
+fn title(page: &mut Page, name: Option<&str>, place: &[Option<&str>]) {
+    let name = name.unwrap_or("No cluster is described");
+    let place = place.iter().copied().flatten().collect::<Vec<_>>().join(", ");
+    page.paragraph(
+        0,
+        2,
+        &[span(Ink::Strong, name), span(Ink::Dim, if place.is_empty() { place } else { format!("  {place}") })],
+    );
+}
+
+/// What the internet sees of the nodes: a row each, then what is not known of it.
+fn egress(page: &mut Page, known: impl Iterator<Item = Vec<String>>, unknown: &[String]) {
+    let unknown = unknown.iter().map(|clause| vec![format!("not known: {clause}")]);
+    section(page, "EGRESS OF THE NODES", &known.chain(unknown).collect::<Vec<_>>());
+}
+
+const fn let_in(listed: Option<bool>) -> &'static str {
+    match listed {
+        Some(true) => "let in by the public endpoint",
+        Some(false) => "not let in by the public endpoint",
+        None => "",
+    }
+}
+
+fn not_in_the_facts(page: &mut Page, gaps: &GapsSummary) {
     let missing =
-        missing.iter().map(|gap| vec![format!("{}, by {}: it would say {}", gap.file, gap.action, gap.unknown)]);
-    let refused = denied.iter().map(|one| vec![format!("{} was refused: {}", one.action, one.message)]);
-    let failed = failed.iter().map(|one| vec![format!("{} failed: {}", one.action, one.message)]);
+        gaps.missing.iter().map(|gap| vec![format!("{}, by {}: it would say {}", gap.file, gap.action, gap.unknown)]);
+    let refused = gaps.denied.iter().map(|one| vec![format!("{} was refused: {}", one.action, one.message)]);
+    let failed = gaps.failed.iter().map(|one| vec![format!("{} failed: {}", one.action, one.message)]);
     section(page, "NOT IN THE FACTS", &missing.chain(refused).chain(failed).collect::<Vec<_>>());
 }
 

@@ -16,9 +16,11 @@ use serde_json::{Map, Value};
 use super::{
     AksRequest, PullError,
     credentials::{Cloud, Credentials},
-    id::plain,
 };
-use crate::facts::live::{Secrets, chain, one_line, without_secrets};
+use crate::facts::{
+    azure::is_plain,
+    live::{Secrets, chain, one_line, without_secrets},
+};
 
 /// The resource manager and a token for it.
 #[derive(Clone, Debug)]
@@ -108,7 +110,7 @@ impl Client {
             let mut path = url.path_segments_mut().ok()?;
             path.pop_if_empty();
             for segment in segments {
-                if !plain(segment) {
+                if !is_plain(segment) {
                     return None;
                 }
                 path.push(segment);

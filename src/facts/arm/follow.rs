@@ -4,11 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{
-    Call,
-    actions::Action,
-    id::{Id, plain},
-};
+use super::{Call, actions::Action};
+use crate::facts::azure::{ArmId, is_plain};
 
 /// The resources of a pull by the file that will hold them, and what the cluster says.
 #[derive(Debug, Default)]
@@ -19,7 +16,7 @@ pub(super) struct Known {
     /// By file, then by id in lower case.
     files: BTreeMap<&'static str, BTreeMap<String, Value>>,
     /// The scale sets of the subscription.
-    scale_sets: BTreeSet<Id>,
+    scale_sets: BTreeSet<ArmId>,
     /// Lists of the whole subscription that came, or were refused.
     settled: BTreeSet<Action>,
     /// Whether any rule or range names a service tag whose ranges only the provider knows.
@@ -33,10 +30,10 @@ struct Cluster {
     location: String,
     /// Names of its API server, in lower case.
     names: Vec<String>,
-    networks: BTreeSet<Id>,
-    zone: Option<Id>,
+    networks: BTreeSet<ArmId>,
+    zone: Option<ArmId>,
     /// Public addresses and prefixes with which it leaves.
-    outbound: Vec<Id>,
+    outbound: Vec<ArmId>,
 }
 
 impl Known {
@@ -94,7 +91,7 @@ impl Known {
                 self.names_a_tag |= names_a_tag(&resource);
             }
             // What has no id of the usual form is kept, too: it is what the provider said.
-            let key = id.map_or_else(|| format!("~{resource}"), |id| id.key().to_owned());
+            let key = id.map_or_else(|| format!("~{resource}"), |id| id.folded().to_owned());
             self.files.entry(file).or_default().insert(key, resource);
         }
     }
@@ -117,7 +114,7 @@ impl Known {
     /// Everything that what is known leads to; what was asked before is among it.
     pub(super) fn next_calls(&self) -> Vec<Call> {
         let mut calls = Vec::new();
-        let mut need = |action: Action, id: Id| {
+        let mut need = |action: Action, id: ArmId| {
             if self.lacks(action, &id) {
                 calls.push(Call::One(action, id));
             }
@@ -173,7 +170,7 @@ impl Known {
             calls.push(Call::Of(Action::PrivateDnsRecords, zone));
         }
         if let Some(cluster) = &self.cluster {
-            let nodes = self.scale_sets.iter().filter(|set| set.group() == cluster.node_group);
+            let nodes = self.scale_sets.iter().filter(|set| group(set) == cluster.node_group);
             calls.extend(nodes.map(|set| Call::Of(Action::ScaleSetInterfaces, set.clone())));
             if self.names_a_tag && !cluster.location.is_empty() {
                 calls.push(Call::ServiceTags(cluster.location.clone()));
@@ -183,7 +180,7 @@ impl Known {
     }
 
     /// The interfaces of virtual machines in the cluster's networks and in those directly peered with them.
-    pub(super) fn machine_interfaces(&self, most: usize) -> Vec<Id> {
+    pub(super) fn machine_interfaces(&self, most: usize) -> Vec<ArmId> {
         let near = self.networks_within(1);
         let interfaces = self.resources(Action::NetworkInterfaces).filter(|interface| {
             let properties = &interface["properties"];
@@ -202,22 +199,23 @@ impl Known {
     pub(super) fn groups(&self) -> BTreeSet<String> {
         let Some(cluster) = &self.cluster else { return BTreeSet::new() };
         let networks = self.networks_within(PEERINGS);
-        let own = networks.iter().chain(&cluster.zone).filter(|id| id.subscription() == self.subscription);
-        own.map(Id::group)
-            .chain([cluster.node_group.as_str()])
-            .filter(|group| plain(group))
-            .map(str::to_owned)
-            .collect()
+        let own = networks.iter().chain(&cluster.zone).filter(|id| self.is_own(id));
+        own.map(group).chain([cluster.node_group.clone()]).filter(|group| is_plain(group)).collect()
     }
 
     /// Whether a resource must be asked for by its id: its subscription is another's, or its list does not hold it.
-    fn lacks(&self, action: Action, id: &Id) -> bool {
-        let listed = id.subscription() == self.subscription && action.listed_type().is_some();
+    fn lacks(&self, action: Action, id: &ArmId) -> bool {
+        let listed = self.is_own(id) && action.listed_type().is_some();
         is_of(action, id) && self.resource(action, id).is_none() && (!listed || self.settled.contains(&action))
     }
 
-    fn resource(&self, action: Action, id: &Id) -> Option<&Value> {
-        self.files.get(action.file()?)?.get(id.key())
+    /// Whether it is of the cluster's own subscription.
+    fn is_own(&self, id: &ArmId) -> bool {
+        id.subscription().is_some_and(|own| own.to_lowercase() == self.subscription)
+    }
+
+    fn resource(&self, action: Action, id: &ArmId) -> Option<&Value> {
+        self.files.get(action.file()?)?.get(id.folded())
     }
 
     fn resources(&self, action: Action) -> impl Iterator<Item = &Value> {
@@ -225,18 +223,18 @@ impl Known {
     }
 
     /// The networks that traffic of the cluster may pass: its own, two peerings around, and those its zones are linked to.
-    fn networks_around(&self) -> BTreeSet<Id> {
+    fn networks_around(&self) -> BTreeSet<ArmId> {
         let mut networks = self.networks_within(PEERINGS);
         let links = self.resources(Action::PrivateDnsZoneLinks);
         networks.extend(links.filter_map(|link| id(&link["properties"]["virtualNetwork"]["id"])).filter(is_network));
         networks
     }
 
-    fn networks_within(&self, peerings: usize) -> BTreeSet<Id> {
+    fn networks_within(&self, peerings: usize) -> BTreeSet<ArmId> {
         let Some(cluster) = &self.cluster else { return BTreeSet::new() };
         let managed = self.resources(Action::VirtualNetworks).filter_map(|network| id(&network["id"]));
-        let managed = managed.filter(|id| !cluster.node_group.is_empty() && id.group() == cluster.node_group);
-        let mut networks: BTreeSet<Id> = cluster.networks.iter().cloned().chain(managed).collect();
+        let managed = managed.filter(|id| !cluster.node_group.is_empty() && group(id) == cluster.node_group);
+        let mut networks: BTreeSet<ArmId> = cluster.networks.iter().cloned().chain(managed).collect();
         let mut edge = networks.clone();
         for _ in 0..peerings {
             let known = edge.iter().filter_map(|network| self.resource(Action::VirtualNetworks, network));
@@ -249,7 +247,7 @@ impl Known {
     }
 
     /// The gateways that stand in the networks' gateway subnets; only these say where they are.
-    fn virtual_network_gateways(&self) -> BTreeSet<Id> {
+    fn virtual_network_gateways(&self) -> BTreeSet<ArmId> {
         let subnets =
             self.resources(Action::VirtualNetworks).flat_map(|network| items(&network["properties"]["subnets"]));
         let subnets = subnets
@@ -260,7 +258,7 @@ impl Known {
     }
 
     /// Zones that answer, or may answer, for the name of an API server.
-    fn zones_that_matter(&self) -> BTreeSet<Id> {
+    fn zones_that_matter(&self) -> BTreeSet<ArmId> {
         let own = self.cluster.as_ref().and_then(|cluster| cluster.zone.clone());
         let known = self.resources(Action::PrivateDnsZones).filter_map(|zone| id(&zone["id"]));
         known.filter(|zone| self.matters(zone.name())).chain(own).collect()
@@ -275,6 +273,11 @@ impl Known {
         !zone.is_empty()
             && (ZONES.iter().any(|end| ends_in(&zone, end)) || names.into_iter().any(|name| ends_in(name, &zone)))
     }
+}
+
+/// The resource group, in lower case.
+pub(super) fn group(id: &ArmId) -> String {
+    id.resource_group().unwrap_or_default().to_lowercase()
 }
 
 /// Whether a rule or a route names a service tag whose ranges are not known without asking.
@@ -301,21 +304,21 @@ fn is_foreign_tag(prefix: &Value) -> bool {
     letters && !OWN_TAGS.iter().any(|tag| tag.eq_ignore_ascii_case(text))
 }
 
-fn is_network(id: &Id) -> bool {
+fn is_network(id: &ArmId) -> bool {
     is_of(Action::VirtualNetworks, id)
 }
 
-fn is_of(action: Action, id: &Id) -> bool {
+fn is_of(action: Action, id: &ArmId) -> bool {
     id.is_of(&action.resource_type())
 }
 
 /// Public addresses and prefixes stand in the same places.
-fn address_action(id: &Id) -> Action {
+fn address_action(id: &ArmId) -> Action {
     if is_of(Action::PublicIpPrefixes, id) { Action::PublicIpPrefixes } else { Action::PublicIpAddresses }
 }
 
-fn id(value: &Value) -> Option<Id> {
-    Id::parse(value.as_str()?)
+fn id(value: &Value) -> Option<ArmId> {
+    ArmId::of_resource(value.as_str()?)
 }
 
 fn items(value: &Value) -> &[Value] {

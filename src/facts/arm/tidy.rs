@@ -41,15 +41,16 @@ fn is_secret(name: &str) -> bool {
     SECRET_ENDS.iter().any(|end| name.ends_with(end)) || SECRET_NAMES.contains(&name.as_str())
 }
 
-/// Fields of `httpProxyConfig` that hold an address, with or without a scheme.
+/// Fields of `httpProxyConfig` that hold addresses, with or without a scheme.
 fn is_proxy(name: &str) -> bool {
-    ["httpproxy", "httpsproxy"].contains(&name.to_ascii_lowercase().as_str())
+    ["httpproxy", "httpsproxy", "noproxy"].contains(&name.to_ascii_lowercase().as_str())
 }
 
 fn without_user(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains("://") => Value::String(without_user_info(&text)),
         Value::String(text) => Value::String(text.rsplit('@').next().unwrap_or_default().to_owned()),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_user).collect()),
         other => tidy(other),
     }
 }
@@ -78,6 +79,7 @@ const SECRET_NAMES: &[&str] = &[
     "accesstoken",
     "sastoken",
     "primarykey",
+    "workspacekey",
     "secondarykey",
     "accesskey",
     "connectionstring",

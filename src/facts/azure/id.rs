@@ -22,14 +22,42 @@ impl ArmId {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        let folded = text.trim_end_matches('/').to_ascii_lowercase();
+        // Names of resource groups may have letters of every script.
+        let folded = text.trim_end_matches('/').to_lowercase();
         Self { text, folded }
+    }
+
+    /// The id of a resource in a resource group; `None` for anything else, above all for what could lead a request
+    /// elsewhere.
+    #[must_use]
+    pub fn of_resource(text: &str) -> Option<Self> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text.len() > LONGEST_ID {
+            return None;
+        }
+        let parts: Vec<&str> = text.strip_prefix('/')?.split('/').collect();
+        let keyword = |index: usize, word: &str| parts.get(index).is_some_and(|part| part.eq_ignore_ascii_case(word));
+        let begins = keyword(0, "subscriptions") && keyword(2, "resourceGroups") && keyword(4, "providers");
+        // A namespace, then pairs of a type and a name.
+        let pairs = parts.len() >= 8 && parts.len().is_multiple_of(2);
+        (begins && pairs && parts.iter().all(|part| is_plain(part))).then(|| Self::new(text))
     }
 
     /// As written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// In lower case: what identifies it.
+    #[must_use]
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+
+    /// Its parts, as written.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').skip(1)
     }
 
     /// Whether there is none.
@@ -86,6 +114,16 @@ impl ArmId {
             kind.push_str(part);
         }
         Some(kind)
+    }
+
+    /// Whether it is a resource of this type, `Microsoft.Network/virtualNetworks`, and of no type below it.
+    #[must_use]
+    pub fn is_of(&self, kind: &str) -> bool {
+        // Of the first provider: what extends another resource is none of it.
+        let mut segments = self.folded.split('/').skip(6);
+        let namespace = segments.next();
+        let types = segments.step_by(2);
+        namespace.into_iter().chain(types).eq(kind.to_ascii_lowercase().split('/'))
     }
 
     fn after(&self, part: &str) -> Option<&str> {
@@ -145,9 +183,53 @@ impl fmt::Debug for ArmId {
     }
 }
 
+/// Whether a segment is nothing but a name: no step up, nothing that means something in a URL.
+pub(in crate::facts) fn is_plain(segment: &str) -> bool {
+    let special = |letter: char| {
+        letter.is_control() || letter.is_whitespace() || matches!(letter, '?' | '#' | '%' | '\\' | ':' | '@' | '&')
+    };
+    !segment.is_empty() && segment != "." && segment != ".." && !segment.contains(special)
+}
+
+const LONGEST_ID: usize = 2_048;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_resources_are_read_and_compared_without_case() {
+        let subnet = ArmId::of_resource(
+            "/subscriptions/S/resourcegroups/RG(1)/providers/Microsoft.Network/virtualNetworks/hub/subnets/Nodes/",
+        )
+        .unwrap();
+        assert!(subnet.is_of("Microsoft.Network/virtualNetworks/subnets") && !subnet.is_of("Microsoft.Network/x"));
+        assert_eq!(
+            (subnet.subscription(), subnet.resource_group(), subnet.name()),
+            (Some("S"), Some("RG(1)"), "Nodes")
+        );
+        let network = subnet.parent().unwrap();
+        assert!(network.is_of("microsoft.network/VIRTUALNETWORKS") && !network.is_of("Microsoft.Network"));
+        let same = "/Subscriptions/s/resourceGroups/rg(1)/providers/microsoft.network/virtualnetworks/HUB";
+        assert_eq!(Some(&network), ArmId::of_resource(same).as_ref());
+        assert_eq!(network.parent(), None);
+        assert_eq!(network.segments().count(), 8);
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_no_id_of_a_resource() {
+        let of = |tail: &str| format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Network{tail}");
+        assert!(ArmId::of_resource(&of("/virtualNetworks/hub")).is_some());
+        for tail in
+            ["", "/virtualNetworks", "/virtualNetworks/", "/virtualNetworks/..", "/virtualNetworks/a?b", "/v/a b"]
+        {
+            assert_eq!(ArmId::of_resource(&of(tail)), None, "{tail}");
+        }
+        for text in ["", "/", "hub", "//evil.example/subscriptions/s", "/subscriptions/s", "https://x/y/z/1/2/3/4/5"] {
+            assert_eq!(ArmId::of_resource(text), None, "{text}");
+        }
+        assert_eq!(ArmId::of_resource(&of(&format!("/virtualNetworks/{}", "a".repeat(LONGEST_ID)))), None);
+    }
 
     #[test]
     fn ids_are_alike_in_whatever_case() {

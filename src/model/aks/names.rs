@@ -115,6 +115,19 @@ impl<'f> Evaluation<'_, 'f> {
         Name::Other
     }
 
+    /// Whether what is dialled is known to be none of the cluster's names, nor one of its private addresses.
+    pub(super) fn is_of_another(&self, mode: Mode) -> bool {
+        match self.name(mode) {
+            Name::Other => true,
+            Name::Address(address) => {
+                let known = self.all_private_addresses();
+                let own = known.contains(&address) || self.recorded().contains(&address);
+                !own && (!known.is_empty() || !self.network.is_in_a_network(address))
+            }
+            _ => false,
+        }
+    }
+
     /// The servers that a network hands out; `None` when the facts do not hold the network.
     fn servers_of(&self, network: &ArmId) -> Option<Vec<String>> {
         let known = self.facts.azure.virtual_networks.iter().flatten().find(|one| one.id == *network)?;
@@ -251,9 +264,28 @@ impl<'f> Evaluation<'_, 'f> {
             return match self.lacks(Kind::PrivateDnsZoneLink) {
                 // The link of the zone itself is what matters; of a zone that was not asked for there is none.
                 Some(missing) => Sight::Unknown(missing),
+                // Those of other zones were written, and none of its own: as likely nobody asked for them.
+                None if self
+                    .zone()
+                    .is_some_and(|own| !self.links().any(|link| link.id.parent().as_ref() == Some(&own)))
+                    && self.links().next().is_some() =>
+                {
+                    Sight::Unknown(Missing {
+                        what: "which networks the cluster's own private zone is linked to".to_owned(),
+                        decided_by: LINKS.to_owned(),
+                    })
+                }
                 None => Sight::Public,
             };
         };
+        if let Some(state) =
+            link.virtual_network_link_state.as_deref().filter(|state| !state.eq_ignore_ascii_case("Completed"))
+        {
+            return Sight::Unknown(Missing {
+                what: format!("whether the link of {} to {} is in effect: it is {state}", zone.name(), network.name()),
+                decided_by: LINKS.to_owned(),
+            });
+        }
         let of_zone = |set: &&PrivateDnsRecordSet| set.id.parent().as_ref() == Some(&zone);
         let sets: Vec<&PrivateDnsRecordSet> =
             self.facts.azure.private_dns_records.iter().flatten().filter(of_zone).collect();
@@ -268,8 +300,21 @@ impl<'f> Evaluation<'_, 'f> {
                 addresses.dedup();
                 Sight::Recorded(zone, addresses)
             }
-            // A name with records of another kind, or none of a zone whose records were not listed.
-            Some(_) | None => {
+            Some(_) => Sight::Unknown(Missing {
+                what: format!("where the record of {} in {} leads: it is no address", self.host, zone.name()),
+                decided_by: "a probe from there".to_owned(),
+            }),
+            // Records of other zones were written, and none of the cluster's own: as likely nobody asked.
+            None if sets.is_empty()
+                && self.zone().is_some_and(|own| own == zone)
+                && self.facts.azure.private_dns_records.iter().flatten().next().is_some() =>
+            {
+                Sight::Unknown(Missing {
+                    what: format!("the records of {}", zone.name()),
+                    decided_by: RECORDS.to_owned(),
+                })
+            }
+            None => {
                 if let Some(missing) = self.lacks(Kind::PrivateDnsRecordSet) {
                     return Sight::Unknown(missing);
                 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use kubereach_probes::AddressClass;
 
-use super::{Evaluation, Located, PORT, Place, PublicPath, is_node, listed};
+use super::{Evaluation, Located, PORT, Place, PublicPath, is_node};
 use crate::{
     facts::{
         Facts,
@@ -17,7 +17,6 @@ use crate::{
         set::AddressSet,
         trace::{HopKind, Outcome, Point, Reason, Trace},
     },
-    report::Reachability,
 };
 
 /// The sources that the authorized ranges name as ranges: everybody where there is none. Service tags and `0.0.0.0/32`,
@@ -51,9 +50,13 @@ pub fn outbound_addresses(facts: &Facts, network: &Network<'_>) -> Option<Public
 
 impl<'f> Evaluation<'_, 'f> {
     pub(super) fn public(&self, located: &Located<'f>) -> PublicPath {
-        let disabled = self.cluster.public_network_access.as_deref();
-        if self.cluster.is_private() || disabled.is_some_and(|word| word.eq_ignore_ascii_case("Disabled")) {
+        let access = self.cluster.public_network_access.as_deref().unwrap_or("Enabled");
+        if self.cluster.is_private() || access.eq_ignore_ascii_case("Disabled") {
             return PublicPath::Off;
+        }
+        // Another word may close it, or guard it by something else than the ranges.
+        if !access.eq_ignore_ascii_case("Enabled") {
+            return PublicPath::NotKnown;
         }
         let mut egress: Vec<IpAddr> = Vec::new();
         let mut unsure = None;
@@ -180,51 +183,6 @@ impl<'f> Evaluation<'_, 'f> {
             );
         }
         Some(way)
-    }
-}
-
-impl PublicPath {
-    /// Whether it lets the standpoint in.
-    #[must_use]
-    pub const fn reachability(&self) -> Reachability {
-        match self {
-            Self::Open | Self::Listed { .. } => Reachability::Reachable,
-            Self::Off | Self::NotListed { .. } | Self::OutboundOnly { .. } | Self::NoWayOut(_) => {
-                Reachability::Unreachable
-            }
-            Self::NotKnown
-            | Self::PartlyListed { .. }
-            | Self::TagNotKnown { .. }
-            | Self::EgressNotKnown
-            | Self::WayOutNotKnown(_) => Reachability::Unknown,
-        }
-    }
-
-    /// What it says, for people.
-    #[must_use]
-    pub fn words(&self) -> String {
-        match self {
-            Self::Off => "there is no public endpoint".to_owned(),
-            Self::NotKnown => "the facts do not say whom the public endpoint lets in".to_owned(),
-            Self::Open => "the public endpoint lets everybody in".to_owned(),
-            Self::Listed { egress, entry } => format!("the public endpoint lets {egress} in ({entry})"),
-            Self::NotListed { egress } => format!("{} is in no authorized range", listed(egress)),
-            Self::OutboundOnly { egress } => {
-                format!("only the cluster's own outbound address is let in (0.0.0.0/32), not {}", listed(egress))
-            }
-            Self::PartlyListed { listed: inside, unlisted } => format!(
-                "{} of {} egress addresses are in the authorized ranges, {} not",
-                inside.len(),
-                inside.len() + unlisted.len(),
-                listed(unlisted)
-            ),
-            Self::TagNotKnown { tag, egress } => {
-                format!("whether the service tag {tag} holds {} is not in the facts", listed(egress))
-            }
-            Self::EgressNotKnown => "the address that the public endpoint sees is not known".to_owned(),
-            Self::NoWayOut(way) => format!("no way to the internet: {}", way.first_rule()),
-            Self::WayOutNotKnown(way) => format!("the way to the internet is not known: {}", way.first_rule()),
-        }
     }
 }
 

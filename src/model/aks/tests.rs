@@ -479,7 +479,9 @@ fn a_public_cluster_with_vnet_integration_answers_publicly_everywhere() {
     let documents = integrated(false);
     let node = ask(&documents, "aks-np-vmss_0", FQDN);
     assert_eq!((node.mode, node.answer.class), (Mode::PublicWithVnetIntegration, Some(AddressClass::Public)));
-    assert_eq!(node.configured, Reachability::Unreachable);
+    // The list lacks the node's own address, but nodes need not go that way.
+    assert_eq!(node.configured, Reachability::Unknown);
+    assert!(node.missing.iter().any(|one| one.what.contains("goes by the private address")), "{:?}", node.missing);
     assert_eq!(ask(&documents, "198.51.100.7", FQDN).configured, Reachability::Reachable);
     // Who is given the private address gets in by it.
     let facts = documents.facts();
@@ -502,4 +504,61 @@ fn a_group_of_the_users_blocks_the_private_path() {
     );
     // On the node network nothing is wrong.
     assert_eq!(ask(&documents, "aks-np-vmss_0", FQDN).configured, Reachability::Reachable);
+}
+
+#[test]
+fn what_may_be_another_cluster_or_is_not_said_is_not_known() {
+    let own = public(&[]);
+    let of = |documents: &Documents, host: &str| ask(documents, "198.51.100.7", host).configured;
+    assert_eq!(of(&own, FQDN), Reachability::Reachable);
+    for host in ["other-1.hcp.westeurope.azmk8s.io", "evil.example.com", "192.0.2.1"] {
+        let told = ask(&own, "198.51.100.7", host);
+        assert_eq!(told.configured, Reachability::Unknown, "{host}");
+        assert!(told.missing.iter().any(|one| one.what.contains(host)), "{host}: {:?}", told.missing);
+    }
+    for (word, expected) in [
+        ("Enabled", Reachability::Reachable),
+        ("disabled", Reachability::Unreachable),
+        ("SecuredByPerimeter", Reachability::Unknown),
+    ] {
+        let mut documents = public(&[]);
+        documents.at("aks/show.json")["publicNetworkAccess"] = json!(word);
+        assert_eq!(of(&documents, FQDN), expected, "{word}");
+    }
+    let mut documents = public(&[]);
+    documents.at("aks/show.json")["powerState"] = json!({"code": "Deallocated"});
+    assert_eq!(of(&documents, FQDN), Reachability::Unknown);
+}
+
+#[test]
+fn a_private_endpoint_must_be_approved_and_the_clusters_own() {
+    const ENDPOINTS: &str = "network/private-endpoints.json";
+    assert_eq!(ask(&private(), "aks-np-vmss_0", PRIVATE).configured, Reachability::Reachable);
+    for connections in [json!([]), json!([{}]), json!([{"privateLinkServiceConnectionState": {"status": null}}])] {
+        let mut documents = private();
+        documents.at(ENDPOINTS)[0]["privateLinkServiceConnections"] = connections.clone();
+        assert_eq!(ask(&documents, "aks-np-vmss_0", PRIVATE).configured, Reachability::Unknown, "{connections}");
+    }
+    let mut documents = private();
+    documents.at(ENDPOINTS)[0]["privateLinkServiceConnections"][0]["privateLinkServiceId"] =
+        json!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/other");
+    let facts = documents.facts();
+    assert!(private_endpoint(&facts).is_none());
+}
+
+#[test]
+fn records_of_no_address_and_zones_that_nobody_asked_about_are_not_known() {
+    let node = "aks-np-vmss_0";
+    let mut alias = private();
+    alias.at(RECORDS)[0]["aRecords"] = json!([]);
+    assert_eq!(ask(&alias, node, PRIVATE).configured, Reachability::Unknown);
+    let mut pending = private();
+    pending.at(LINKS)[0]["virtualNetworkLinkState"] = json!("InProgress");
+    assert_ne!(ask(&pending, node, PRIVATE).configured, Reachability::Reachable);
+    let mut elsewhere = private();
+    elsewhere.at(RECORDS)[0]["id"] =
+        json!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/privateDnsZones/other.test/A/x");
+    let told = ask(&elsewhere, node, PRIVATE);
+    assert!(told.answer.obstacle.is_none(), "{:?}", told.answer);
+    assert_eq!(told.configured, Reachability::Unknown);
 }

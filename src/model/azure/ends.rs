@@ -10,7 +10,7 @@ use crate::{
     facts::azure::{ArmId, IpConfiguration, LoadBalancer, NetworkInterface, PrivateEndpoint},
     model::{
         set::Family,
-        trace::{HopKind, Point, TraceError, is_private},
+        trace::{HopKind, MOST_PLACES, Point, TraceError, best_pair, is_private, similar},
     },
 };
 
@@ -255,17 +255,10 @@ fn absent(network: &Network<'_>, asked: &str, name: &str) -> TraceError {
     let endpoints = network.facts.private_endpoints.as_deref().unwrap_or_default().iter().map(|one| one.id.name());
     let machines = interfaces(network).iter().filter_map(|one| one.virtual_machine.as_ref()).map(|one| one.id.name());
     let known = interfaces(network).iter().map(|one| one.id.name()).chain(machines).chain(endpoints);
-    let mut rated: Vec<(f64, &str)> = known
-        .map(|other| (strsim::jaro_winkler(name, other), other))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .collect();
-    rated.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
-    rated.dedup();
-    let near = rated.into_iter().take(3).map(|(_, other)| other.to_owned()).collect();
     TraceError::NotFound {
         what: "network interface, machine, private endpoint or internal load balancer",
         id: asked.to_owned(),
-        near,
+        near: similar(name, known),
     }
 }
 
@@ -461,39 +454,10 @@ fn choose<'f>(
             |end: &End<'f>| i32::from(matches!(end, End::Inside(inside) if !matches!(inside.guard, Guard::Unknown)));
         near + held(one) + held(other)
     };
-    let mut best: Vec<(i32, usize, usize)> = Vec::new();
-    for (i, source) in sources.iter().take(MOST_CANDIDATES).enumerate() {
-        for (j, destination) in destinations.iter().take(MOST_CANDIDATES).enumerate() {
-            let score = rank(source, destination);
-            match best.first() {
-                Some((highest, ..)) if *highest > score => {}
-                Some((highest, ..)) if *highest == score => best.push((score, i, j)),
-                _ => best = vec![(score, i, j)],
-            }
-        }
-    }
-    let differ = |pick: fn(&(i32, usize, usize)) -> usize| best.iter().any(|one| pick(one) != pick(&best[0]));
-    let ambiguous = |point: &Point, all: &[End<'f>]| match point {
-        Point::Address(address) => Some(TraceError::Ambiguous {
-            address: *address,
-            places: all.iter().take(MOST_PLACES).map(|end| place_of(network, end)).collect(),
-        }),
-        _ => None,
-    };
-    if differ(|one| one.1)
-        && let Some(error) = ambiguous(from, &sources)
-    {
-        return Err(error);
-    }
-    if differ(|one| one.2)
-        && let Some(error) = ambiguous(to, &destinations)
-    {
-        return Err(error);
-    }
-    match best.first().and_then(|(_, i, j)| Some((sources.get(*i)?.clone(), destinations.get(*j)?.clone()))) {
-        Some(pair) => Ok(pair),
-        None => Err(TraceError::NothingInside { from: from.clone(), to: to.clone() }),
-    }
+    let most = |all: &[End<'f>]| all.len().min(MOST_CANDIDATES);
+    best_pair((from, &sources[..most(&sources)]), (to, &destinations[..most(&destinations)]), rank, |end| {
+        place_of(network, end)
+    })
 }
 
 fn are_peers(network: &Network<'_>, one: usize, other: usize) -> bool {
@@ -512,6 +476,4 @@ fn place_of(network: &Network<'_>, end: &End<'_>) -> String {
 
 const API_SERVER: &str = "kube-apiserver";
 const API_SERVER_SERVICE: &str = "Microsoft.ContainerService/managedClusters";
-const MOST_PLACES: usize = 5;
 const MOST_CANDIDATES: usize = 64;
-const SIMILAR: f64 = 0.9;

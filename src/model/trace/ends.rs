@@ -363,6 +363,64 @@ fn address_candidates<'f>(network: &Network<'f>, address: IpAddr) -> Vec<Candida
     found
 }
 
+/// Of what may be meant at each end, the pair with the highest rank.
+///
+/// # Errors
+///
+/// Several places have an address, and nothing tells which is meant; or nothing may be meant.
+pub(in crate::model) fn best_pair<End: Clone>(
+    (from, sources): (&Point, &[End]),
+    (to, destinations): (&Point, &[End]),
+    rank: impl Fn(&End, &End) -> i32,
+    place: impl Fn(&End) -> String,
+) -> Result<(End, End), TraceError> {
+    let mut best: Vec<(i32, usize, usize)> = Vec::new();
+    for (i, source) in sources.iter().enumerate() {
+        for (j, destination) in destinations.iter().enumerate() {
+            let score = rank(source, destination);
+            match best.first() {
+                Some((highest, ..)) if *highest > score => {}
+                Some((highest, ..)) if *highest == score => best.push((score, i, j)),
+                _ => best = vec![(score, i, j)],
+            }
+        }
+    }
+    let differ = |pick: fn(&(i32, usize, usize)) -> usize| best.iter().any(|one| pick(one) != pick(&best[0]));
+    let ambiguous = |point: &Point, all: &[End]| match point {
+        Point::Address(address) => Some(TraceError::Ambiguous {
+            address: *address,
+            places: all.iter().take(MOST_PLACES).map(&place).collect(),
+        }),
+        _ => None,
+    };
+    if differ(|one| one.1)
+        && let Some(error) = ambiguous(from, sources)
+    {
+        return Err(error);
+    }
+    if differ(|one| one.2)
+        && let Some(error) = ambiguous(to, destinations)
+    {
+        return Err(error);
+    }
+    match best.first().and_then(|(_, i, j)| Some((sources.get(*i)?.clone(), destinations.get(*j)?.clone()))) {
+        Some(pair) => Ok(pair),
+        None => Err(TraceError::NothingInside { from: from.clone(), to: to.clone() }),
+    }
+}
+
+/// The at most three names that resemble this one.
+pub(in crate::model) fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut rated: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .collect();
+    rated.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
+    rated.dedup();
+    rated.into_iter().take(3).map(|(_, other)| other.to_owned()).collect()
+}
+
 /// The pair that fits best: both in one VPC, then in connected ones; an interface before a mere range.
 fn choose<'f>(
     network: &Network<'f>,
@@ -378,39 +436,7 @@ fn choose<'f>(
         let held = |one: &Candidate<'f>| i32::from(!matches!(one, Candidate::Host { .. }));
         near + held(one) + held(other)
     };
-    let mut best: Vec<(i32, usize, usize)> = Vec::new();
-    for (i, source) in sources.iter().enumerate() {
-        for (j, destination) in destinations.iter().enumerate() {
-            let score = rank(source, destination);
-            match best.first() {
-                Some((highest, ..)) if *highest > score => {}
-                Some((highest, ..)) if *highest == score => best.push((score, i, j)),
-                _ => best = vec![(score, i, j)],
-            }
-        }
-    }
-    let differ = |pick: fn(&(i32, usize, usize)) -> usize| best.iter().any(|one| pick(one) != pick(&best[0]));
-    let ambiguous = |point: &Point, all: &[Candidate<'f>]| match point {
-        Point::Address(address) => Some(TraceError::Ambiguous {
-            address: *address,
-            places: all.iter().take(MOST_PLACES).map(|one| one.place(network)).collect(),
-        }),
-        _ => None,
-    };
-    if differ(|one| one.1)
-        && let Some(error) = ambiguous(from, &sources)
-    {
-        return Err(error);
-    }
-    if differ(|one| one.2)
-        && let Some(error) = ambiguous(to, &destinations)
-    {
-        return Err(error);
-    }
-    match best.first().and_then(|(_, i, j)| Some((sources.get(*i)?.clone(), destinations.get(*j)?.clone()))) {
-        Some(pair) => Ok(pair),
-        None => Err(TraceError::NothingInside { from: from.clone(), to: to.clone() }),
-    }
+    best_pair((from, &sources), (to, &destinations), rank, |one| one.place(network))
 }
 
 /// Whether two VPCs are peers or on one transit gateway.
@@ -430,17 +456,10 @@ fn connected(network: &Network<'_>, one: &str, other: &str) -> bool {
         })
 }
 
-/// The at most three ids that resemble this one.
 fn near(network: &Network<'_>, id: &str, prefix: &str) -> Vec<String> {
-    let mut rated: Vec<(f64, &str)> = network
-        .ids(prefix)
-        .into_iter()
-        .map(|other| (strsim::jaro_winkler(id, other), other))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .collect();
-    rated.sort_by(|(a, x), (b, y)| b.total_cmp(a).then(x.cmp(y)));
-    rated.into_iter().take(3).map(|(_, other)| other.to_owned()).collect()
+    similar(id, network.ids(prefix))
 }
 
-const MOST_PLACES: usize = 5;
+/// How many places a message names.
+pub(in crate::model) const MOST_PLACES: usize = 5;
 const SIMILAR: f64 = 0.9;

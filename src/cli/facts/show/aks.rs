@@ -1,23 +1,17 @@
 //! The same for an AKS cluster.
 
-use super::{allow_lists, few, field, heading, not_in_the_facts, on_off, section};
+use super::{allow_lists, few, field, heading, let_in, not_in_the_facts, on_off, section, title};
 use crate::{
     causes::configuration::aks_summary::{AksSummary, NetworkSummary, NodeSubnetSummary, ZoneSummary},
     facts::azure::ArmId,
-    report::page::{Ink, Page, Paper, span},
+    report::page::{Page, Paper},
 };
 
 /// The page for people; every list is bounded, and says how much more there is.
 pub(super) fn page(summary: &AksSummary, paper: Paper) -> String {
     let mut page = Page::new(paper);
-    let name = summary.cluster.as_deref().unwrap_or("No cluster is described");
     let place = [summary.location.as_deref(), summary.resource_group.as_deref(), summary.subscription.as_deref()];
-    let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    page.paragraph(
-        0,
-        2,
-        &[span(Ink::Strong, name), span(Ink::Dim, if place.is_empty() { place } else { format!("  {place}") })],
-    );
+    title(&mut page, summary.cluster.as_deref(), &place);
     cluster(&mut page, summary);
     who_is_let_in(&mut page, summary);
     egress(&mut page, summary);
@@ -25,7 +19,7 @@ pub(super) fn page(summary: &AksSummary, paper: Paper) -> String {
     let subnets: Vec<Vec<String>> = summary.node_subnets.iter().map(subnet).collect();
     section(&mut page, "NODE SUBNETS", &subnets);
     networks(&mut page, &summary.networks);
-    not_in_the_facts(&mut page, &summary.missing, &summary.denied, &summary.failed);
+    not_in_the_facts(&mut page, &summary.gaps);
     page.finish()
 }
 
@@ -67,16 +61,8 @@ fn egress(page: &mut Page, summary: &AksSummary) {
     ];
     let how: Vec<String> = how.into_iter().flatten().collect();
     let first = (!how.is_empty()).then(|| vec![how.join(", ")]);
-    let known = summary.egress.iter().map(|one| {
-        let listed = match one.listed {
-            Some(true) => "let in by the public endpoint",
-            Some(false) => "not let in by the public endpoint",
-            None => "",
-        };
-        vec![one.range.clone(), one.by.clone(), listed.to_owned()]
-    });
-    let unknown = summary.egress_unknown.iter().map(|clause| vec![format!("not known: {clause}")]);
-    section(page, "EGRESS OF THE NODES", &first.into_iter().chain(known).chain(unknown).collect::<Vec<_>>());
+    let known = summary.egress.iter().map(|one| vec![one.range.clone(), one.by.clone(), let_in(one.listed).to_owned()]);
+    super::egress(page, first.into_iter().chain(known), &summary.egress_unknown);
 }
 
 fn private(page: &mut Page, summary: &AksSummary) {

@@ -578,8 +578,26 @@ mod tests {
         let cidrs = PlannedSetting::parse("prod.eu.publicAccessCidrs=203.0.113.0/24, 198.51.100.7").unwrap();
         assert_eq!(cidrs.cluster.as_deref(), Some("prod.eu"));
         assert_eq!(cidrs.edit.to_string(), "publicAccessCidrs=203.0.113.0/24,198.51.100.7");
+        let network = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network";
+        for right in [
+            format!("subnetId={network}/virtualNetworks/v/subnets/api"),
+            format!("privateDNSZone={network}/privateDnsZones/privatelink.westeurope.azmk8s.io"),
+            "privateDNSZone=system".to_owned(),
+        ] {
+            assert_eq!(PlannedSetting::parse(&right).unwrap().edit.to_string(), right);
+        }
         assert_eq!(PlannedSetting::parse("enableDnsSupport=false").unwrap().edit, Edit::DnsSupport(false));
-        for wrong in ["", "prod", "prod.publicAccessCidrs=x", "endpointPublicAccess=yes", "prod.nonsense=1"] {
+        for wrong in [
+            "",
+            "prod",
+            "prod.publicAccessCidrs=x",
+            "endpointPublicAccess=yes",
+            "prod.nonsense=1",
+            "subnetId=foo",
+            "subnetId=",
+            "privateDNSZone=",
+            "privateDNSZone=foo",
+        ] {
             assert!(PlannedSetting::parse(wrong).is_err(), "{wrong}");
         }
     }

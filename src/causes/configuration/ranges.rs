@@ -607,10 +607,14 @@ pub(in crate::causes) fn egress_not_evaluable(view: &ConfigurationView<'_>) -> V
         told = told.and(format!("Known and on the list: {}.", listed(known)));
     }
     let kind = kind.map(|kind| format!("networkProfile.outboundType = {}, ", clean(kind))).unwrap_or_default();
-    vec![told.severity(Severity::Warning).setting(format!("{kind}{}", list.setting())).fix(format!(
-        "# Ask whoever runs it by which public address it leaves. If the list lacks that, add it; the API replaces the list, so it is whole:\n{}",
-        command(view, whole.chain(["<egress address>/32".to_owned()]))
-    ))]
+    let ask = "# Ask whoever runs it by which public address it leaves. If the list lacks that, add it";
+    let fix = if list.count() < list.limit {
+        let whole = whole.chain(["<egress address>/32".to_owned()]);
+        format!("{ask}; the API replaces the list, so it is whole:\n{}", command(view, whole))
+    } else {
+        format!("{ask}, and something else must go: the list is full.")
+    };
+    vec![told.severity(Severity::Warning).setting(format!("{kind}{}", list.setting())).fix(fix)]
 }
 
 /// `apiServerAccessProfile.authorizedIPRanges = … (3 entries)`.

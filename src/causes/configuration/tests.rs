@@ -173,6 +173,43 @@ fn fix_of<'f>(findings: &'f [Finding], code: &str) -> &'f str {
 }
 
 #[test]
+fn the_page_of_an_aks_cluster_shows_peered_networks_and_what_is_missing() {
+    let network =
+        |name: &str| format!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/{name}");
+    let cluster = json!({
+        "apiServerAccessProfile": { "enablePrivateCluster": true },
+        "agentPoolProfiles": [{ "name": "nodes", "vnetSubnetID": format!("{}/subnets/nodes", network("prod")) }]
+    });
+    let peering = json!({ "id": format!("{}/virtualNetworkPeerings/to-peer", network("prod")), "name": "to-peer",
+        "properties": { "remoteVirtualNetwork": { "id": network("peer") }, "peeringState": "Connected" } });
+    let subnet = json!({ "id": format!("{}/subnets/nodes", network("prod")), "name": "nodes", "properties": { "addressPrefix": "10.0.0.0/24" } });
+    let networks = json!({ "value": [
+        { "id": network("prod"), "name": "prod", "properties": { "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
+            "subnets": [subnet], "virtualNetworkPeerings": [peering] } },
+        { "id": network("peer"), "name": "peer", "properties": { "addressSpace": { "addressPrefixes": ["10.1.0.0/16"] } } },
+        { "id": network("other"), "name": "other", "properties": { "addressSpace": { "addressPrefixes": ["10.2.0.0/16"] } } },
+    ] });
+    let facts = aks_facts(cluster.clone(), &[("network/virtual-networks.json", networks)]);
+    let page = aks_summary::summary(&view(&facts));
+    let mut shown: Vec<String> = page.networks.into_iter().map(|one| one.id).collect();
+    shown.sort();
+    assert_eq!(shown, [network("peer"), network("prod")]);
+    assert_eq!(page.mode, Some("private-endpoint"));
+    let missing = |cluster: Value| -> Vec<String> {
+        let facts = aks_facts(cluster, &[]);
+        let page = aks_summary::summary(&view(&facts));
+        page.missing.into_iter().map(|one| one.file).filter(|file| file == "network/virtual-networks.json").collect()
+    };
+    let mut public = cluster.clone();
+    public["apiServerAccessProfile"] = json!({ "authorizedIPRanges": ["52.95.4.0/28"] });
+    assert_eq!(
+        (missing(cluster).len(), missing(public).len()),
+        (1, 1),
+        "each names the file that holds the subnets, once"
+    );
+}
+
+#[test]
 fn nothing_of_one_provider_is_told_of_the_other() {
     let eks = facts_of(json!({ "endpointPublicAccess": true, "publicAccessCidrs": ["0.0.0.0/0"] }), &[]);
     let aks =

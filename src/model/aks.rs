@@ -359,7 +359,7 @@ impl<'f> Evaluation<'_, 'f> {
         let mut doubts = Vec::new();
         let mut doubt =
             |what: String, decided_by: &str| doubts.push(Missing { what, decided_by: decided_by.to_owned() });
-        if self.is_of_another(mode) {
+        if !self.leads_to_the_client() && self.is_of_another(mode) {
             doubt(
                 format!("whether {} leads to this cluster: it is none of its names", self.host),
                 "the scenario's `endpoint`, or a probe",

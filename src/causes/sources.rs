@@ -72,7 +72,7 @@ pub(super) const AKS_TEMPLATE: &str =
     "https://learn.microsoft.com/azure/templates/microsoft.containerservice/managedclusters";
 pub(super) const AKS_ACCESS_PRIVATE: &str = "https://learn.microsoft.com/azure/aks/access-private-cluster";
 pub(super) const AZURE_FLOW: &str =
-    "https://learn.microsoft.com/azure/virtual-network/network-security-group-how-it-works";
+    "https://learn.microsoft.com/azure/network-watcher/connection-troubleshoot-overview";
 pub(super) const AZURE_DNS_FALLBACK: &str = "https://learn.microsoft.com/azure/dns/private-dns-fallback";
 pub(super) const AZURE_PRIVATE_LINK_POLICY: &str =
     "https://learn.microsoft.com/azure/private-link/disable-private-endpoint-network-policy";

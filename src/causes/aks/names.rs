@@ -187,6 +187,7 @@ pub(in crate::causes) fn answer_not_known(view: &CellView<'_>) -> Option<Told> {
     let prediction = sight.prediction;
     let unknown = view.configured == Reachability::Unknown && view.observed == Reachability::Unknown;
     let by_name = prediction.via.is_none() && prediction.answer.class.is_none();
+    let is_address = view.host.parse::<IpAddr>().is_ok();
     // What a pull would bring is told as missing.
     if !unknown || !by_name || view.circumstances.facts_missing.is_some() {
         return None;
@@ -199,7 +200,11 @@ pub(in crate::causes) fn answer_not_known(view: &CellView<'_>) -> Option<Told> {
             clean(&prediction.answer.because)
         ),
     )
-    .and("a lookup from there would tell, and so would a probe; it outranks what cannot be evaluated");
+    .and(if is_address {
+        "a probe from there would tell; it outranks what cannot be evaluated"
+    } else {
+        "a lookup from there would tell, and so would a probe; it outranks what cannot be evaluated"
+    });
     let ask = |server: &str| format!("dig +short {} @{}", evidence::shell(view.host), evidence::shell(server));
     Some(match &prediction.answer.obstacle {
         Some(ZoneObstacle::CustomServers { network, servers }) => {
@@ -222,6 +227,7 @@ pub(in crate::causes) fn answer_not_known(view: &CellView<'_>) -> Option<Told> {
                 commands::link_zone(zone, network)
             ))
         }
+        _ if is_address => told.setting(format!("the endpoint {}", clean(view.host))),
         _ => told.setting("what the resolver of this vantage answers"),
     })
 }

@@ -555,3 +555,12 @@ fn an_address_of_the_client_itself_is_no_path_of_the_configuration() {
         assert!(said.contains("127.0.0.1 is the client itself"), "{said}");
     }
 }
+
+#[test]
+fn a_machine_that_is_not_there_is_the_scenarios_affair() {
+    let case = Case::aks(json!({ "network/network-interfaces.json": { "value": [] } })).at("aks-np_9");
+    let open = unprobed().with(|scene| scene.verdict = Verdict::Inconclusive);
+    let finding = case.finding(&open, "inconclusive-facts-missing").unwrap();
+    assert!(finding.setting.unwrap().ends_with("model.instance = aks-np_9"));
+    assert!(!finding.fix.unwrap().contains("facts pull"), "{:?}", finding.evidence);
+}

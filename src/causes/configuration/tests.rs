@@ -198,16 +198,12 @@ fn the_page_of_an_aks_cluster_shows_peered_networks_and_what_is_missing() {
     let missing = |cluster: Value| -> Vec<String> {
         let facts = aks_facts(cluster, &[]);
         let page = aks_summary::summary(&view(&facts));
-<<<<<<< HEAD
-        page.gaps.missing.into_iter().map(|one| one.file).filter(|file| file == "network/virtual-networks.json").collect()
-=======
         page.gaps
             .missing
             .into_iter()
             .map(|one| one.file)
             .filter(|file| file == "network/virtual-networks.json")
             .collect()
->>>>>>> fixa
     };
     let mut public = cluster.clone();
     public["apiServerAccessProfile"] = json!({ "authorizedIPRanges": ["52.95.4.0/28"] });

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    paths,
+    paths::{self, MissingFact},
     sight::{Lost, Shown, Sight, shown},
 };
 use crate::{
@@ -143,12 +143,9 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
     let configured = view.configuration?;
     let missing = paths::missing(view);
     let first = missing.first()?;
-    let mut told = Told::new(
-        Confidence::Certain,
-        format!("not known: {} (it stands in {})", clean_ends(&first.what), clean(&first.file)),
-    );
+    let mut told = Told::new(Confidence::Certain, not_known(first));
     for other in missing.iter().skip(1).take(MOST_MISSING - 1) {
-        told = told.and(format!("not known: {} (it stands in {})", clean_ends(&other.what), clean(&other.file)));
+        told = told.and(not_known(other));
     }
     let mut actions: Vec<&str> = missing.iter().filter_map(|one| one.action.as_deref()).collect();
     actions.sort_unstable();
@@ -158,6 +155,12 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
             Some(message) => told.and(format!("{action} was denied: {}", clean(message))),
             None => told.and(format!("the permission that reads it: {action}")),
         };
+    }
+    if let (Some(instance), true) = (configured.standpoint.instance.as_deref(), actions.is_empty() && !is_file(first)) {
+        // No pull brings a machine that is not there.
+        return Some(told.setting(format!("vantages.{}.model.instance = {}", clean(view.vantage), clean(instance))).fix(
+            "# Name a machine, interface or subnet of the facts in the scenario; if it is new, pull the facts again.",
+        ));
     }
     let pull = if configured.facts.managed_cluster.is_some() {
         let (group, name) = aks::commands::group_and_name(configured.facts);
@@ -171,6 +174,17 @@ pub(in crate::causes) fn not_in_the_facts(view: &CellView<'_>) -> Option<Told> {
         shell(&configured.facts.origin.display().to_string()),
         if actions.is_empty() { "the permission that is named".to_owned() } else { actions.join(", ") }
     )))
+}
+
+/// What is not known, and what would tell, as a clause.
+fn not_known(missing: &MissingFact) -> String {
+    let tells = if is_file(missing) { "it stands in" } else { "what tells:" };
+    format!("not known: {} ({tells} {})", clean_ends(&missing.what), clean(&missing.file))
+}
+
+/// Whether a file of the facts would tell, and not the scenario, a probe or time.
+fn is_file(missing: &MissingFact) -> bool {
+    missing.file.contains(".json")
 }
 
 fn own_addresses(sight: &Sight<'_>) -> Vec<IpAddr> {

@@ -1283,13 +1283,12 @@ fn membership<'f>(end: Option<&Inside<'f>>) -> Membership<'f> {
     match end {
         None => Membership::Known(Vec::new()),
         Some(end) => match (end.guard, end.configuration) {
-            (Guard::Endpoint(_, None), _) => Membership::Unknown,
             // Of the endpoint itself, which is where they are set, or of its interface.
             (Guard::Endpoint(_, Some(endpoint)), configuration) => {
                 let own = configuration.into_iter().flat_map(|one| &one.application_security_groups);
                 Membership::Known(endpoint.application_security_groups.iter().chain(own).map(|one| &one.id).collect())
             }
-            (Guard::NotAsked | Guard::Unknown, _) => Membership::Unknown,
+            (Guard::NotAsked | Guard::Unknown | Guard::Endpoint(_, None), _) => Membership::Unknown,
             (_, Some(configuration)) => {
                 Membership::Known(configuration.application_security_groups.iter().map(|one| &one.id).collect())
             }

@@ -21,6 +21,9 @@ fn told(documents: &Documents, from: &str, to: &str) -> String {
     words.join("; ")
 }
 
+/// Name, range and next hop of routes.
+type Routes = &'static [(&'static str, &'static str, &'static str)];
+
 const NETWORKS: &str = "network/virtual-networks.json";
 const GROUPS: &str = "network/network-security-groups.json";
 const TABLES: &str = "network/route-tables.json";
@@ -218,7 +221,6 @@ fn a_service_tag_is_unknown_only_where_it_decides() {
 
 #[test]
 fn the_longest_route_wins_and_of_equal_ones_the_users() {
-    type Routes = &'static [(&'static str, &'static str, &'static str)];
     let cases: [(Routes, &str); 8] = [
         (&[("0.0.0.0/0", "None", "")], "reachable"),
         (&[("10.0.0.0/8", "None", "")], "reachable"),
@@ -701,7 +703,6 @@ fn rules_and_routes_part_the_public_space() {
         guard(&mut documents, 1, vec![rule("no", "Outbound", "Deny", 100, ("*", destination), "443")]);
         assert_eq!(outcomes(&documents), expected, "{destination}");
     }
-    type Routes = &'static [(&'static str, &'static str, &'static str)];
     let tables: [(Routes, &str); 5] = [
         (&[("4.0.0.0/8", "None", "")], "blocked reachable"),
         (&[("0.0.0.0/1", "None", "")], "blocked reachable"),

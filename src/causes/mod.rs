@@ -473,6 +473,10 @@ impl Told {
     /// The finding; what was not said more exactly is said by the cause.
     fn signed(self, signing: &Signing<'_>) -> Finding {
         let &Signing { cause, severity, cluster, vantage, provider, fill_in } = signing;
+        let general = match provider {
+            Provider::Aks => cause.fix.replace(PULL_EKS, PULL_AKS),
+            Provider::Eks | Provider::Generic => cause.fix.to_owned(),
+        };
         Finding {
             code: cause.code.to_owned(),
             severity,
@@ -483,7 +487,7 @@ impl Told {
             cells: Vec::new(),
             evidence: self.evidence,
             setting: self.setting.or_else(|| Some(fill_in(cause.setting))),
-            fix: self.fix.or_else(|| Some(fill_in(cause.fix))),
+            fix: self.fix.or_else(|| Some(fill_in(&general))),
             docs: Some(sources::of_provider(cause.docs, own_provider(cause.code).unwrap_or(provider)).to_owned()),
         }
     }
@@ -853,6 +857,10 @@ const NAME: &[&str] = &[
 /// The configuration is not the one that the scenario means: an error whatever the probes see.
 const DRIFT: &[&str] =
     &["net-allow-list-exceeds-intent", "net-allow-list-lacks-intended-source", "net-endpoint-mode-differs-from-intent"];
+
+/// How general fixes pull the facts, and what that is for AKS.
+const PULL_EKS: &str = "facts pull eks --name <cluster> --region <region>";
+const PULL_AKS: &str = "facts pull aks --resource-group <rg> --name <cluster>";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Azure Resource Manager's own JSON as plain types: bodies of the REST API, and what `az … -o json` prints.
 //!
 //! The two shapes differ: the command line lifts `properties` into the resource and spells `authorizedIpRanges` what the
-//! REST API spells `authorizedIPRanges`. [`canonical`] makes one of both before anything is read. Shapes after
+//! REST API spells `authorizedIPRanges`. `canonical.rs` makes one of both before anything is read. Shapes after
 //! <https://learn.microsoft.com/rest/api/virtualnetwork/> and <https://learn.microsoft.com/rest/api/dns/>. Every field may
 //! be missing; states and modes are text, because a provider may add one any day.
 

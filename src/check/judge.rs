@@ -185,8 +185,12 @@ impl Frame<'_> {
         addresses.extend(observation.attempts.iter().filter_map(|attempt| attempt.address));
         let outlook = match planned.target {
             CellTarget::Kubernetes if facts.managed_cluster.is_some() => {
-                let host = cluster.endpoint.as_ref().map_or("", |endpoint| &endpoint.host);
-                aks::predict(facts, azure, &standpoint, classes, host, &addresses).map(Outlook::Aks)
+                // What stands behind another port than the API server's is not known.
+                let host = cluster.endpoint.as_ref().map_or_else(String::new, |endpoint| match endpoint.port {
+                    443 => endpoint.host.clone(),
+                    port => format!("{}:{port}", endpoint.host),
+                });
+                aks::predict(facts, azure, &standpoint, classes, &host, &addresses).map(Outlook::Aks)
             }
             CellTarget::Kubernetes => eks::predict(facts, network, &standpoint, classes, &addresses).map(Outlook::Eks),
             CellTarget::EksApi => eks_api::predict(facts, network, &standpoint, classes).map(Outlook::EksApi),

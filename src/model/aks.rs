@@ -160,8 +160,8 @@ pub struct PrivatePath {
     pub trace: Trace,
 }
 
-/// Evaluates the cluster's configuration for one standpoint that dials `host`. `None` when the facts describe no
-/// managed cluster.
+/// Evaluates the cluster's configuration for one standpoint that dials `host`, which has its port behind it where that is
+/// not 443: then it is none of the cluster's names. `None` when the facts describe no managed cluster.
 #[must_use]
 pub fn predict(
     facts: &Facts,

@@ -511,7 +511,7 @@ fn what_may_be_another_cluster_or_is_not_said_is_not_known() {
     let own = public(&[]);
     let of = |documents: &Documents, host: &str| ask(documents, "198.51.100.7", host).configured;
     assert_eq!(of(&own, FQDN), Reachability::Reachable);
-    for host in ["other-1.hcp.westeurope.azmk8s.io", "evil.example.com", "192.0.2.1"] {
+    for host in ["other-1.hcp.westeurope.azmk8s.io", "evil.example.com", "192.0.2.1", &format!("{FQDN}:6443")] {
         let told = ask(&own, "198.51.100.7", host);
         assert_eq!(told.configured, Reachability::Unknown, "{host}");
         assert!(told.missing.iter().any(|one| one.what.contains(host)), "{host}: {:?}", told.missing);

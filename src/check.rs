@@ -13,8 +13,8 @@ use std::{
 
 use jiff::Timestamp;
 use kubereach_probes::{
-    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, ProbeEvent, Run, Service, SharedControls,
-    SourceBinding, SystemResolver, Target, Trust,
+    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, Permit, ProbeEvent, Run, Service,
+    SharedControls, SourceBinding, SystemResolver, Target, Trust,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -32,7 +32,7 @@ use crate::{
     input::{InputError, InputErrors},
     report::{Cell, CellTarget, Finding, Intended, Provider, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
-    vantage,
+    vantage::Transports,
     verdict::{self, Agreement, Next, Seen},
 };
 
@@ -94,6 +94,11 @@ pub enum Event {
     Configuration {
         /// Cluster.
         cluster: String,
+        /// What, in words.
+        text: String,
+    },
+    /// Something that a person should know and that is no part of any cell.
+    Note {
         /// What, in words.
         text: String,
     },
@@ -159,9 +164,19 @@ pub async fn run(
     let mut plan = plan.clone();
     let configurations = configurations(&mut plan, settings, &stop, events.as_ref()).await?;
     let targets = targets(&plan, &configurations)?;
+    let transports = Transports::new(plan.nats.as_ref());
     let options = plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
-    let context =
-        Context { plan, settings: settings.clone(), configurations, targets, options, started_at, stop, events };
+    let context = Context {
+        plan,
+        settings: settings.clone(),
+        configurations,
+        targets,
+        options,
+        transports,
+        started_at,
+        stop,
+        events,
+    };
     let context = Arc::new(context);
     let followers = follow(&context);
     let descriptors = Arc::new(Semaphore::new(descriptors()));
@@ -184,6 +199,9 @@ pub async fn run(
         }
     }
     drop(followers);
+    for left_behind in context.transports.close().await {
+        context.tell(|| Event::Note { text: left_behind });
+    }
     let mut client = settings.client.as_deref().cloned();
     if let (Some(reaching), Some(exec)) = (reaching, client.as_mut().and_then(|client| client.exec.as_mut())) {
         // It has been running beside the cells; a task that died leaves it unknown.
@@ -386,6 +404,7 @@ struct Context {
     targets: Vec<Option<Arc<Target>>>,
     /// By vantage.
     options: Vec<Arc<Options>>,
+    transports: Transports,
     started_at: Timestamp,
     stop: watch::Receiver<bool>,
     events: Option<Events>,
@@ -472,7 +491,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     loop {
         let round_began = Timestamp::now();
         let round_started = Instant::now();
-        let mut observation = vantage::observe(vantage, target, options, &run).await;
+        let mut observation = context.transports.observe(vantage, target, options, &run).await;
         let mut seen = verdict::read(&observation);
         let ended = Timestamp::now();
         let state = context.configurations[cell.cluster].now();
@@ -690,6 +709,8 @@ fn options(plan: &Plan, settings: &Settings, vantage: &Vantage) -> Options {
         credentials: settings.credentials.clone(),
         requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
         investigate: settings.investigate,
+        echo: vantage.egress.echo.clone(),
+        permit: Permit::default(),
     }
 }
 

@@ -10,16 +10,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Room → rooms it may use. `probes` is the crate `kubereach-probes`.
+/// Room → rooms it may use. `probes` is the crate `kubereach-probes`, `agent` the crate `kubereach-agent`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["causes", "check", "client", "demo", "facts", "input", "model", "probes", "report", "scenario"]),
     ("check", &["causes", "client", "facts", "input", "model", "probes", "report", "scenario", "vantage", "verdict"]),
-    ("vantage", &["probes", "scenario"]),
+    ("vantage", &["agent", "probes", "scenario"]),
     ("causes", &["client", "facts", "model", "probes", "report", "scenario"]),
     ("model", &["facts", "probes", "report"]),
     ("facts", &["input"]),
     ("verdict", &["probes", "report"]),
-    ("scenario", &["client", "input", "probes", "report"]),
+    ("scenario", &["agent", "client", "input", "probes", "report"]),
     ("client", &["input", "probes", "report"]),
     ("report", &["probes"]),
     ("demo", &[]),
@@ -97,6 +97,7 @@ fn rooms_use_only_the_rooms_that_their_arrows_point_to() {
 fn data_flows_one_way() {
     let mut open: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     open.insert("probes", &[]);
+    open.insert("agent", &["probes"]);
     // Take away the rooms that use none of those left; a rest that cannot be taken away goes in a circle.
     loop {
         let left: BTreeSet<&str> = open.keys().copied().collect();
@@ -217,6 +218,9 @@ impl Source {
         rooms.extend(names_after(&self.code, &vec!["super"; depth].join("::")));
         if contains_word(&self.code, "kubereach_probes") {
             rooms.insert("probes".to_owned());
+        }
+        if contains_word(&self.code, "kubereach_agent") {
+            rooms.insert("agent".to_owned());
         }
         rooms.remove("super");
         rooms.remove("self");

@@ -117,6 +117,8 @@ pub(crate) fn probe(ca: &Path, count: &str) -> Result<(), Box<dyn Error>> {
         credentials: None,
         requests: vec![PATH.to_owned()],
         investigate: false,
+        echo: Vec::new(),
+        permit: kubereach_probes::Permit::default(),
     });
     repeat(count, async || {
         let observation = kubereach_probes::probe(&target, &options, &Run::unattended()).await;

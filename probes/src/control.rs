@@ -89,6 +89,8 @@ mod tests {
             credentials: None,
             requests: Vec::new(),
             investigate: true,
+            echo: Vec::new(),
+            permit: crate::Permit::default(),
         }
     }
 

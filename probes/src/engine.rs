@@ -812,6 +812,8 @@ mod tests {
             credentials: None,
             requests: vec!["/version".into()],
             investigate: false,
+            echo: Vec::new(),
+            permit: crate::Permit::default(),
         }
     }
 

@@ -51,8 +51,30 @@ pub struct Observation {
     pub cut_short: bool,
     /// Deciding addresses of which nothing is known: the round ended before they did, or they are more than are dialled.
     pub undecided: Vec<IpAddr>,
+    /// By which address each echo server sees this host, in the order asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<EgressObservation>,
+    /// What the vantage was asked for and did not do, because its own limits forbid it: a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Why nothing could be probed at all (no such interface, no permission to enter the namespace …).
     pub vantage_error: Option<String>,
+}
+
+/// By which address an echo server sees this host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressObservation {
+    /// Who was asked: its URL.
+    pub server: String,
+    /// The address of it that was asked; null when a proxy resolved its name, or nothing did.
+    pub asked: Option<IpAddr>,
+    /// The address that it sees; null when it did not say.
+    pub address: Option<IpAddr>,
+    /// Milliseconds.
+    pub ms: f64,
+    /// Why there is no address, in words.
+    pub detail: Option<String>,
 }
 
 /// How a resolver answered for one name: both address families taken together.

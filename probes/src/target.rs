@@ -9,7 +9,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressClass, SharedControls, tls};
+use crate::{AddressClass, SharedControls, labels, tls};
 
 /// An endpoint that speaks TLS and, behind it, the Kubernetes API.
 #[derive(Clone, Debug)]
@@ -31,7 +31,8 @@ pub struct Target {
 }
 
 /// What has to answer over a verified connection for a target to be reachable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Service {
     /// A Kubernetes API server.
     #[default]
@@ -57,7 +58,15 @@ pub struct ClusterCa {
     /// Begin and end of each one's validity, in seconds since 1970; `None` when it cannot be read.
     periods: Vec<Option<(i64, i64)>>,
     /// Authorities that are asked when these do not vouch for a chain, each under its label. They are evidence only.
-    pub(crate) others: Vec<(String, RootCertStore)>,
+    pub(crate) others: Vec<OtherAuthorities>,
+}
+
+/// Authorities that are asked when a cluster's own do not vouch for a chain.
+#[derive(Debug)]
+pub(crate) struct OtherAuthorities {
+    pub(crate) label: String,
+    pub(crate) roots: RootCertStore,
+    pem: String,
 }
 
 impl ClusterCa {
@@ -86,9 +95,23 @@ impl ClusterCa {
     /// vouches for it is written down and changes no outcome. What cannot be read is passed over.
     #[must_use]
     pub fn beside(mut self, others: impl IntoIterator<Item = (String, String)>) -> Self {
-        let read = |(label, pem): (String, String)| Some((label, Self::from_pem(&pem).ok()?.roots));
+        let read = |(label, pem): (String, String)| {
+            Some(OtherAuthorities { label, roots: Self::from_pem(&pem).ok()?.roots, pem })
+        };
         self.others = others.into_iter().filter_map(read).collect();
         self
+    }
+
+    /// The certificates as PEM text.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        self.certificates.iter().map(|certificate| pem(certificate)).collect()
+    }
+
+    /// The authorities given to [`ClusterCa::beside`], by label.
+    #[must_use]
+    pub fn others_to_pem(&self) -> Vec<(String, String)> {
+        self.others.iter().map(|other| (other.label.clone(), other.pem.clone())).collect()
     }
 
     /// The authorities that are valid at this time, in seconds since 1970, when that is not all of them.
@@ -103,6 +126,14 @@ impl ClusterCa {
         store.add_parsable_certificates(certificates.map(|(certificate, _)| certificate.clone()));
         Some(store)
     }
+}
+
+/// One certificate as PEM text (RFC 7468).
+fn pem(certificate: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// How to probe.
@@ -132,7 +163,86 @@ pub struct Options {
     pub requests: Vec<String>,
     /// Measure beyond the plain stages when one fails: other handshakes, traces, repeats, canaries, controls.
     pub investigate: bool,
+    /// Who tells the address that this host is seen by.
+    pub echo: Vec<EchoServer>,
+    /// Where packets may go at all.
+    pub permit: Permit,
 }
+
+/// Which addresses and ports may be dialled: an agent's own limits, whatever DNS says of a permitted name.
+///
+/// The default permits everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// Ranges that may be dialled; every range when empty.
+    pub ranges: Vec<IpNet>,
+    /// Ranges that may not, whatever `ranges` says.
+    pub never: Vec<IpNet>,
+    /// Ports that may be dialled; every port when empty.
+    pub ports: Vec<u16>,
+}
+
+impl Permit {
+    /// Why this peer may not be dialled, in words; `None` when it may. An IPv4 address in IPv6 clothes is the IPv4
+    /// address.
+    #[must_use]
+    pub fn refuses(&self, peer: SocketAddr) -> Option<String> {
+        let address = embedded_ipv4(peer.ip());
+        let within = |ranges: &[IpNet]| ranges.iter().find(|range| range.contains(&address)).copied();
+        if let Some(range) = within(&self.never) {
+            return Some(format!("{address} is in {range}, which is never dialled"));
+        }
+        if !self.ranges.is_empty() && within(&self.ranges).is_none() {
+            return Some(format!("{address} is in no permitted range"));
+        }
+        if !self.ports.is_empty() && !self.ports.contains(&peer.port()) {
+            return Some(format!("port {} is not a permitted one", peer.port()));
+        }
+        None
+    }
+}
+
+/// A server that tells who asks it by which address it sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EchoServer {
+    /// What it speaks.
+    pub scheme: EchoScheme,
+    /// Its name or address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Path of the request, with the leading slash; empty with STUN.
+    pub path: String,
+}
+
+impl std::fmt::Display for EchoServer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let endpoint = Endpoint { host: self.host.clone(), port: self.port };
+        write!(formatter, "{}://{endpoint}{}", self.scheme.label(), self.path)
+    }
+}
+
+/// What an echo server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EchoScheme {
+    /// HTTP: the body is the address, as text or as the `ip` of a JSON object.
+    Http,
+    /// The same over TLS.
+    Https,
+    /// STUN over UDP (RFC 8489).
+    Stun,
+    /// STUN over TCP.
+    StunTcp,
+}
+
+labels! { EchoScheme {
+    Http => "http",
+    Https => "https",
+    Stun => "stun",
+    StunTcp => "stun-tcp",
+} }
 
 /// A host (name or address) and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -314,7 +314,7 @@ fn judge(chain: &[CertificateDer<'_>], name: &ServerName<'_>, trust: &Trust, now
     let by_other = match trust {
         Trust::ClusterCa(ca) if !trusted => common_time(chain).and_then(|time| {
             let vouches = |roots| verify_by_roots(roots, leaf, intermediates, time).is_ok();
-            ca.others.iter().find(|(_, roots)| vouches(roots)).map(|(label, _)| label.clone())
+            ca.others.iter().find(|other| vouches(&other.roots)).map(|other| other.label.clone())
         }),
         _ => None,
     };

@@ -422,7 +422,7 @@ pub(super) fn standpoint(vantage: &Vantage, observation: &Observation) -> Standp
         VantageKind::Model { ip, instance } => {
             Standpoint { instance: instance.clone(), ..declared(ip.iter().copied().collect()) }
         }
-        VantageKind::Ssm { instance, .. } => Standpoint { instance: Some(instance.clone()), ..declared(Vec::new()) },
+        VantageKind::Ssm(ssm) => Standpoint { instance: Some(ssm.instance.clone()), ..declared(Vec::new()) },
         VantageKind::Local { source_ip: Some(address), .. } => declared(vec![*address]),
         VantageKind::Local { .. } => {
             let mut own: Vec<_> = observation.attempts.iter().filter_map(|attempt| attempt.tcp.source).collect();
@@ -437,7 +437,9 @@ pub(super) fn standpoint(vantage: &Vantage, observation: &Observation) -> Standp
         VantageKind::Proxy(_) | VantageKind::UnusableProxy { .. } => {
             Standpoint { behind_proxy: true, answer, ..Standpoint::default() }
         }
-        VantageKind::Ssh { .. } | VantageKind::Agent { .. } => Standpoint { answer, ..Standpoint::default() },
+        VantageKind::Ssh(_) | VantageKind::Kubernetes(_) | VantageKind::Agent(_) => {
+            Standpoint { answer, ..Standpoint::default() }
+        }
     }
 }
 

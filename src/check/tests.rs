@@ -5,7 +5,7 @@ use kubereach_probes::{AddressClasses, ProxyScheme, ProxyTarget};
 use super::*;
 use crate::{
     report::{Confidence, Provider, Reachability},
-    scenario::{ClusterEndpoint, Propagation},
+    scenario::{ClusterEndpoint, Egress, Propagation},
 };
 
 fn plan() -> Plan {
@@ -30,6 +30,7 @@ fn plan() -> Plan {
         controls: None,
         classes: AddressClasses::default(),
         propagation: Propagation::default(),
+        nats: None,
         contradictions: Vec::new(),
         file: PathBuf::from("scenario.yaml"),
     }
@@ -37,7 +38,7 @@ fn plan() -> Plan {
 
 fn local(name: &str) -> Vantage {
     let kind = VantageKind::Local { source_ip: None, interface: None, netns: None };
-    Vantage { name: name.to_owned(), kind, resolvers: Vec::new(), line: 5 }
+    Vantage { name: name.to_owned(), kind, resolvers: Vec::new(), egress: Egress::default(), line: 5 }
 }
 
 fn planned(vantage: usize, intended: Intended) -> PlannedCell {

@@ -26,7 +26,7 @@ use crate::{
         page::{Ink, Page, Paper, span},
         text::Mode,
     },
-    scenario::{Cluster, ClusterEndpoint, Plan, PlannedCell, Propagation, ProviderBlock, Vantage, VantageKind},
+    scenario::{Cluster, ClusterEndpoint, Egress, Plan, PlannedCell, Propagation, ProviderBlock, Vantage, VantageKind},
 };
 
 pub(super) fn main(
@@ -248,7 +248,13 @@ fn read_ca(path: &Path) -> Result<String, InputErrors> {
 
 fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
     let proxies = &cluster.environment.proxy;
-    let vantage = |name: &str, kind| Vantage { name: name.to_owned(), kind, resolvers: Vec::new(), line: 0 };
+    let vantage = |name: &str, kind| Vantage {
+        name: name.to_owned(),
+        kind,
+        resolvers: Vec::new(),
+        egress: Egress::default(),
+        line: 0,
+    };
     let direct = VantageKind::Local { source_ip: None, interface: None, netns: None };
     let proxied = |setting: &ProxySetting| match &setting.target {
         Some(target) => VantageKind::Proxy(target.clone()),
@@ -292,6 +298,7 @@ fn plan(cluster: &KubeCluster, identity: &HostIdentity) -> Plan {
         controls: None,
         classes: AddressClasses::default(),
         propagation: Propagation { window: Some(Duration::ZERO), ..Propagation::default() },
+        nats: None,
         contradictions: Vec::new(),
         file: cluster.environment.kubeconfig.clone().unwrap_or_default(),
     }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
-use kubereach_probes::{AddressClasses, Endpoint, NamedResolver, ProxyTarget};
+use kubereach_probes::{AddressClasses, EchoServer, Endpoint, NamedResolver, ProxyTarget};
 
 pub use crate::client::ClusterEndpoint;
 use crate::{
@@ -30,6 +30,8 @@ pub struct Plan {
     pub classes: AddressClasses,
     /// How to wait for a change.
     pub propagation: Propagation,
+    /// The servers that `agent` vantages take their orders from.
+    pub nats: Option<NatsServers>,
     /// The file, for messages.
     pub file: PathBuf,
 }
@@ -124,7 +126,102 @@ pub struct Vantage {
     pub kind: VantageKind,
     /// Resolvers of its own, by label; they replace the scenario's of the same label.
     pub resolvers: Vec<NamedResolver>,
+    /// The public addresses that it should be seen by, and who tells those that it is.
+    pub egress: Egress,
     /// Line of the vantage in the file.
+    pub line: usize,
+}
+
+/// The addresses that a vantage's packets should have at their target, and who tells those that they have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// As declared; one of them is expected. Empty when the scenario does not say.
+    pub declared: Vec<IpNet>,
+    /// Who is asked from the vantage; the scenario's own list where the vantage has none.
+    pub echo: Vec<EchoServer>,
+}
+
+/// A host that OpenSSH reaches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SshHost {
+    /// `[user@]host`, or an alias of the configuration.
+    pub host: String,
+    /// Port, where the configuration does not say or says another.
+    pub port: Option<u16>,
+    /// An OpenSSH client configuration instead of the user's own.
+    pub config: Option<PathBuf>,
+    /// Path of an agent on the host; otherwise the first found of `kubereach-agent` and `kubereach`.
+    pub agent: Option<String>,
+}
+
+/// An EC2 instance that AWS Systems Manager reaches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SsmInstance {
+    /// Instance id, of EC2 (`i-…`) or a managed node (`mi-…`).
+    pub instance: String,
+    /// Region.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration.
+    pub profile: Option<String>,
+    /// Any AWS-compatible API.
+    pub endpoint_url: Option<String>,
+    /// Path of an agent on the instance; otherwise the first found of `kubereach-agent` and `kubereach`.
+    pub agent: Option<String>,
+    /// Where the instance fetches an agent for one run when it has none.
+    pub download: Option<Download>,
+}
+
+/// A file that is only used when its digest is right.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Download {
+    /// `https://…`.
+    pub url: String,
+    /// SHA-256 as 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A pod of a cluster, which need not be one of the scenario's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodPlace {
+    /// The kubeconfig; the user's own (`KUBECONFIG`, `~/.kube/config`) when absent.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of it; its current one when absent.
+    pub context: Option<String>,
+    /// Namespace; the context's, else `default`.
+    pub namespace: Option<String>,
+    /// Image whose entry point is the agent.
+    pub image: String,
+    /// Service account of the pod.
+    pub service_account: Option<String>,
+    /// Labels of the node that it must run on, by key.
+    pub node_selector: Vec<(String, String)>,
+}
+
+/// A long-lived agent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AgentName {
+    /// Its name: letters, digits, `-` and `_`, at most 64.
+    pub name: String,
+    /// Its public key (`U…`): what another key signed is not its. Without it nothing that it says can be believed.
+    pub key: Option<String>,
+}
+
+/// The NATS servers that orders and observations go through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsServers {
+    /// `tls://host:port`; `nats://` only towards loopback.
+    pub servers: Vec<String>,
+    /// PEM file with the servers' authorities; the system's roots when absent.
+    pub ca: Option<PathBuf>,
+    /// File with the controller's user credentials (JWT and seed).
+    pub credentials: Option<PathBuf>,
+    /// File with the seed of the controller's user key, for servers that know users by their key.
+    pub user_key: Option<PathBuf>,
+    /// PEM files of the controller's client certificate and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// File with the seed that orders are signed with.
+    pub signing_key: PathBuf,
+    /// Line of the block in the file.
     pub line: usize,
 }
 
@@ -155,22 +252,13 @@ pub enum VantageKind {
         instance: Option<String>,
     },
     /// On another host by OpenSSH.
-    Ssh {
-        /// `[user@]host`.
-        host: String,
-    },
+    Ssh(SshHost),
     /// On an EC2 instance by AWS Systems Manager.
-    Ssm {
-        /// Instance id.
-        instance: String,
-        /// Region.
-        region: Option<String>,
-    },
+    Ssm(SsmInstance),
+    /// In a pod of a cluster.
+    Kubernetes(PodPlace),
     /// Behind a long-lived agent.
-    Agent {
-        /// The agent's name.
-        name: String,
-    },
+    Agent(AgentName),
 }
 
 impl VantageKind {
@@ -181,9 +269,10 @@ impl VantageKind {
             Self::Local { .. } => "local",
             Self::Proxy(_) | Self::UnusableProxy { .. } => "proxy",
             Self::Model { .. } => "model",
-            Self::Ssh { .. } => "ssh",
-            Self::Ssm { .. } => "ssm",
-            Self::Agent { .. } => "agent",
+            Self::Ssh(_) => "ssh",
+            Self::Ssm(_) => "ssm",
+            Self::Kubernetes(_) => "kubernetes",
+            Self::Agent(_) => "agent",
         }
     }
 }

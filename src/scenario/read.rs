@@ -8,11 +8,12 @@ use std::{
 };
 
 use ipnet::IpNet;
-use kubereach_probes::{AddressClasses, Endpoint, NamedResolver};
+use kubereach_probes::{AddressClasses, EchoScheme, EchoServer, Endpoint, NamedResolver};
 
 use super::{
-    Access, Cluster, Contradiction, Intent, Plan, PlannedCell, Propagation, ProviderBlock, Surroundings, Vantage,
-    VantageKind, derive::derive, parse_duration,
+    Access, AgentName, Cluster, Contradiction, Download, Egress, Intent, NatsServers, Plan, PlannedCell, PodPlace,
+    Propagation, ProviderBlock, SshHost, SsmInstance, Surroundings, Vantage, VantageKind, derive::derive,
+    parse_duration,
 };
 use crate::{
     client::{
@@ -99,6 +100,8 @@ impl Reader<'_> {
         let resolvers = fields.get("resolvers").map(|node| self.resolvers(node)).unwrap_or_default();
         let controls = fields.get("controls").map(|node| self.controls(node));
         let propagation = fields.get("propagation").map(|node| self.propagation(node)).unwrap_or_default();
+        let echo = fields.get("egress").map(|node| self.egress(node, &["echo"]).echo).unwrap_or_default();
+        let nats = fields.entry("nats").and_then(|entry| self.nats(entry));
         let expectations = self.expectations(&fields, &cluster_names, &vantage_names);
         if !clusters.is_empty()
             && expects_nothing(&fields)
@@ -114,7 +117,10 @@ impl Reader<'_> {
             return None;
         }
         let clusters: Vec<Cluster> = clusters.into_iter().collect::<Option<_>>()?;
-        let vantages: Vec<Vantage> = vantages.into_iter().collect::<Option<_>>()?;
+        let mut vantages: Vec<Vantage> = vantages.into_iter().collect::<Option<_>>()?;
+        for vantage in vantages.iter_mut().filter(|vantage| vantage.egress.echo.is_empty()) {
+            vantage.egress.echo.clone_from(&echo);
+        }
         for expectation in expectations.iter().filter(|one| one.target == CellTarget::EksApi) {
             let cluster = &clusters[expectation.cluster];
             // Whose a folder of facts is, is known when it is read.
@@ -137,6 +143,7 @@ impl Reader<'_> {
             controls,
             classes,
             propagation,
+            nats,
             file: self.source.file.to_owned(),
         })
     }
@@ -397,8 +404,9 @@ impl Reader<'_> {
                 None
             }
         };
+        let egress = fields.get("egress").map(|node| self.egress(node, &["addresses", "echo"])).unwrap_or_default();
         let kind = kind.filter(|_| self.errors.len() == before)?;
-        Some(Vantage { name: entry.key.to_string(), kind, resolvers, line: entry.position.0 })
+        Some(Vantage { name: entry.key.to_string(), kind, resolvers, egress, line: entry.position.0 })
     }
 
     fn vantage_kind(&mut self, entry: &Entry) -> Option<VantageKind> {
@@ -451,19 +459,177 @@ impl Reader<'_> {
                 })
             }
             "ssh" => {
-                let fields = fields(&["host"])?;
-                self.required_word(&fields, "host", &what).map(|host| VantageKind::Ssh { host })
+                let fields = fields(&["host", "port", "config", "agent"])?;
+                Some(VantageKind::Ssh(SshHost {
+                    port: fields.get("port").and_then(|node| self.port(node)),
+                    config: fields.get("config").and_then(|node| self.path(node, "`config`")),
+                    agent: self.remote_path(&fields, "agent"),
+                    host: self.required_word(&fields, "host", &what)?,
+                }))
             }
             "ssm" => {
-                let fields = fields(&["instance", "region"])?;
-                let region = self.word(&fields, "region");
-                self.required_word(&fields, "instance", &what).map(|instance| VantageKind::Ssm { instance, region })
+                let fields = fields(&["instance", "region", "profile", "endpointUrl", "agent", "download"])?;
+                Some(VantageKind::Ssm(SsmInstance {
+                    region: self.word(&fields, "region"),
+                    profile: self.word(&fields, "profile"),
+                    endpoint_url: self.word(&fields, "endpointUrl"),
+                    agent: self.remote_path(&fields, "agent"),
+                    download: fields.get("download").and_then(|node| self.download(node)),
+                    instance: self.required_word(&fields, "instance", &what)?,
+                }))
+            }
+            "kubernetes" => {
+                let keys = &["kubeconfig", "namespace", "image", "serviceAccount", "nodeSelector"];
+                let fields = fields(keys)?;
+                let file = fields.get("kubeconfig").and_then(|node| {
+                    let fields = self.fields(node, "`kubeconfig`", &["path", "context"])?;
+                    let path = fields.get("path").and_then(|node| self.path(node, "`path`"));
+                    Some((path, fields.get("context").and_then(|node| self.text(node, "`context`"))))
+                });
+                let (kubeconfig, context) = file.unwrap_or_default();
+                Some(VantageKind::Kubernetes(PodPlace {
+                    kubeconfig,
+                    context,
+                    namespace: self.word(&fields, "namespace"),
+                    service_account: self.word(&fields, "serviceAccount"),
+                    node_selector: fields.get("nodeSelector").map(|node| self.labels(node)).unwrap_or_default(),
+                    image: self.required_word(&fields, "image", &what)?,
+                }))
             }
             _ => {
-                let fields = fields(&["name"])?;
-                self.required(&fields, "name", &what).map(|name| VantageKind::Agent { name })
+                let fields = fields(&["name", "key"])?;
+                let (name, key) = (self.required_word(&fields, "name", &what), self.public_key(&fields));
+                let name = name?;
+                if !kubereach_agent::is_agent_name(&name) {
+                    let message = format!("{} cannot be the name of an agent", quoted(&name));
+                    let help = "a name has 1 to 64 letters, digits, `-` and `_`";
+                    self.error(fields.place("name"), message, help);
+                    return None;
+                }
+                Some(VantageKind::Agent(AgentName { name, key }))
             }
         }
+    }
+
+    /// `egress` of the scenario (only `echo`) or of a vantage.
+    fn egress(&mut self, node: &Node, keys: &[&str]) -> Egress {
+        let Some(fields) = self.fields(node, "`egress`", keys) else { return Egress::default() };
+        let mut echo = Vec::new();
+        for item in fields.get("echo").map(|node| self.items(node, "`echo`")).unwrap_or_default() {
+            let Some(text) = self.text(item, "an echo server") else { continue };
+            match parse_echo_server(&text) {
+                Ok(server) => echo.push(server),
+                Err(reason) => {
+                    let help = "write `https://host/path`, `http://…`, `stun://host:3478` or `stun-tcp://…`";
+                    self.error(item.position, format!("the echo server {}: {reason}", quoted(&text)), help);
+                }
+            }
+        }
+        Egress {
+            declared: fields.get("addresses").map(|node| self.ranges(node, "`addresses`")).unwrap_or_default(),
+            echo,
+        }
+    }
+
+    fn nats(&mut self, entry: &Entry) -> Option<NatsServers> {
+        let keys = &["servers", "ca", "credentials", "userKey", "certificate", "key", "signingKey"];
+        let fields = self.fields(&entry.value, "`nats`", keys)?;
+        let mut servers = Vec::new();
+        for item in fields.get("servers").map(|node| self.items(node, "`servers`")).unwrap_or_default() {
+            let Some(text) = self.text(item, "a server") else { continue };
+            if let Err(reason) = kubereach_agent::check_server(&text) {
+                let help = "write `tls://host:port`; `nats://127.0.0.1:4222` is for this host alone";
+                self.error(item.position, format!("the server {}: {reason}", quoted(&text)), help);
+            } else {
+                servers.push(text);
+            }
+        }
+        if fields.entry("servers").is_none() {
+            self.lacks(&fields, "servers", "`nats`");
+        } else if servers.is_empty() && self.errors.is_empty() {
+            self.error(fields.place("servers"), "`servers` is empty", "write `servers: [tls://nats.example.com:4222]`");
+        }
+        let mut file = |key: &str| fields.get(key).and_then(|node| self.path(node, &format!("`{key}`")));
+        let (ca, credentials, user_key) = (file("ca"), file("credentials"), file("userKey"));
+        let (certificate, key, signing_key) = (file("certificate"), file("key"), file("signingKey"));
+        if certificate.is_some() != key.is_some() {
+            let help = "a client certificate is `certificate: FILE` and `key: FILE`";
+            self.error(entry.position, "`certificate` and `key` go together, and one of them is missing", help);
+        }
+        if signing_key.is_none() {
+            self.lacks(&fields, "signingKey", "`nats`");
+        }
+        Some(NatsServers {
+            servers,
+            ca,
+            credentials,
+            user_key,
+            certificate: certificate.zip(key),
+            signing_key: signing_key?,
+            line: entry.position.0,
+        })
+    }
+
+    fn public_key(&mut self, fields: &Fields<'_>) -> Option<String> {
+        let key = self.word(fields, "key")?;
+        if !kubereach_agent::is_public_key(&key) {
+            let message = format!("{} is no public key of an agent", quoted(&key));
+            let help = "it begins with `U` and has 56 characters; the agent prints it when it starts";
+            self.error(fields.place("key"), message, help);
+            return None;
+        }
+        Some(key)
+    }
+
+    fn port(&mut self, node: &Node) -> Option<u16> {
+        let text = self.text(node, "`port`")?;
+        let port = text.parse::<u16>().ok().filter(|port| *port > 0);
+        if port.is_none() {
+            self.error(node.position, format!("{} is no port", quoted(&text)), "write a number from 1 to 65535");
+        }
+        port
+    }
+
+    /// A path on another host, which becomes a word of a shell there.
+    fn remote_path(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
+        let path = self.word(fields, key)?;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._+-".contains(letter);
+        if !path.starts_with('/') || !path.chars().all(plain) {
+            let message = format!("{} cannot be the path of an agent", quoted(&path));
+            let help =
+                "write an absolute path of letters, digits and `/._+-`, such as `/usr/local/bin/kubereach-agent`";
+            self.error(fields.place(key), message, help);
+            return None;
+        }
+        Some(path)
+    }
+
+    fn download(&mut self, node: &Node) -> Option<Download> {
+        let fields = self.fields(node, "`download`", &["url", "sha256"])?;
+        let url = self.required_word(&fields, "url", "`download`");
+        let sha256 = self.required_word(&fields, "sha256", "`download`");
+        let (url, sha256) = (url?, sha256?);
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._+-:%@?=&~,".contains(letter);
+        if !url.starts_with("https://") || !url.chars().all(plain) {
+            let message = format!("{} is no address to download an agent from", quoted(&url));
+            self.error(fields.place("url"), message, "write `https://host/path`");
+            return None;
+        }
+        if sha256.len() != 64 || !sha256.chars().all(|digit| matches!(digit, '0'..='9' | 'a'..='f')) {
+            let message = format!("{} is no SHA-256 digest", quoted(&sha256));
+            self.error(fields.place("sha256"), message, "write the 64 lower-case digits that `sha256sum` prints");
+            return None;
+        }
+        Some(Download { url, sha256 })
+    }
+
+    /// Labels of a Kubernetes object: text by text.
+    fn labels(&mut self, node: &Node) -> Vec<(String, String)> {
+        let Kind::Map(entries) = &node.kind else {
+            self.mismatch(node, "`nodeSelector`", "a mapping from a label to its value");
+            return Vec::new();
+        };
+        entries.iter().filter_map(|entry| Some((entry.key.to_string(), self.text(&entry.value, "a label")?))).collect()
     }
 
     /// The name of an interface or a namespace: one component of a path, as the system keeps it.
@@ -995,17 +1161,56 @@ fn known(names: &Names) -> String {
     listed(sorted.into_iter().map(|(_, name)| name))
 }
 
+/// `scheme://host[:port][/path]`.
+fn parse_echo_server(text: &str) -> Result<EchoServer, String> {
+    let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
+    let scheme = EchoScheme::ALL
+        .iter()
+        .copied()
+        .find(|known| known.label().eq_ignore_ascii_case(scheme))
+        .ok_or("its scheme is not known")?;
+    let (place, path) = rest.split_once('/').map_or((rest, String::new()), |(place, path)| (place, format!("/{path}")));
+    if place.contains('@') {
+        return Err("credentials do not belong here".to_owned());
+    }
+    let (host, port) = split_host_port(place)?;
+    let stun = matches!(scheme, EchoScheme::Stun | EchoScheme::StunTcp);
+    if stun && !path.is_empty() {
+        return Err("STUN knows no path".to_owned());
+    }
+    if path.contains(|letter: char| !letter.is_ascii_graphic()) {
+        return Err("its path holds what no path may hold".to_owned());
+    }
+    let default = match scheme {
+        EchoScheme::Http => 80,
+        EchoScheme::Https => 443,
+        EchoScheme::Stun | EchoScheme::StunTcp => 3478,
+    };
+    let path = if stun || !path.is_empty() { path } else { "/".to_owned() };
+    Ok(EchoServer { scheme, host, port: port.unwrap_or(default), path })
+}
+
 const API_VERSION: &str = "kubereach/v1";
 /// Ten thousand clusters fit, and a page that unfolds itself does not.
 const LIMITS: Limits = Limits { nodes: 400_000, depth: 64, documents: Documents::One };
 const LONGEST_INTERFACE: usize = 15;
 const LONGEST_FILE_NAME: usize = 255;
 
-const ROOT_KEYS: &[&str] =
-    &["apiVersion", "clusters", "resolvers", "vantages", "expect", "propagation", "controls", "classes"];
+const ROOT_KEYS: &[&str] = &[
+    "apiVersion",
+    "clusters",
+    "resolvers",
+    "vantages",
+    "expect",
+    "propagation",
+    "controls",
+    "classes",
+    "egress",
+    "nats",
+];
 const CLUSTER_KEYS: &[&str] =
     &["endpoint", "kubeconfig", "eks", "aks", "addresses", "ca", "serverName", "facts", "intent"];
-const VANTAGE_KINDS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "agent"];
-const VANTAGE_KEYS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "agent", "resolvers"];
+const VANTAGE_KINDS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "kubernetes", "agent"];
+const VANTAGE_KEYS: &[&str] = &["local", "proxy", "model", "ssh", "ssm", "kubernetes", "agent", "resolvers", "egress"];
 /// Bytes of a scenario file.
 pub(super) const LARGEST: u64 = 4 * MEBIBYTE;

@@ -121,21 +121,81 @@ pub fn schema() -> Value {
                 "properties": { "ip": reference("address"), "instance": reference("word") },
                 "additionalProperties": false,
             },
-            "ssh": object(json!({ "host": reference("word") }), &["host"], "On another host, by OpenSSH"),
+            "ssh": object(
+                json!({
+                    "host": { "$ref": "#/$defs/word", "description": "[user@]host, or an alias of OpenSSH's configuration" },
+                    "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
+                    "config": text("An OpenSSH client configuration instead of the user's own"),
+                    "agent": reference("remotePath"),
+                }),
+                &["host"],
+                "On another host, by OpenSSH",
+            ),
             "ssm": object(
-                json!({ "instance": reference("word"), "region": reference("word") }),
+                json!({
+                    "instance": reference("word"),
+                    "region": reference("word"),
+                    "profile": reference("word"),
+                    "endpointUrl": reference("word"),
+                    "agent": reference("remotePath"),
+                    "download": object(
+                        json!({
+                            "url": { "type": "string", "pattern": "^https://" },
+                            "sha256": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+                        }),
+                        &["url", "sha256"],
+                        "Where the instance fetches an agent for one run when it has none",
+                    ),
+                }),
                 &["instance"],
                 "On an EC2 instance, by AWS Systems Manager",
             ),
-            "agent": object(json!({ "name": text("The agent's name") }), &["name"], "Behind a long-lived agent"),
+            "kubernetes": object(
+                json!({
+                    "kubeconfig": object(
+                        json!({
+                            "path": text("A kubeconfig file; the user's own by default"),
+                            "context": text("A context of it; its current one by default"),
+                        }),
+                        &[],
+                        "The cluster that the pod runs in",
+                    ),
+                    "namespace": reference("word"),
+                    "image": { "$ref": "#/$defs/word", "description": "An image whose entry point is the agent" },
+                    "serviceAccount": reference("word"),
+                    "nodeSelector": { "type": "object", "additionalProperties": { "type": "string" } },
+                }),
+                &["image"],
+                "In a pod of a cluster",
+            ),
+            "agent": object(
+                json!({
+                    "name": { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "The agent's name" },
+                    "key": { "type": "string", "pattern": "^U[A-Z2-7]{55}$", "description": "The agent's public key" },
+                }),
+                &["name"],
+                "Behind a long-lived agent",
+            ),
             "resolvers": reference("resolvers"),
+            "egress": object(
+                json!({
+                    "addresses": {
+                        "type": "array",
+                        "items": reference("range"),
+                        "description": "The public addresses that this vantage should be seen by",
+                    },
+                    "echo": reference("echo"),
+                }),
+                &[],
+                "The public address of this vantage",
+            ),
         }),
         &[],
         "A place to look from",
     );
     vantage["oneOf"] = json!([
         { "required": ["local"] }, { "required": ["proxy"] }, { "required": ["model"] },
-        { "required": ["ssh"] }, { "required": ["ssm"] }, { "required": ["agent"] },
+        { "required": ["ssh"] }, { "required": ["ssm"] }, { "required": ["kubernetes"] }, { "required": ["agent"] },
     ]);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -186,6 +246,28 @@ pub fn schema() -> Value {
                 "description": "Targets (host:port) that show whether the prober is online; [] asks nobody",
                 "items": { "type": "string", "pattern": ":[0-9]{1,5}$" },
             },
+            "egress": object(
+                json!({ "echo": reference("echo") }),
+                &[],
+                "Who tells the public address of each vantage that does not name its own",
+            ),
+            "nats": object(
+                json!({
+                    "servers": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": { "type": "string", "pattern": "^(tls|nats)://" },
+                    },
+                    "ca": text("PEM file with the servers' certificate authorities"),
+                    "credentials": text("The controller's credentials file (JWT and seed)"),
+                    "userKey": text("File with the seed of the controller's user key"),
+                    "certificate": text("PEM file with the controller's client certificate"),
+                    "key": text("PEM file with its key"),
+                    "signingKey": text("File with the seed that orders are signed with"),
+                }),
+                &["servers", "signingKey"],
+                "The servers that `agent` vantages take their orders from",
+            ),
             "classes": object(
                 json!({
                     "private": { "type": "array", "items": reference("range") },
@@ -227,6 +309,16 @@ pub fn schema() -> Value {
                 "type": "string",
                 "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
                 "description": "A range without host bits, or one address",
+            },
+            "echo": {
+                "type": "array",
+                "description": "Servers that tell by which address they are asked",
+                "items": { "type": "string", "pattern": "^(https?|stun|stun-tcp)://" },
+            },
+            "remotePath": {
+                "type": "string",
+                "pattern": "^/[A-Za-z0-9/._+-]*$",
+                "description": "Path of an agent there; otherwise kubereach-agent or kubereach is looked for",
             },
             "word": { "type": "string", "pattern": "^[^-\\s]\\S*$" },
             "duration": {

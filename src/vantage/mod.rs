@@ -1,6 +1,10 @@
 //! Where probes run. Each kind of vantage takes the same order and returns the same observation.
 
+mod bus;
 mod namespace;
+mod pod;
+mod ssh;
+mod ssm;
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -9,20 +13,56 @@ use std::{
 
 use kubereach_probes::{Observation, Options, Run, SourceBinding, Target, probe};
 
-use crate::scenario::{Vantage, VantageKind};
+use crate::scenario::{NatsServers, Vantage, VantageKind};
 
-/// Probes the target from the vantage, or says in [`Observation::vantage_error`] why that cannot be.
-pub async fn observe(vantage: &Vantage, target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> Observation {
-    match &vantage.kind {
-        VantageKind::Local { netns: Some(netns), .. } => namespace::probe_inside(netns, target, options, run).await,
-        VantageKind::Local { .. } => probe_here(target, options, run).await,
-        VantageKind::Proxy(_) => probe(target, options, run).await,
-        // Nothing goes out, as with any other client; the cause names the setting.
-        VantageKind::UnusableProxy { .. } => Observation::default(),
-        VantageKind::Model { .. } => unavailable("a model vantage is never probed, only predicted"),
-        kind @ (VantageKind::Ssh { .. } | VantageKind::Ssm { .. } | VantageKind::Agent { .. }) => {
-            unavailable(format!("this version of kubereach does not probe from `{}` vantages", kind.label()))
+/// The ways to vantages that are not this host: connections that are opened when they are first needed and kept for the
+/// whole run.
+pub struct Transports {
+    ssh: ssh::Hosts,
+    ssm: ssm::Instances,
+    pods: pod::Pods,
+    bus: bus::Controller,
+}
+
+impl Transports {
+    /// Opens nothing yet. `nats` is what `agent` vantages are reached by.
+    #[must_use]
+    pub fn new(nats: Option<&NatsServers>) -> Self {
+        Self {
+            ssh: ssh::Hosts::default(),
+            ssm: ssm::Instances::default(),
+            pods: pod::Pods::default(),
+            bus: bus::Controller::new(nats),
         }
+    }
+
+    /// Probes the target from the vantage, or says in [`Observation::vantage_error`] why that cannot be.
+    pub async fn observe(
+        &self,
+        vantage: &Vantage,
+        target: &Arc<Target>,
+        options: &Arc<Options>,
+        run: &Run,
+    ) -> Observation {
+        match &vantage.kind {
+            VantageKind::Local { netns: Some(netns), .. } => namespace::probe_inside(netns, target, options, run).await,
+            VantageKind::Local { .. } => probe_here(target, options, run).await,
+            VantageKind::Proxy(_) => probe(target, options, run).await,
+            // Nothing goes out, as with any other client; the cause names the setting.
+            VantageKind::UnusableProxy { .. } => Observation::default(),
+            VantageKind::Model { .. } => unavailable("a model vantage is never probed, only predicted"),
+            VantageKind::Ssh(host) => self.ssh.observe(host, target, options, run).await,
+            VantageKind::Ssm(instance) => self.ssm.observe(instance, target, options, run).await,
+            VantageKind::Kubernetes(place) => self.pods.observe(place, target, options, run).await,
+            VantageKind::Agent(agent) => self.bus.observe(agent, target, options, run).await,
+        }
+    }
+
+    /// Ends every connection and removes what was put on other hosts. Says what could not be removed, a sentence each.
+    pub async fn close(&self) -> Vec<String> {
+        let (ssh, ssm, pods, bus) =
+            tokio::join!(self.ssh.close(), self.ssm.close(), self.pods.close(), self.bus.close());
+        [ssh, ssm, pods, bus].concat()
     }
 }
 

@@ -207,7 +207,7 @@ fn known(vantage: &Vantage, facts: &Facts) -> Option<KnownVantage> {
         VantageKind::Model { ip, instance } => {
             ip.iter().copied().chain(instance.as_deref().map(of_instance).unwrap_or_default()).collect()
         }
-        VantageKind::Ssm { instance, .. } => of_instance(instance),
+        VantageKind::Ssm(ssm) => of_instance(&ssm.instance),
         _ => Vec::new(),
     };
     (!addresses.is_empty()).then(|| KnownVantage { name: vantage.name.clone(), addresses })

@@ -1,0 +1,35 @@
+//! The vantage point that takes work: it probes what its own allow list permits, and nothing else.
+//!
+//! An order comes in, an observation with evidence goes out; both are versioned, bounded JSON ([`order`]). The probes
+//! themselves are those of `kubereach-probes`, as everywhere.
+
+pub mod keys;
+pub mod order;
+
+pub use keys::{is_agent_name, is_public_key};
+pub use order::{Hello, MessageError, Order, Outcome, PROTOCOL, ProbeOrder, Refusal, Reply};
+
+/// Whether orders may travel over this server: by TLS, or on this host alone.
+///
+/// # Errors
+/// In words.
+pub fn check_server(url: &str) -> Result<(), String> {
+    let (scheme, rest) = url.split_once("://").ok_or("it has no scheme")?;
+    if rest.contains('@') {
+        return Err("credentials do not belong here".to_owned());
+    }
+    let host = match rest.strip_prefix('[') {
+        Some(inside) => inside.split_once(']').ok_or("the bracket `[` is not closed")?.0,
+        None => rest.split_once(':').map_or(rest, |(host, _)| host),
+    };
+    if host.is_empty() {
+        return Err("it has no host".to_owned());
+    }
+    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match scheme {
+        "tls" => Ok(()),
+        "nats" if here => Ok(()),
+        "nats" => Err("orders and observations travel by TLS, `nats://` only on this host".to_owned()),
+        _ => Err("only `tls://` is known".to_owned()),
+    }
+}

@@ -1,0 +1,3 @@
+//! `kubereach-agent`: the agent by itself, one static file.
+
+fn main() {}

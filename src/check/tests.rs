@@ -342,6 +342,7 @@ async fn a_run_tells_what_happens_and_ends() {
             Event::CellDone { .. } => done += 1,
             Event::Stage { .. } => stages += 1,
             Event::Configuration { .. } => panic!("no configuration to read"),
+            Event::Note { text } => panic!("{text}"),
             Event::Waiting { .. } => panic!("nothing to wait for"),
         }
     }

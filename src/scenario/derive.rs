@@ -62,7 +62,7 @@ fn admits(access: &Access, address: Option<IpAddr>, private_path: bool, classes:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::AgentName, *};
 
     fn access(enabled: bool, allow: Option<&[&str]>, line: usize) -> Access {
         Access { enabled, allow: allow.map(|list| list.iter().map(|range| range.parse().unwrap()).collect()), line }
@@ -111,7 +111,12 @@ mod tests {
             (&closed, local(None), Unreachable, "intent.publicAccess, line 7"),
             (&private_open, model("198.51.100.7"), Unreachable, "intent.privateAccess, line 8"),
             (&private_open, model("10.0.0.1"), Reachable, "intent.privateAccess, line 8"),
-            (&private_open, VantageKind::Agent { name: "a".into() }, Unspecified, "intent.privateAccess, line 8"),
+            (
+                &private_open,
+                VantageKind::Agent(AgentName { name: "a".into(), key: None }),
+                Unspecified,
+                "intent.privateAccess, line 8",
+            ),
             (&Intent::default(), local(None), Unspecified, "intent"),
         ] {
             let found = derive(intent, &vantage, &AddressClasses::default());

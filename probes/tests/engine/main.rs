@@ -48,6 +48,8 @@ fn options(system: &[SocketAddr]) -> Options {
         credentials: None,
         requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
         investigate: true,
+        echo: Vec::new(),
+        permit: kubereach_probes::Permit::default(),
     }
 }
 

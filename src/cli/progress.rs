@@ -85,7 +85,7 @@ impl Drop for Progress {
 pub fn line(event: &Event) -> String {
     match event {
         Event::Configuration { cluster, text } => format!("{}: {}", visible(cluster), visible(text)),
-        Event::Note { text } => visible(text).to_string(),
+        Event::Note { text } => visible(text).into_owned(),
         Event::CellStarted { cluster, vantage } => format!("{}: started", name(cluster, vantage)),
         Event::Stage { cluster, vantage, text } => format!("{}: {}", name(cluster, vantage), visible(text)),
         Event::CellDone { cluster, vantage, verdict, ms } => {

@@ -295,9 +295,9 @@ fn active_deadline(options: &Options) -> Duration {
 }
 
 /// A node's clock may be minutes from ours, and an image takes its time to arrive.
-const VALIDITY: Duration = Duration::from_secs(10 * 60);
+const VALIDITY: Duration = Duration::from_mins(10);
 /// Scheduling and pulling the image.
-const SCHEDULING: Duration = Duration::from_secs(60);
+const SCHEDULING: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -85,7 +85,7 @@ impl Drop for Progress {
 pub fn line(event: &Event) -> String {
     match event {
         Event::Configuration { cluster, text } => format!("{}: {}", visible(cluster), visible(text)),
-        Event::Note { text } => visible(text).into_owned(),
+        Event::Note { text } => visible(text),
         Event::CellStarted { cluster, vantage } => format!("{}: started", name(cluster, vantage)),
         Event::Stage { cluster, vantage, text } => format!("{}: {}", name(cluster, vantage), visible(text)),
         Event::CellDone { cluster, vantage, verdict, ms } => {
@@ -130,7 +130,7 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
             bar.set_message(line(event));
         }
         Event::Configuration { .. } | Event::Note { .. } | Event::Stage { .. } | Event::Waiting { .. } => {
-            bar.set_message(line(event))
+            bar.set_message(line(event));
         }
         Event::CellDone { .. } => {
             running.retain(|other| *other != name);

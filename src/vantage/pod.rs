@@ -178,11 +178,10 @@ async fn finished(connection: &Connection, jobs: &Api<Job>, name: &str, deadline
     let selector = ListParams::default().labels(&format!("job-name={name}")).limit(2);
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
-    let mut last = String::from("no pod was made for it");
     loop {
         let found = asked("list pods", namespace, pods.list(&selector)).await?;
         let job = asked("get jobs", namespace, jobs.get(name)).await?;
-        match progress(&job, found.items.first()) {
+        let state = match progress(&job, found.items.first()) {
             Progress::Ended { pod } => return Ok(pod),
             Progress::Never(reason) => {
                 return Err(format!(
@@ -190,10 +189,10 @@ async fn finished(connection: &Connection, jobs: &Api<Job>, name: &str, deadline
                     with_events(connection, name, reason).await
                 ));
             }
-            Progress::Waiting(state) => last = state,
-        }
+            Progress::Waiting(state) => state,
+        };
         if started.elapsed() > deadline + SCHEDULING {
-            let why = with_events(connection, name, last).await;
+            let why = with_events(connection, name, state).await;
             return Err(format!("the pod of job {name} has not ended after {} s: {why}", started.elapsed().as_secs()));
         }
         tokio::time::sleep(pause).await;
@@ -221,7 +220,8 @@ async fn log(connection: &Connection, pod: &str) -> Result<String, String> {
     let stream = asked("get pods/log", &connection.namespace, pods.log_stream(pod, &wanted)).await?;
     let mut text = Vec::new();
     let reading = async {
-        let mut bounded = std::pin::pin!(stream).take(order::MAXIMUM_REPLY_BYTES as u64);
+        let stream = std::pin::pin!(stream);
+        let mut bounded = stream.take(order::MAXIMUM_REPLY_BYTES as u64);
         bounded.read_to_end(&mut text).await.map_err(|error| error.to_string())
     };
     within(REQUEST, "reading the log", reading).await?;

@@ -191,7 +191,7 @@ fn create(state: &State, body: &[u8]) -> Response<Full<Bytes>> {
     match state.trouble {
         Trouble::Endless => drop(command.arg("600")),
         Trouble::NoAgent => drop(command.arg("hello from nginx")),
-        Trouble::Older => drop(command.arg(kubereach_agent::pack_line(br#"{"protocol":0}"#))),
+        Trouble::Older => drop(command.arg(older_reply())),
         _ => drop(command.arg("agent").args(arguments)),
     }
     command.env_clear().envs(environment.map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap())));
@@ -229,6 +229,15 @@ fn pods(state: &State, query: &str) -> Value {
         items.push(json!({ "metadata": { "name": format!("{name}-pod") }, "status": status }));
     }
     json!({ "apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items })
+}
+
+/// The reply of an agent of version 0.
+fn older_reply() -> String {
+    use std::io::Write as _;
+    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(br#"{"protocol":0}"#).unwrap();
+    let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, packed.finish().unwrap());
+    format!("KUBEREACH-REPLY-1:{text}")
 }
 
 fn json_answer(value: &Value) -> Response<Full<Bytes>> {

@@ -80,8 +80,7 @@ pub(super) fn arguments(order: &Order) -> Vec<String> {
     }
     let resolvers = probe.resolvers.iter().flat_map(|resolver| &resolver.servers);
     for server in resolvers.chain(probe.system_resolver.iter().flatten()) {
-        let bits = if server.is_ipv4() { 32 } else { 128 };
-        allow("resolver", format!("{}/{bits}", server.ip()));
+        allow("resolver", server.to_string());
     }
     // An address of the pod itself is reached only where it is named; then every range has to be.
     if probe.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {

@@ -6,7 +6,7 @@ use kubereach_probes::EchoScheme;
 
 use super::*;
 
-const KEY: &str = "UDXNSJZ3J5WWIL5KMOPRG3O3U2O7WENVY4AMM2ZU6CCX3YY7WAVFUGEU";
+const KEY: &str = "UD552R5ME77LIBNPUSNQFZ4GP4TS2EZWZRW6X3NSB4BV4LXPMUFVP4UE";
 
 fn read(text: &str) -> Result<Plan, InputErrors> {
     let surroundings = Surroundings { environment: &|_| None, resolve: &|_| None };

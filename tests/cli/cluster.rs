@@ -234,7 +234,7 @@ fn pods(state: &State, query: &str) -> Value {
 /// The reply of an agent of version 0.
 fn older_reply() -> String {
     use std::io::Write as _;
-    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     packed.write_all(br#"{"protocol":0}"#).unwrap();
     let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, packed.finish().unwrap());
     format!("KUBEREACH-REPLY-1:{text}")

@@ -44,8 +44,12 @@ impl Progress {
     /// Shows one event.
     pub fn on(&self, event: &Event) {
         match &self.shown {
-            Shown::Nothing => {}
-            Shown::Lines => printer::complain(&(line(event) + "\n")),
+            // What was left behind on another host is said to whoever runs this, however quietly.
+            Shown::Bar { bar, .. } if matches!(event, Event::Note { .. }) => {
+                bar.suspend(|| printer::complain(&(line(event) + "\n")));
+            }
+            Shown::Nothing if !matches!(event, Event::Note { .. }) => {}
+            Shown::Nothing | Shown::Lines => printer::complain(&(line(event) + "\n")),
             Shown::Bar { bar, running } => {
                 // A panic elsewhere while the list was held leaves it usable: it only says what to show.
                 let mut running = running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

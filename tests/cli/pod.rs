@@ -59,7 +59,7 @@ fn the_pod_may_do_as_little_as_can_be() {
 }
 
 #[test]
-fn each_trouble_of_acluster_is_told_and_blames_no_target() {
+fn each_trouble_of_a_cluster_is_told_and_blames_no_target() {
     for (trouble, words) in [
         (Trouble::Forbidden("create jobs"), "the role needs to create jobs"),
         (Trouble::Forbidden("list pods"), "the role needs to list pods"),
@@ -114,7 +114,7 @@ fn what_cannot_be_deleted_is_named() {
 }
 
 #[test]
-fn acluster_that_is_not_there_or_takes_nobody_is_told() {
+fn a_cluster_that_is_not_there_or_takes_nobody_is_told() {
     let (house, cluster) = build(Trouble::None);
     let closed = crate::house::closed_port();
     for (server, user, words) in [

@@ -368,6 +368,17 @@ impl Round {
     /// Dials those of the addresses that have not been dialled yet, and credits the resolver for the others.
     fn dial(&mut self, addresses: &[IpAddr], label: &str, decides: bool) {
         let options = Arc::clone(&self.options);
+        let addresses: Vec<IpAddr> = addresses
+            .iter()
+            .copied()
+            .filter(|address| match self.forbidden(*address) {
+                None => true,
+                Some(reason) => {
+                    self.leave_out(*address, label, decides, &reason);
+                    false
+                }
+            })
+            .collect();
         // Only where both families are there can one of them be left out; asking the kernel is not for free.
         let both = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
         let reaches = |ipv6: bool| {
@@ -381,10 +392,6 @@ impl Round {
             self.owed.extend(addresses.iter().skip(MAXIMUM_DIALLED).filter(|address| !left_out(address)));
         }
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
-            if let Some(reason) = self.forbidden(*address) {
-                self.leave_out(*address, label, decides, reason);
-                continue;
-            }
             if !self.dialled.insert(*address) {
                 continue;
             }
@@ -410,21 +417,23 @@ impl Round {
         }
     }
 
-    /// Why the target may not be dialled there. What stands between here and there, a proxy, is not asked of.
+    /// Why the target may not be dialled there.
     fn forbidden(&self, address: IpAddr) -> Option<String> {
         self.options.permit.refuses(SocketAddr::new(address, self.target.port))
     }
 
     /// Whatever DNS says, nothing is sent to an address that this prober may not dial: nothing is known of it.
-    fn leave_out(&mut self, address: IpAddr, label: &str, decides: bool, reason: String) {
+    fn leave_out(&mut self, address: IpAddr, label: &str, decides: bool, reason: &str) {
         if decides {
             self.owed.insert(address);
         }
-        if self.observation.attempts.iter().any(|attempt| attempt.address == Some(address)) {
+        if self.observation.attempts.len() > MAXIMUM_LISTED
+            || self.observation.attempts.iter().any(|attempt| attempt.address == Some(address))
+        {
             return;
         }
         let attempt = blank(Some(address), &self.target, &self.options, vec![label.to_owned()], decides);
-        self.observation.attempts.push(Attempt { skipped: Some(format!("not dialled: {reason}")), ..attempt });
+        self.observation.attempts.push(Attempt { skipped: Some(format!("this vantage may not: {reason}")), ..attempt });
     }
 
     fn skipped(&self, address: IpAddr, label: &str, decides: bool) -> Attempt {
@@ -813,6 +822,8 @@ const REPEAT_PACE: Duration = Duration::from_millis(50);
 const REPEATS: u32 = 8;
 const SMALL_SEGMENT: u32 = 1_100;
 const MAXIMUM_DIALLED: usize = 64;
+/// Attempts beyond which an address that may not be dialled is not listed.
+const MAXIMUM_LISTED: usize = 256;
 const MAXIMUM_INVESTIGATORS: usize = 32;
 
 #[cfg(test)]

@@ -882,6 +882,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_may_not_be_dialled_is_not_and_nothing_is_known_of_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let given = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
+        let server = FakeServer::start(move |asked| vec![asked.send(&asked.addresses(&given))]).await;
+        let permit = crate::Permit { ranges: vec!["127.0.0.3/32".parse().unwrap()], ..crate::Permit::default() };
+        let controls = vec![Endpoint { host: "127.0.0.2".into(), port }];
+        let mut options = Options {
+            permit,
+            controls,
+            investigate: true,
+            connect_timeout: Duration::from_secs(2),
+            ..options(server.address)
+        };
+        let target = Target { known_addresses: Vec::new(), ..Target::clone(&target(port)) };
+        let observation = probe(&Arc::new(target.clone()), &Arc::new(options.clone()), &Run::unattended()).await;
+        assert_eq!(observation.undecided, [IpAddr::from(given[0])]);
+        let [left_out, dialled] = observation.attempts.as_slice() else { panic!("{observation:?}") };
+        assert!(left_out.decides && left_out.skipped.as_ref().unwrap().contains("127.0.0.2 is in no permitted range"));
+        assert_eq!((left_out.observed, dialled.observed), (Reachability::Unknown, Reachability::Unreachable));
+        assert_eq!((dialled.address, &dialled.skipped), (Some(given[1].into()), &None));
+        assert!(observation.connectivity.unwrap().controls.is_empty());
+        assert!(observation.left_out[0].contains("control 127.0.0.2"), "{:?}", observation.left_out);
+        // Behind everything else that chooses an address, the connect itself looks.
+        let (stage, stream) = tcp::connect((given[0], port).into(), connect_settings(&options)).await;
+        assert!(stream.is_none() && stage.outcome == TcpOutcome::LocalError, "{stage:?}");
+        let silence = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        options.permit = crate::Permit::default();
+        let observation = probe(&Arc::new(target), &Arc::new(options), &Run::unattended()).await;
+        assert!(observation.undecided.is_empty() && listener.accept().await.is_ok());
+    }
+
+    #[tokio::test]
     async fn an_address_that_only_the_scenario_knows_decides_nothing_behind_a_proxy_either() {
         let server = FakeServer::failing(ResponseCode::NXDomain).await;
         let proxy = ProxyTarget {

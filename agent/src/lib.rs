@@ -3,8 +3,10 @@
 //! An order comes in, an observation with evidence goes out; both are versioned, bounded JSON ([`order`]). The probes
 //! themselves are those of `kubereach-probes`, as everywhere.
 
+pub mod bus;
 pub mod keys;
 pub mod order;
+pub mod seal;
 
 pub use keys::{is_agent_name, is_public_key};
 pub use order::{Hello, MessageError, Order, Outcome, PROTOCOL, ProbeOrder, Refusal, Reply};

@@ -4,6 +4,7 @@
 //! until then the agent says from time to time that it is at work, and whatever dies in between, the message comes
 //! again. What makes this safe is the book of the orders that are under way or done: see [`book`].
 
+mod arguments;
 mod book;
 mod link;
 
@@ -31,10 +32,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 
+pub use self::arguments::{BusArguments, make_key, serve};
 use self::book::{Book, Entered, Sealed};
 pub use self::link::{Link, LinkError, Servers, backoff, connect};
 use crate::{
-    MessageError, Order, Outcome, PROTOCOL, Refusal, Reply, is_agent_name, is_public_key,
+    MessageError, Order, Outcome, PROTOCOL, Refusal, Reply, Worker, is_agent_name, is_public_key,
     order::{LONGEST_VALIDITY, MAXIMUM_ORDER_BYTES, MAXIMUM_REPLY_BYTES, read, write},
     seal::{OrderDigest, Seal, check_order, seal_reply},
 };
@@ -127,6 +129,12 @@ pub struct Presence {
 pub trait Carrier: Send + Sync + 'static {
     /// Carries it out, or says why not.
     fn carry_out<'a>(&'a self, order: Order, run: &'a Run) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
+}
+
+impl Carrier for Worker {
+    fn carry_out<'a>(&'a self, order: Order, run: &'a Run) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> {
+        Box::pin(Self::carry_out(self, order, run))
+    }
 }
 
 /// What an agent on NATS is given.

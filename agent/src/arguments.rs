@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::{
     allow::{AllowList, DEFAULT_PORTS, HostPattern, ResolverPattern, parse_range},
+    bus::BusArguments,
     keys::is_agent_name,
     once, stdio,
     worker::{Limits, Worker},
@@ -14,7 +15,7 @@ use crate::{
 
 /// How the agent takes orders, and what it may do.
 #[derive(Clone, Debug, Args)]
-#[command(group(clap::ArgGroup::new("way").args(["stdio", "once"]).required(true)))]
+#[command(group(clap::ArgGroup::new("way").args(["stdio", "once", "nats", "make_key"]).required(true)))]
 pub struct AgentArguments {
     /// Take orders as lines from stdin, and write each reply as a line to stdout
     #[arg(long)]
@@ -34,6 +35,9 @@ pub struct AgentArguments {
     /// How much.
     #[command(flatten)]
     pub limits: LimitArguments,
+    /// Orders over NATS.
+    #[command(flatten)]
+    pub bus: BusArguments,
 }
 
 /// What may be probed.
@@ -103,6 +107,9 @@ impl LimitArguments {
 /// # Errors
 /// In words, when it could not begin.
 pub fn run(arguments: &AgentArguments) -> Result<ExitCode, String> {
+    if let Some(file) = &arguments.bus.make_key {
+        return crate::bus::make_key(file).map(|()| ExitCode::SUCCESS);
+    }
     let worker = Arc::new(Worker::new(arguments.name.clone(), arguments.allow.list(), arguments.limits.limits()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -114,6 +121,8 @@ pub fn run(arguments: &AgentArguments) -> Result<ExitCode, String> {
             let order = std::env::var(once::VARIABLE)
                 .map_err(|_| format!("the environment variable {} holds no order", once::VARIABLE))?;
             once::answer(&worker, &order, arguments.reply_limit as usize).await
+        } else if !arguments.bus.nats.is_empty() {
+            crate::bus::serve(&arguments.bus, worker).await
         } else {
             stdio::serve(worker).await.map_err(|error| format!("the conversation broke: {error}"))
         }

@@ -5,11 +5,13 @@
 
 mod allow;
 mod arguments;
+pub mod bus;
 mod inspect;
 pub mod keys;
 pub mod once;
 pub mod order;
 mod reduce;
+pub mod seal;
 pub mod stdio;
 mod worker;
 

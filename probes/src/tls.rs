@@ -465,15 +465,21 @@ pub(crate) fn period(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
     Some((parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()))
 }
 
-/// What a certificate says, for people and for comparison. An unreadable one keeps its fingerprint.
+/// SHA-256 as hexadecimal digits.
 #[must_use]
-pub fn describe(certificate: &CertificateDer<'_>) -> Certificate {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
-    let sha256 = digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
         use std::fmt::Write as _;
         let _ = write!(text, "{byte:02x}");
         text
-    });
+    })
+}
+
+/// What a certificate says, for people and for comparison. An unreadable one keeps its fingerprint.
+#[must_use]
+pub fn describe(certificate: &CertificateDer<'_>) -> Certificate {
+    let sha256 = sha256(certificate);
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         let unreadable = "(unreadable)".to_owned();
         return Certificate {

@@ -1,6 +1,6 @@
 //! Where probes run. Each kind of vantage takes the same order and returns the same observation.
 
-mod bus;
+pub mod bus;
 mod errand;
 mod namespace;
 mod pod;

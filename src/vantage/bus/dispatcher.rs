@@ -1,0 +1,534 @@
+//! Orders out, replies in: the controller's end of the bus.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    Message,
+    jetstream::{
+        Context,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+        stream,
+    },
+};
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use kubereach_agent::{
+    MessageError, Order, Outcome, PROTOCOL, Refusal, Reply,
+    bus::{
+        ACK_WAIT, Link, OBSERVATIONS, ORDERS, PRESENCE, Presence, Servers, backoff, connect, context, headers, id_of,
+        observation_subject, order_subject, presence_subject, seal_of,
+    },
+    keys,
+    order::{LONGEST_VALIDITY, MAXIMUM_ORDER_BYTES, MAXIMUM_REPLY_BYTES, read, write},
+    seal::{OrderDigest, SealError, check_reply, seal_order},
+};
+use nkeys::KeyPair;
+use tokio::{
+    sync::{OnceCell, Semaphore, oneshot},
+    task::JoinHandle,
+    time::sleep,
+};
+
+use super::ledger::{Ending, Issued, Ledger, issued};
+
+/// Sends orders to agents and sees each of them through to its end.
+pub struct Dispatcher {
+    link: Link,
+    context: Context,
+    key: KeyPair,
+    ledger: Arc<Ledger>,
+    agents: Mutex<HashMap<String, Arc<AgentState>>>,
+    /// Place in the stream of observations up to which replies were read.
+    read_up_to: AtomicU64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What is known of an agent.
+struct AgentState {
+    /// As many orders as are issued to it at a time; the others wait here, where their time does not run.
+    window: Semaphore,
+    widened: AtomicBool,
+    prepared: OnceCell<()>,
+    heard: Mutex<Option<Heard>>,
+    /// An order expired and nothing was heard of it meanwhile.
+    silent: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Heard {
+    at: Timestamp,
+    presence: Option<Presence>,
+}
+
+impl Dispatcher {
+    /// Connects, makes what is missing on the server, and begins to take replies: also those to orders that an earlier
+    /// process entered in the ledger.
+    ///
+    /// # Errors
+    /// In words: a file that cannot be used, no server, credentials refused, TLS not verified, a missing permission.
+    pub async fn connect(servers: &Servers, signing_key: &Path, ledger: Ledger) -> Result<Arc<Self>, String> {
+        let key = keys::read(signing_key).map_err(|error| error.to_string())?;
+        let link = connect(servers, "kubereach", INBOX).await.map_err(|error| error.to_string())?;
+        let context = context(&link);
+        let dispatcher = Arc::new(Self {
+            link,
+            context,
+            key,
+            ledger: Arc::new(ledger),
+            agents: Mutex::default(),
+            read_up_to: AtomicU64::new(0),
+            tasks: Mutex::default(),
+        });
+        let last = dispatcher.make_streams().await?;
+        dispatcher.read_up_to.store(last, Ordering::Relaxed);
+        let oldest = dispatcher.ledger.outstanding().iter().map(|issued| issued.after).min();
+        let from = oldest.map_or(last, |after| after.saturating_sub(LOOK_BACK));
+        let heartbeats = dispatcher.link.client.subscribe(presence_subject("*")).await;
+        let mut heartbeats = heartbeats.map_err(|error| format!("the NATS server gives no heartbeats: {error}"))?;
+        let listener = Arc::clone(&dispatcher);
+        let listening = tokio::spawn(async move {
+            while let Some(message) = heartbeats.next().await {
+                listener.hear(&message);
+            }
+        });
+        let collector = Arc::clone(&dispatcher);
+        let collecting = tokio::spawn(async move { collector.collect(from).await });
+        dispatcher.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([listening, collecting]);
+        Ok(dispatcher)
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The public key that orders are signed with.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        self.key.public_key()
+    }
+
+    /// Issues an order to the agent, whose replies must be signed by `key`, and waits for its end. The order is made
+    /// when its turn has come. When the caller stops waiting, it ends as expired.
+    ///
+    /// # Errors
+    /// In words, when the order was never issued.
+    pub async fn dispatch(
+        &self,
+        agent: &str,
+        key: &str,
+        order: impl FnOnce() -> Order + Send,
+    ) -> Result<Ending, String> {
+        let state = self.agent(agent);
+        // The semaphore is never closed.
+        let _turn = state.window.acquire().await;
+        self.prepare(agent, &state).await?;
+        if state.silent.load(Ordering::Relaxed) {
+            return Err(format!("the agent `{agent}` does not answer: {}", self.last_heard(agent, key)));
+        }
+        let order = order();
+        let payload = write(&order);
+        if payload.len() > MAXIMUM_ORDER_BYTES {
+            let error = MessageError::TooLong(payload.len(), MAXIMUM_ORDER_BYTES);
+            return Err(format!("the order for the agent `{agent}` cannot travel: {error}"));
+        }
+        // JSON is UTF-8.
+        let payload = String::from_utf8(payload).unwrap_or_default();
+        let seal = seal_order(&self.key, payload.as_bytes());
+        let digest = OrderDigest::of(&seal, payload.as_bytes());
+        let issued = issued(&order, payload, digest, key, self.read_up_to.load(Ordering::Relaxed));
+        let ending = self.ledger.issue(issued.clone()).await;
+        let ending = ending.map_err(|error| {
+            self.ledger.expire(&issued.id);
+            format!("the ledger cannot be written: {error}")
+        })?;
+        Ok(self.see_through(issued, ending).await)
+    }
+
+    /// Takes up the orders that an earlier process left in the ledger, each with its id.
+    #[must_use]
+    pub fn resume(self: &Arc<Self>) -> Vec<(String, JoinHandle<Ending>)> {
+        let take_up = |issued: Issued| {
+            let ending = self.ledger.take_up(&issued.id)?;
+            let (dispatcher, id) = (Arc::clone(self), issued.id.clone());
+            Some((id, tokio::spawn(async move { dispatcher.see_through(issued, ending).await })))
+        };
+        self.ledger.outstanding().into_iter().filter_map(take_up).collect()
+    }
+
+    /// Stops taking replies. What was not believed of those that came, a sentence each.
+    pub async fn close(&self) -> Vec<String> {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+        // What is still to be sent is sent, unless the server is gone.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.link.client.flush()).await;
+        let rejected = self.ledger.tally().rejected;
+        rejected
+            .iter()
+            .map(|(reason, count)| format!("messages from agents not believed: {count} ({reason})"))
+            .collect()
+    }
+
+    /// Publishes an issued order, again whenever that may be needed, until it ends.
+    async fn see_through(&self, issued: Issued, ending: oneshot::Receiver<Ending>) -> Ending {
+        let guard = Abandoned { ledger: &self.ledger, id: &issued.id };
+        let began = Timestamp::now();
+        let patience = issued.expires_at.duration_since(began);
+        let patience = if patience.is_positive() { patience.unsigned_abs() } else { Duration::ZERO };
+        let state = self.agent(&issued.agent);
+        let trouble = Mutex::new(None);
+        tokio::select! {
+            biased;
+            Ok(ending) = ending => return ending,
+            () = sleep(patience.min(LONGEST_VALIDITY)) => {}
+            () = self.keep_publishing(&issued, &trouble) => {}
+        }
+        let rejected = self.ledger.expire(&issued.id);
+        drop(guard);
+        let heard = lock(&state.heard).as_ref().is_some_and(|heard| heard.at >= began);
+        state.silent.store(!heard, Ordering::Relaxed);
+        let mut text = format!(
+            "the agent `{}` did not answer within {} s: {}",
+            issued.agent,
+            patience.as_secs(),
+            self.last_heard(&issued.agent, &issued.key)
+        );
+        if let Some(trouble) = lock(&trouble).take() {
+            text = format!("{text}; the NATS server did not take the order: {trouble}");
+        }
+        if !rejected.is_empty() {
+            text = format!("{text}; replies that were not believed: {}", listed(&rejected));
+        }
+        Ending::Expired(text)
+    }
+
+    /// Never ends. A message that the server has already is not stored twice; one that it lost in a crash is stored
+    /// again; and an agent that has had it knows that.
+    async fn keep_publishing(&self, issued: &Issued, trouble: &Mutex<Option<String>>) {
+        let mut connections = self.link.connections.clone();
+        let seal = seal_order(&self.key, issued.payload.as_bytes());
+        let mut attempt = 1;
+        loop {
+            connections.mark_unchanged();
+            let (subject, headers) = (order_subject(&issued.agent), headers(&seal, &issued.id));
+            let published =
+                match self.context.publish_with_headers(subject, headers, issued.payload.clone().into()).await {
+                    Ok(published) => published.await,
+                    Err(error) => Err(error),
+                };
+            let changed = async {
+                if connections.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            match published {
+                Ok(_) => {
+                    *lock(trouble) = None;
+                    attempt = 1;
+                    changed.await;
+                }
+                Err(error) => {
+                    *lock(trouble) = Some(self.link.take_problem().unwrap_or_else(|| error.to_string()));
+                    attempt += 1;
+                    let wait = backoff(attempt).clamp(Duration::from_millis(200), Duration::from_secs(3));
+                    tokio::select! { () = sleep(wait) => {}, () = changed => {} }
+                    // The streams may be what is missing.
+                    if self.make_streams().await.is_ok() {
+                        let _ = self.make_queue(&issued.agent).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn collect(self: Arc<Self>, mut from: u64) {
+        let mut connections = self.link.connections.clone();
+        loop {
+            connections.mark_unchanged();
+            // Whatever went wrong, it is read again from where it may have been lost.
+            tokio::select! {
+                _ = self.collect_from(from + 1) => {}
+                Ok(()) = connections.changed() => {}
+            }
+            let read = self.read_up_to.load(Ordering::Relaxed);
+            let oldest = self.ledger.outstanding().iter().map(|issued| issued.after).min();
+            // A server that crashed may have lost the last messages, and give their places to others.
+            from = oldest.unwrap_or(read).min(read).saturating_sub(LOOK_BACK);
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn collect_from(self: &Arc<Self>, start_sequence: u64) -> Result<(), async_nats::Error> {
+        let config = pull::Config {
+            name: Some(format!("controller-{}", self.link.client.new_inbox().rsplit('.').next().unwrap_or("x"))),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+            ack_policy: AckPolicy::None,
+            filter_subject: observation_subject("*"),
+            inactive_threshold: Duration::from_secs(60),
+            memory_storage: true,
+            ..pull::Config::default()
+        };
+        let consumer = self.context.create_consumer_on_stream(config, OBSERVATIONS).await?;
+        let messages = consumer.stream().max_messages_per_batch(256).expires(PULL).heartbeat(PULL / 4);
+        let mut messages = messages.messages().await?;
+        while let Some(message) = messages.next().await {
+            let message = message?;
+            if let Ok(info) = message.info() {
+                self.read_up_to.store(info.stream_sequence, Ordering::Relaxed);
+            }
+            self.take(&message);
+        }
+        Ok(())
+    }
+
+    /// One message of the stream of observations: believed, or counted as not.
+    fn take(self: &Arc<Self>, message: &Message) {
+        let Some(agent) = message.subject.strip_prefix(observation_subject("").as_str()) else { return };
+        let Some(id) = id_of(&message.payload) else {
+            self.ledger.reject(None, "unreadable");
+            return;
+        };
+        // Replies to other controllers pass by here, too.
+        let Some((expected, key, digest)) = self.ledger.claim(&id) else { return };
+        let reply = match self.believe(message, agent, &expected, &key, &digest) {
+            Ok(reply) => reply,
+            Err(reason) => return self.ledger.reject(Some(&id), reason),
+        };
+        let heard = Heard { at: Timestamp::now(), presence: None };
+        self.note(agent, heard);
+        // It ended once; that somebody sent it again is no end of the first.
+        if let Outcome::Refused { reason: Refusal::Replayed, .. } = reply.outcome {
+            return self.ledger.reject(Some(&id), "replayed");
+        }
+        let ledger = Arc::clone(&self.ledger);
+        tokio::spawn(async move { ledger.replied(&id, reply).await });
+    }
+
+    fn believe(
+        &self,
+        message: &Message,
+        agent: &str,
+        expected: &str,
+        key: &str,
+        digest: &OrderDigest,
+    ) -> Result<Reply, &'static str> {
+        if message.payload.len() > MAXIMUM_REPLY_BYTES {
+            return Err("too-long");
+        }
+        if agent != expected {
+            return Err("other-agent");
+        }
+        let seal = seal_of(message.headers.as_ref());
+        check_reply(&seal, digest, &message.payload, key).map_err(|error| match error {
+            SealError::Unsigned => "unsigned",
+            SealError::OtherKey => "other-key",
+            SealError::Bad => "bad-signature",
+        })?;
+        match read::<Reply>(&message.payload, MAXIMUM_REPLY_BYTES) {
+            Ok(reply) if reply.agent == expected => Ok(reply),
+            Ok(_) => Err("other-agent"),
+            // It is the agent that says so, and to this order.
+            Err(MessageError::OtherVersion(theirs)) => Ok(Reply {
+                protocol: PROTOCOL,
+                id: id_of(&message.payload).unwrap_or_default(),
+                agent: expected.to_owned(),
+                finished_at: Timestamp::now(),
+                outcome: Outcome::Refused {
+                    reason: Refusal::OtherVersion,
+                    detail: format!("it speaks version {theirs}, and this is version {PROTOCOL}"),
+                },
+            }),
+            Err(_) => Err("unreadable"),
+        }
+    }
+
+    fn hear(&self, message: &Message) {
+        let Some(agent) = message.subject.strip_prefix(presence_subject("").as_str()) else { return };
+        // Only agents that somebody asked for are kept in mind.
+        if !lock(&self.agents).contains_key(agent) {
+            return;
+        }
+        let presence = read::<Presence>(&message.payload, MAXIMUM_PRESENCE_BYTES).ok();
+        self.note(agent, Heard { at: Timestamp::now(), presence });
+    }
+
+    fn note(&self, agent: &str, heard: Heard) {
+        let state = self.agent(agent);
+        if let Some(presence) = &heard.presence
+            && !state.widened.swap(true, Ordering::Relaxed)
+        {
+            state.window.add_permits(presence.slots.min(WIDEST_WINDOW).saturating_sub(WINDOW));
+        }
+        state.silent.store(false, Ordering::Relaxed);
+        let mut known = lock(&state.heard);
+        let before = known.take();
+        let presence = heard.presence.or_else(|| before.and_then(|before| before.presence));
+        *known = Some(Heard { at: heard.at, presence });
+    }
+
+    fn agent(&self, name: &str) -> Arc<AgentState> {
+        let mut agents = lock(&self.agents);
+        let state = agents.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(AgentState {
+                window: Semaphore::new(WINDOW),
+                widened: AtomicBool::new(false),
+                prepared: OnceCell::new(),
+                heard: Mutex::new(None),
+                silent: AtomicBool::new(false),
+            })
+        });
+        Arc::clone(state)
+    }
+
+    /// What is known of when the agent was there, in words.
+    fn last_heard(&self, agent: &str, key: &str) -> String {
+        let Some(Heard { at, presence }) = lock(&self.agent(agent).heard).clone() else {
+            return "never heard of".to_owned();
+        };
+        let mut text = format!("last heard of {} ago", ago(Timestamp::now().duration_since(at).unsigned_abs()));
+        let Some(presence) = presence else { return text };
+        if presence.key != key {
+            text = format!("{text}; an agent of that name says that its key is {}, not {key}", presence.key);
+        }
+        if presence.protocol != PROTOCOL {
+            text = format!("{text}; it speaks version {}, and this is version {PROTOCOL}", presence.protocol);
+        }
+        text
+    }
+
+    /// Makes the agent's queue, once, and asks when it was last there.
+    async fn prepare(&self, agent: &str, state: &AgentState) -> Result<(), String> {
+        let prepare = || async {
+            self.make_queue(agent).await?;
+            let Ok(stream) = self.context.get_stream_no_info(PRESENCE).await else { return Ok(()) };
+            let Ok(last) = stream.get_last_raw_message_by_subject(&presence_subject(agent)).await else {
+                return Ok(());
+            };
+            if let Ok(at) = Timestamp::from_nanosecond(last.time.unix_timestamp_nanos()) {
+                let presence = read::<Presence>(&last.payload, MAXIMUM_PRESENCE_BYTES).ok();
+                self.note(agent, Heard { at, presence });
+            }
+            Ok(())
+        };
+        state.prepared.get_or_try_init(prepare).await.map(|()| ())
+    }
+
+    async fn make_queue(&self, agent: &str) -> Result<(), String> {
+        let config = pull::Config {
+            durable_name: Some(agent.to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_deliver: MOST_DELIVERIES,
+            max_ack_pending: MOST_UNDER_WAY,
+            filter_subject: order_subject(agent),
+            ..pull::Config::default()
+        };
+        let made = self.context.create_consumer_on_stream(config, ORDERS).await;
+        made.map(|_| ()).map_err(|error| {
+            let problem = self.link.take_problem().unwrap_or_else(|| error.to_string());
+            format!("the NATS server does not give the agent `{agent}` a queue: {problem}")
+        })
+    }
+
+    /// Makes the streams that are not there, and gives the last place in that of the observations.
+    async fn make_streams(&self) -> Result<u64, String> {
+        let failed = |name: &str, error: &dyn std::error::Error| {
+            let problem = self.link.take_problem().unwrap_or_else(|| error.to_string());
+            format!("the NATS server does not give the stream {name} (is JetStream on, and permitted?): {problem}")
+        };
+        let shared = stream::Config { num_replicas: 1, ..stream::Config::default() };
+        let orders = stream::Config {
+            name: ORDERS.to_owned(),
+            subjects: vec![order_subject("*")],
+            retention: stream::RetentionPolicy::WorkQueue,
+            discard: stream::DiscardPolicy::New,
+            max_age: LONGEST_VALIDITY + Duration::from_secs(60),
+            duplicate_window: LONGEST_VALIDITY + Duration::from_secs(60),
+            max_bytes: 256 * MEBIBYTE,
+            max_message_size: whole(MAXIMUM_ORDER_BYTES + HEADER_BYTES),
+            ..shared.clone()
+        };
+        let observations = stream::Config {
+            name: OBSERVATIONS.to_owned(),
+            subjects: vec![observation_subject("*")],
+            max_age: Duration::from_secs(3600),
+            duplicate_window: Duration::from_secs(1800),
+            max_bytes: 1024 * MEBIBYTE,
+            max_messages_per_subject: MOST_KEPT_OF_ONE_AGENT,
+            max_message_size: whole(MAXIMUM_REPLY_BYTES + HEADER_BYTES),
+            ..shared.clone()
+        };
+        let presence = stream::Config {
+            name: PRESENCE.to_owned(),
+            subjects: vec![presence_subject("*")],
+            max_age: Duration::from_secs(30 * 24 * 3600),
+            max_bytes: 16 * MEBIBYTE,
+            max_messages_per_subject: 1,
+            max_message_size: whole(MAXIMUM_PRESENCE_BYTES),
+            ..shared
+        };
+        for config in [orders, presence] {
+            let name = config.name.clone();
+            self.context.get_or_create_stream(config).await.map_err(|error| failed(&name, &error))?;
+        }
+        let stream = self.context.get_or_create_stream(observations).await;
+        Ok(stream.map_err(|error| failed(OBSERVATIONS, &error))?.cached_info().state.last_sequence)
+    }
+}
+
+/// Ends an order for which nobody waits any longer, whatever the reason.
+struct Abandoned<'a> {
+    ledger: &'a Ledger,
+    id: &'a str,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        self.ledger.expire(self.id);
+    }
+}
+
+fn ago(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn listed(rejected: &BTreeMap<String, u64>) -> String {
+    let words: Vec<String> = rejected.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    words.join(", ")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn whole(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+/// Below which subjects a controller takes what the server tells it.
+const INBOX: &str = "_INBOX.kubereach-controller";
+const PULL: Duration = Duration::from_secs(20);
+const LOOK_BACK: u64 = 1024;
+const WINDOW: usize = 8;
+const WIDEST_WINDOW: usize = 64;
+const MOST_DELIVERIES: i64 = 20;
+const MOST_UNDER_WAY: i64 = 1024;
+const MOST_KEPT_OF_ONE_AGENT: i64 = 10_000;
+const MEBIBYTE: i64 = 1024 * 1024;
+const HEADER_BYTES: usize = 4096;
+const MAXIMUM_PRESENCE_BYTES: usize = 4096;

@@ -161,13 +161,14 @@ fn takes(words: &[String]) {
         #[command(flatten)]
         arguments: AgentArguments,
     }
+    let controller = nkeys::KeyPair::new_user().public_key();
     let filled = |word: &String| {
         let mut word = word.clone();
         for (name, value) in [
-            ("${KUBEREACH_NATS}", "tls://nats.example.com:4222"),
+            ("${KUBEREACH_AGENT_NATS}", "tls://nats.example.com:4222"),
             ("${KUBEREACH_AGENT_NAME}", "bastion"),
-            ("${KUBEREACH_CONTROLLER_KEY}", CONTROLLER_KEY),
-            ("$(CONTROLLER_KEY)", CONTROLLER_KEY),
+            ("${KUBEREACH_AGENT_CONTROLLER_KEY}", &controller),
+            ("$(CONTROLLER_KEY)", &controller),
             ("${CREDENTIALS_DIRECTORY}", "/run/credentials/kubereach-agent.service"),
             ("${STATE_DIRECTORY}", "/var/lib/kubereach-agent"),
         ] {
@@ -221,6 +222,3 @@ fn read(name: &str) -> String {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent").join(name);
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
-
-/// A public key that belongs to nobody.
-const CONTROLLER_KEY: &str = "UAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -1,5 +1,6 @@
 //! Where probes run. Each kind of vantage takes the same order and returns the same observation.
 
+mod allow;
 mod bus;
 mod errand;
 mod namespace;
@@ -34,6 +35,13 @@ impl Transports {
             ssm: ssm::Instances::default(),
             pods: pod::Pods::default(),
             bus: bus::Controller::new(nats),
+        }
+    }
+
+    /// Tells what will be probed from the vantage, so that an agent is started with leave for it.
+    pub fn announce(&self, vantage: &Vantage, target: &Target, options: &Options) {
+        if let VantageKind::Ssh(host) = &vantage.kind {
+            self.ssh.announce(host, target, options);
         }
     }
 

@@ -1,0 +1,35 @@
+//! What an agent is started with when the order's sender starts it: leave for what the scenario names, nothing beyond.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use kubereach_probes::{Options, SystemResolver, Target};
+
+/// `--allow-…=…` arguments for the ports, the resolvers and, where the target is the host itself, the loopback ranges
+/// that this probe needs. Their values are numbers and addresses only, so that no shell sees anything in them.
+///
+/// Hosts are not among them: who may start a program on a host may dial from it as well. What is never dialled stays so.
+pub(super) fn allowances(target: &Target, options: &Options) -> BTreeSet<String> {
+    let mut arguments = BTreeSet::new();
+    let controls = options.controls.iter().map(|control| control.port);
+    let echo = options.echo.iter().map(|echo| echo.port);
+    for port in std::iter::once(target.port).chain(controls).chain(echo) {
+        arguments.insert(format!("--allow-port={port}"));
+    }
+    let own = match &options.system {
+        SystemResolver::Host => &[][..],
+        SystemResolver::Servers(servers) => servers,
+    };
+    for server in options.resolvers.iter().flat_map(|resolver| &resolver.servers).chain(own) {
+        arguments.insert(format!("--allow-resolver={server}"));
+    }
+    let loopback = |address: &IpAddr| address.is_loopback();
+    let host = target.host.parse::<IpAddr>();
+    if target.host == "localhost"
+        || host.is_ok_and(|host| loopback(&host))
+        || target.known_addresses.iter().any(loopback)
+    {
+        // Loopback is dialled only where it is named; then every other range has to be named as well.
+        arguments.extend(["127.0.0.0/8", "::1/128", "0.0.0.0/0", "::/0"].map(|range| format!("--allow-cidr={range}")));
+    }
+    arguments
+}

@@ -127,8 +127,8 @@ impl Host {
             Err(failed) => return unavailable(failed.reason.clone()),
         };
         let longest = errand::longest_probe(options);
-        let order: Order = errand::order("", target, options, longest + VALIDITY_SLACK);
-        match tokio::time::timeout(longest + VALIDITY_SLACK, connection.carry(&order)).await {
+        let order: Order = errand::order("", target, options, longest + CLOCKS_APART);
+        match tokio::time::timeout(longest + WAY, connection.carry(&order)).await {
             Ok(Ok(reply)) => errand::observed(reply, &order, name),
             Ok(Err(reason)) => unavailable(reason),
             Err(_) => unavailable(format!("the agent of {name} did not answer within {} s", longest.as_secs())),
@@ -162,6 +162,8 @@ impl Host {
 /// Orders under way on one connection; the others wait here, where they do not expire.
 const ORDERS_AT_ONCE: usize = 16;
 /// Beyond what a probe may take, for the way there and back.
-const VALIDITY_SLACK: Duration = Duration::from_secs(10);
+const WAY: Duration = Duration::from_secs(10);
+/// The host's clock may be ahead of ours by so much. Nobody but us can send this order again: it is no one's to replay.
+const CLOCKS_APART: Duration = Duration::from_secs(120);
 /// Cells that begin shortly after a failure share it instead of waiting for the next one.
 const REMEMBERED: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ mod bus;
 mod errand;
 mod namespace;
 mod pod;
+mod shell;
 mod ssh;
 mod ssm;
 

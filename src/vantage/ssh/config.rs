@@ -19,10 +19,12 @@ pub(super) struct ClientConfig {
 impl ClientConfig {
     /// `own` stands in for the user's and the system's files.
     pub(super) fn write(own: Option<&Path>) -> io::Result<Self> {
+        // OpenSSH takes a relative path for one below ~/.ssh.
+        let own = own.map(std::path::absolute).transpose()?;
         let folder = private_folder()?;
         let config = Self { file: folder.join("config"), folder };
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&config.file)?;
-        file.write_all(text(own).as_bytes())?;
+        file.write_all(text(own.as_deref()).as_bytes())?;
         Ok(config)
     }
 }

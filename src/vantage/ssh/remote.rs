@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::shell;
 use crate::scenario::SshHost;
 
 /// The command for the host's login shell, whichever that is: it only has to know single quotes.
@@ -16,7 +17,7 @@ pub(super) fn command(host: &SshHost, allowances: &BTreeSet<String>) -> String {
             let subcommand = if path.rsplit('/').next() == Some("kubereach") { "agent " } else { "" };
             GIVEN.replace("@PATH@", path).replace("@SUBCOMMAND@", subcommand)
         }
-        None => FOUND.to_owned() + TAKEN_IN,
+        None => FOUND.to_owned() + &TAKEN_IN.replace("@DIGEST@", shell::DIGEST),
     };
     format!("exec sh -c '{}'", script.replace("@FLAGS@", &flags).replace('\n', " "))
 }
@@ -105,11 +106,8 @@ d=$(mktemp -d "${TMPDIR:-/tmp}/kubereach.XXXXXXXXXX") || { d=; echo "KUBEREACH-S
 f=$d/kubereach-agent;
 echo "KUBEREACH-SSH-1 folder $d";
 head -c "$size" > "$f" || { c; echo "KUBEREACH-SSH-1 failed-folder"; exit 3; };
-if command -v sha256sum >/dev/null 2>&1; then s=$(sha256sum < "$f");
-elif command -v shasum >/dev/null 2>&1; then s=$(shasum -a 256 < "$f");
-elif command -v openssl >/dev/null 2>&1; then s=$(openssl dgst -sha256 -r < "$f");
-else c; echo "KUBEREACH-SSH-1 failed-no-digest"; exit 3; fi;
-s=${s%% *};
+@DIGEST@
+if [ "$s" = none ]; then c; echo "KUBEREACH-SSH-1 failed-no-digest"; exit 3; fi;
 if [ "$s" = "$digest" ]; then :; else c; echo "KUBEREACH-SSH-1 failed-digest $s"; exit 3; fi;
 chmod 700 "$f";
 "$f" --version </dev/null >/dev/null; r=$?;

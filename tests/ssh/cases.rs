@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::world::{World, agents, cut_logins, must, nothing_probed, on, report, until};
+use crate::world::{World, agents, cut_logins, must, nothing_probed, on, report, serving, until};
 
 /// One behaviour.
 pub(crate) type Case = fn(&mut World);
@@ -79,7 +79,10 @@ fn an_agent_that_arrives_changed_is_not_run(world: &mut World) {
 fn a_folder_that_runs_nothing_is_told(world: &mut World) {
     world.without_agent();
     world.with_binary();
+    // Hosts have mounts of their own, made when they are.
+    world.stop_sshd();
     must("mount -o remount,noexec /tmp");
+    world.start_sshd("bastion", "bastion");
     let told = world.unavailable("host: bastion.test");
     assert!(told.contains("noexec"), "{told}");
     world.assert_nothing_left();
@@ -92,7 +95,7 @@ fn no_agent_anywhere_is_told(world: &mut World) {
     assert!(told.contains("/run/world/binaries"), "{told}");
     // A file that is there and is not static is named.
     fs::create_dir_all(world.file("binaries")).unwrap();
-    fs::copy(world.file("bin/kubereach"), world.file("binaries/kubereach-agent")).unwrap();
+    fs::copy("/bin/sh", world.file("binaries/kubereach-agent")).unwrap();
     let told = world.unavailable("host: bastion.test");
     assert!(told.contains("kubereach-agent is not used: ") && told.contains("not statically linked"), "{told}");
     world.assert_nothing_left();
@@ -177,7 +180,7 @@ fn a_lost_connection_is_told_and_leaves_nothing(world: &mut World) {
     world.with_binary();
     silent_target(world);
     let child = world.command().spawn().unwrap();
-    until("the agent", || agents().iter().any(|line| line.contains("agent --stdio")));
+    until("the agent", serving);
     sleep(Duration::from_millis(500));
     cut_logins();
     let report = report(&child.wait_with_output().unwrap());
@@ -192,7 +195,7 @@ fn an_interrupt_leaves_nothing(world: &mut World) {
     silent_target(world);
     for signal in ["-INT", "-KILL"] {
         let child = world.command().spawn().unwrap();
-        until("the agent", || agents().iter().any(|line| line.contains("agent --stdio")));
+        until("the agent", serving);
         sleep(Duration::from_millis(300));
         let begun = Instant::now();
         must(&format!("kill {signal} {}", child.id()));

@@ -330,11 +330,11 @@ impl Talk<'_> {
         let last = stderr.lines().rev().map(words::clean).find(|line| !line.is_empty());
         let noise = self.noise.last().cloned();
         let said = last.or(noise).map_or_else(|| "it said nothing".to_owned(), |said| format!("it said {said:?}"));
+        let jump = jump_host(&self.config.file, host).await;
+        let explain = || words::explain(host, jump.as_deref(), &stderr);
         match (status, &self.agent) {
-            (Some(255) | None, None) => words::explain(host, &stderr),
-            (Some(255) | None, Some(_)) => {
-                format!("the connection to {host} was lost: {}", words::explain(host, &stderr))
-            }
+            (Some(255) | None, None) => explain(),
+            (Some(255) | None, Some(_)) => format!("the connection to {host} was lost: {}", explain()),
             (Some(status), Some(agent)) => format!(
                 "{agent} on {host} ended with status {status} before it was ready, and {said}; an agent of another version \
                  does not know what it is told: renew it"
@@ -450,6 +450,16 @@ impl Conversation {
             Some(status) => format!("the agent on {host} ended with status {status}{said}"),
         }
     }
+}
+
+/// The jump host of the configuration, when there is one. Asks nobody but this machine's own files.
+async fn jump_host(config: &Path, host: &str) -> Option<String> {
+    let mut asking = Command::new("ssh");
+    asking.arg("-G").arg("-F").arg(config).args(["--", host]).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(LONGEST_END, asking.output()).await.ok()?.ok()?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let jump = told.lines().find_map(|line| line.strip_prefix("proxyjump "))?;
+    (jump != "none").then(|| jump.to_owned())
 }
 
 /// The exit status, of a process that is about to end.

@@ -1,13 +1,16 @@
 //! What OpenSSH says when it fails, in words that say what to do. Pure.
 
-/// Why there is no connection to `host`, from what the client wrote to its standard error.
+/// Why there is no connection to `host`, from what the client wrote to its standard error. `jump` is the jump host of its
+/// configuration, when it has one.
 ///
 /// The client's words follow in parentheses: they name the very key, address or file.
-pub(super) fn explain(host: &str, stderr: &str) -> String {
+pub(super) fn explain(host: &str, jump: Option<&str>, stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
-    // The client of a jump host tells of its own failure first; then ours finds the pipe to it closed.
-    let jump = has("UNKNOWN port 65535") || has("stdio forwarding failed");
+    // Only the jump host is dialled, or looked for, from here.
+    let dialled = has("connect to host") || has("Could not resolve hostname");
+    let named = jump.is_some_and(|jump| has(jump.rsplit('@').next().unwrap_or(jump)));
+    let jump = has("UNKNOWN port 65535") || has("stdio forwarding failed") || (jump.is_some() && dialled) || named;
     let known = KNOWN.iter().find(|known| known.words.iter().any(|words| has(words)));
     let told = known.map(|known| (known.told.replace("HOST", host), known.words)).map(|(told, words)| {
         let line = words.iter().find_map(|words| lines.iter().find(|line| line.contains(words)));
@@ -135,31 +138,34 @@ mod tests {
             ),
             ("Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures\r\n", "IdentitiesOnly"),
         ] {
-            let told = explain("b", stderr);
+            let told = explain("b", None, stderr);
             assert!(told.contains(expected), "{told}");
             assert!(!told.contains("jump"), "{told}");
         }
-        assert!(explain("b", changed).contains("(Offending ED25519 key in /h:3)"));
-        assert!(explain("b", "").contains("without a word"));
-        assert_eq!(explain("b", "something new\x1b[31m"), "ssh cannot connect to b: something new [31m");
+        assert!(explain("b", None, changed).contains("(Offending ED25519 key in /h:3)"));
+        assert!(explain("b", None, "").contains("without a word"));
+        assert_eq!(explain("b", None, "something new\x1b[31m"), "ssh cannot connect to b: something new [31m");
     }
 
     #[test]
     fn a_jump_host_is_told_from_the_host_itself() {
         let closed = "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n";
         let refused = format!("ssh: connect to host j port 22: Connection refused\r\n{closed}");
-        let told = explain("b", &refused);
+        let told = explain("b", None, &refused);
         assert!(told.contains("the way to b through its jump host fails") && told.contains("host j port 22"), "{told}");
         let behind = format!(
             "channel 0: open failed: connect failed: Connection refused\r\nstdio forwarding failed\r\n{closed}"
         );
-        assert!(explain("b", &behind).contains("jump host"));
-        assert!(explain("b", closed).contains("jump host"));
+        assert!(explain("b", None, &behind).contains("jump host"));
+        assert!(explain("b", None, closed).contains("jump host"));
+        let unknown = "No ED25519 host key is known for j.example and you have requested strict checking.";
+        assert!(explain("b", Some("ops@j.example"), unknown).contains("through its jump host fails"));
+        assert!(!explain("b", Some("j"), "root@b: Permission denied (publickey).").contains("through its jump host"));
     }
 
     #[test]
     fn what_comes_from_elsewhere_is_bounded() {
-        let told = explain("b", &"x".repeat(100_000));
+        let told = explain("b", None, &"x".repeat(100_000));
         assert!(told.len() < 400, "{}", told.len());
     }
 }

@@ -153,8 +153,8 @@ impl Host {
         }
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(format!(
-            "{} was not seen to remove {folder}: its shell does so when the connection ends; `ssh {} ls {folder}` shows it",
-            self.place.host, self.place.host
+            "{} was not seen to remove {folder}: its own shell does so when the connection ends",
+            self.place.host
         ))
     }
 }

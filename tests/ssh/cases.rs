@@ -64,6 +64,12 @@ fn an_agent_is_sent_and_leaves_nothing(world: &mut World) {
     assert!(place.contains("/kubereach.") && place.ends_with("(deleted)"), "its file was gone when it ran: {place}");
     assert_eq!(world.logins("bastion"), 1, "sent over the one connection");
     world.assert_nothing_left();
+    if world.with_real_binary() {
+        let (report, _) = world.verify("host: bastion.test");
+        assert_eq!(report["verdict"], "match", "{report:#}");
+        world.assert_nothing_left();
+        println!("ssh: the agent of deploy/agent/build was sent, and answered");
+    }
 }
 
 fn an_agent_that_arrives_changed_is_not_run(world: &mut World) {

@@ -118,6 +118,13 @@ impl World {
         fs::copy(self.file("bin/stand-in"), self.file("binaries").join(name)).unwrap();
     }
 
+    /// The same with the agent that deploy/agent/build made, where it did.
+    pub(crate) fn with_real_binary(&self) -> bool {
+        let name = format!("kubereach-agent-linux-{}", std::env::consts::ARCH);
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../agent").join(&name);
+        fs::copy(made, self.file("binaries").join(name)).is_ok()
+    }
+
     /// Writes the scenario: the cluster, and clusters `c0` … besides, from `bastion`, a vantage of these keys.
     pub(crate) fn scenario(&self, ssh: &str, clusters: usize) -> PathBuf {
         let mut text =

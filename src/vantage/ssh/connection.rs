@@ -239,7 +239,9 @@ impl Talk<'_> {
             }
             Said::Nothing(platform) => self.upload(&platform).await?,
             Said::Folder(folder) => {
-                *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(words::clean(&folder));
+                let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+                let folder = if folder.chars().all(plain) { words::clean(&folder) } else { "its folder".to_owned() };
+                *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
             }
             Said::Removed => {
                 self.folder.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -19,7 +19,8 @@ pub(super) fn command(host: &SshHost, allowances: &BTreeSet<String>) -> String {
         }
         None => FOUND.to_owned() + &TAKEN_IN.replace("@DIGEST@", shell::DIGEST),
     };
-    format!("exec sh -c '{}'", script.replace("@FLAGS@", &flags).replace('\n', " "))
+    // No word of it is a pattern of file names.
+    format!("exec sh -c 'set -f; {}'", script.replace("@FLAGS@", &flags).replace('\n', " "))
 }
 
 /// What one of our lines says.

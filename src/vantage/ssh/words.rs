@@ -33,6 +33,7 @@ pub(super) fn explain(host: &str, jump: Option<&str>, stderr: &str) -> String {
 pub(super) fn clean(text: &str) -> String {
     let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
     let text: String = text.trim().chars().map(printable).take(LONGEST + 1).collect();
+    let text = text.trim_end().to_owned();
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -43,7 +43,8 @@ const MARK: &str = "KUBEREACH-SSM-1 ";
 const LONGEST_REPLY: usize = 23_000;
 const LARGEST_AGENT: u64 = 64 << 20;
 
-const HEAD: &str = r#"umask 077
+const HEAD: &str = r#"set -f
+umask 077
 KUBEREACH_ORDER=@ORDER@
 export KUBEREACH_ORDER
 say() { echo "KUBEREACH-SSM-1 $*"; }
@@ -138,7 +139,7 @@ mod tests {
             let lines = script(&instance, &order(), &flags);
             let text = lines.join("\n");
             assert!(!text.contains("reboot") && !text.replace("$@", "").contains('@'), "{text}");
-            let order = lines[1].strip_prefix("KUBEREACH_ORDER=").unwrap();
+            let order = lines[2].strip_prefix("KUBEREACH_ORDER=").unwrap();
             assert!(order.chars().all(|letter| letter.is_ascii_alphanumeric() || "+/=".contains(letter)), "{order}");
             // The shell itself reads it without running it.
             let checked = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();

@@ -1,6 +1,7 @@
 //! What became of a command, in words that say what to do. Pure.
 
 use super::script;
+use crate::redact::{Secrets, one_line};
 
 /// What a command came to, as `GetCommandInvocation` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,15 +113,12 @@ pub(super) fn managed(instance: &str, information: Option<(&str, &str)>) -> Stri
 }
 
 /// One line that comes from elsewhere: printable, and no longer than a line.
-pub(super) fn clean(text: &str) -> String {
-    let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
-    let clean: String = text.trim().chars().map(printable).take(LONGEST).collect();
-    clean
+fn clean(text: &str) -> String {
+    one_line(text, &Secrets::default())
 }
 
 /// How the service marks an output that it cut: <https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html>.
 const TRUNCATED: &str = "--output truncated--";
-const LONGEST: usize = 300;
 
 #[cfg(test)]
 mod tests {

@@ -165,7 +165,13 @@ pub async fn run(
     let configurations = configurations(&mut plan, settings, &stop, events.as_ref()).await?;
     let targets = targets(&plan, &configurations)?;
     let transports = Transports::new(plan.nats.as_ref());
-    let options = plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
+    let options: Vec<Arc<Options>> =
+        plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
+    for (cell, target) in plan.cells.iter().zip(&targets) {
+        if let Some(target) = target {
+            transports.announce(&plan.vantages[cell.vantage], target, &options[cell.vantage]);
+        }
+    }
     let context = Context {
         plan,
         settings: settings.clone(),

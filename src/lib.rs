@@ -4,6 +4,8 @@
 //! [`verdict`] (the two side by side) → [`causes`] (what it means) → [`report`] (how it looks). [`check`] is the use
 //! case that joins them; [`cli`] is wiring.
 
+#[cfg(feature = "aws")]
+mod aws;
 pub mod causes;
 pub mod check;
 pub mod cli;
@@ -12,6 +14,7 @@ pub mod demo;
 pub mod facts;
 pub mod input;
 pub mod model;
+mod redact;
 pub mod report;
 pub mod scenario;
 pub mod vantage;

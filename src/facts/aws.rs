@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use actions::Action;
-use calls::{Call, CallError, Clients};
+use calls::{Call, Clients};
 use serde_json::Value;
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     manifest::Manifest,
     write::{Pulled, file_name_part},
 };
-use crate::input::InputError;
+use crate::{aws::CallError, input::InputError};
 
 /// Which cluster's facts, and with whose credentials. What is not given comes from the environment and the profile, by
 /// the provider's own rules.

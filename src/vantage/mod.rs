@@ -1,9 +1,11 @@
 //! Where probes run. Each kind of vantage takes the same order and returns the same observation.
 
+mod allow;
 pub mod bus;
 mod errand;
 mod namespace;
 mod pod;
+mod shell;
 mod ssh;
 mod ssm;
 
@@ -34,6 +36,13 @@ impl Transports {
             ssm: ssm::Instances::default(),
             pods: pod::Pods::default(),
             bus: bus::Controller::new(nats),
+        }
+    }
+
+    /// Tells what will be probed from the vantage, so that an agent is started with leave for it.
+    pub fn announce(&self, vantage: &Vantage, target: &Target, options: &Options) {
+        if let VantageKind::Ssh(host) = &vantage.kind {
+            self.ssh.announce(host, target, options);
         }
     }
 

@@ -1,29 +1,46 @@
-//! Probing from an EC2 instance by AWS Systems Manager.
+//! Probing from an EC2 instance, or any other managed node, by AWS Systems Manager's Run Command.
+//!
+//! One order is one command: a shell script that finds an agent, lets it carry out the order that stands in the script,
+//! and prints its reply, packed to fit what an answer of the service may hold.
 
-use std::sync::Arc;
+mod script;
+mod words;
 
-use kubereach_probes::{Observation, Options, Run, Target};
+#[cfg(feature = "aws")]
+mod run;
 
-use super::unavailable;
-use crate::scenario::SsmInstance;
+#[cfg(feature = "aws")]
+pub(super) use run::Instances;
 
-/// What is open for the run.
-#[derive(Default)]
-pub(super) struct Instances {}
+#[cfg(not(feature = "aws"))]
+pub(super) use without::Instances;
 
-impl Instances {
-    pub(super) async fn observe(
-        &self,
-        instance: &SsmInstance,
-        target: &Arc<Target>,
-        options: &Arc<Options>,
-        run: &Run,
-    ) -> Observation {
-        let _ = (instance, target, options, run);
-        unavailable("not there yet")
-    }
+/// What stands in for it in a build without the SDK.
+#[cfg(not(feature = "aws"))]
+mod without {
+    use std::sync::Arc;
 
-    pub(super) async fn close(&self) -> Vec<String> {
-        Vec::new()
+    use kubereach_probes::{Observation, Options, Run, Target};
+
+    use super::super::unavailable;
+    use crate::scenario::SsmInstance;
+
+    #[derive(Default)]
+    pub(crate) struct Instances {}
+
+    impl Instances {
+        pub(crate) async fn observe(
+            &self,
+            _instance: &SsmInstance,
+            _target: &Arc<Target>,
+            _options: &Arc<Options>,
+            _run: &Run,
+        ) -> Observation {
+            unavailable("this build of kubereach does not speak to AWS (its feature `aws` is off)")
+        }
+
+        pub(crate) async fn close(&self) -> Vec<String> {
+            Vec::new()
+        }
     }
 }

@@ -18,6 +18,7 @@ mod documents;
 mod moto;
 mod recorded;
 mod same;
+mod ssm;
 mod verify;
 
 use std::process::{Command, ExitCode};

@@ -45,7 +45,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             Ok(())
         })
     };
-    TRIALS.iter().chain(crate::verify::TRIALS).chain(azure()).map(trial).collect()
+    TRIALS.iter().chain(crate::verify::TRIALS).chain(crate::ssm::TRIALS).chain(azure()).map(trial).collect()
 }
 
 /// The cases of the other provider.

@@ -17,9 +17,9 @@ use super::{
     AksRequest, PullError,
     credentials::{Cloud, Credentials},
 };
-use crate::facts::{
-    azure::is_plain,
-    live::{Secrets, chain, one_line, without_secrets},
+use crate::{
+    facts::azure::is_plain,
+    redact::{Secrets, chain, one_line, without_secrets},
 };
 
 /// The resource manager and a token for it.

@@ -17,8 +17,8 @@ use tokio::sync::Mutex;
 
 use super::PullError;
 use crate::{
-    facts::live::{Secrets, chain},
     input::variable,
+    redact::{Secrets, chain},
 };
 
 /// Where the token comes from.

@@ -8,14 +8,9 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_ec2::{
-    config::{AppName, ProvideCredentials, SharedCredentialsProvider},
-    types::{Filter, VpcAttributeName},
-};
+use aws_sdk_ec2::types::{Filter, VpcAttributeName};
 use aws_smithy_runtime_api::client::{
     interceptors::{
         Intercept, OverriddenHooks,
@@ -30,7 +25,10 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use serde_json::{Map, Value};
 
 use super::{EksRequest, PullError, actions::Action, shapes, tidy};
-use crate::facts::live::{Secrets, chain, one_line, without_secrets};
+use crate::{
+    aws::{self, CallError, Choice, Session, SessionError, failure},
+    redact::{Secrets, without_secrets},
+};
 
 /// The SDK's clients, with one set of credentials.
 #[derive(Clone, Debug)]
@@ -63,63 +61,18 @@ impl Call {
     }
 }
 
-/// Why a call gave no document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum CallError {
-    /// The credentials do not allow it.
-    Denied(String),
-    /// The provider does not know the credentials, or no longer.
-    Credentials(String),
-    /// What was asked about does not exist.
-    Missing(String),
-    /// No answer came.
-    Unreachable(String),
-    /// What came is no answer of the provider's protocol.
-    Foreign(String),
-    /// Anything else.
-    Other(String),
-}
-
-impl CallError {
-    /// What happened, in one line.
-    pub(super) fn message(&self) -> &str {
-        match self {
-            Self::Denied(message)
-            | Self::Credentials(message)
-            | Self::Missing(message)
-            | Self::Unreachable(message)
-            | Self::Foreign(message)
-            | Self::Other(message) => message,
-        }
-    }
-}
-
 impl Clients {
     /// Reads configuration and credentials once, by the provider's own rules: environment, profile, role, instance.
     pub(super) async fn connect(request: &EksRequest) -> Result<Self, PullError> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .operation_attempt_timeout(ATTEMPT_LIMIT)
-            .operation_timeout(CALL_LIMIT)
-            .build();
-        let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST_BACKOFF);
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts).retry_config(retries);
-        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
-            loader = loader.app_name(name);
-        }
-        if let Some(region) = &request.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &request.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(url) = &request.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let config = loader.load().await;
-        let region: Arc<str> = config.region().ok_or(PullError::NoRegion)?.as_ref().into();
-        let (config, secrets) = with_fixed_credentials(config).await?;
+        let choice = Choice {
+            region: request.region.clone(),
+            profile: request.profile.clone(),
+            endpoint_url: request.endpoint_url.clone(),
+        };
+        let Session { config, region, secrets } = aws::connect(&choice).await.map_err(|error| match error {
+            SessionError::NoRegion => PullError::NoRegion,
+            SessionError::NoCredentials(reason) => PullError::NoCredentials(reason),
+        })?;
         let endpoint = config.endpoint_url().map_or_else(|| format!("the EKS endpoint of {region}"), without_secrets);
         Ok(Self {
             endpoint: endpoint.into(),
@@ -332,19 +285,6 @@ fn too_large() -> String {
     format!("the answer is larger than {} MiB", LARGEST_BODY >> 20)
 }
 
-/// Credentials that hold for the whole pull: found once, so that a missing set is told once and clearly.
-async fn with_fixed_credentials(config: SdkConfig) -> Result<(SdkConfig, Secrets), PullError> {
-    let none = || PullError::NoCredentials("no provider of credentials is configured".to_owned());
-    let provider = config.credentials_provider().ok_or_else(none)?;
-    let found = tokio::time::timeout(CREDENTIALS_LIMIT, provider.provide_credentials()).await;
-    let found = found.map_err(|_| PullError::NoCredentials("the search for them took too long".to_owned()))?;
-    let credentials = found.map_err(|error| PullError::NoCredentials(chain(&error, &Secrets::default())))?;
-    let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
-    let secrets = secrets.into_iter().flatten().collect();
-    let provider = SharedCredentialsProvider::new(credentials);
-    Ok((config.into_builder().credentials_provider(provider).build(), secrets))
-}
-
 /// What kind of failure it is. An answer that came well but that the SDK's own types could not hold is none.
 fn failed<E>(error: &SdkError<E, HttpResponse>, kept: &Keep, secrets: &Secrets) -> Result<(), CallError>
 where
@@ -352,9 +292,6 @@ where
 {
     let has_body = || kept.body.lock().unwrap_or_else(PoisonError::into_inner).is_some();
     match error {
-        SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
-            Err(CallError::Unreachable(chain(error, secrets)))
-        }
         SdkError::ServiceError(service) if service.raw().status().is_success() => {
             if has_body() {
                 Ok(())
@@ -362,55 +299,15 @@ where
                 Err(CallError::Foreign("an answer that cannot be read".to_owned()))
             }
         }
-        SdkError::ServiceError(service) => {
-            Err(classify(error.code(), error.message(), service.raw().status().as_u16(), secrets))
-        }
+        SdkError::ConstructionFailure(_)
+        | SdkError::DispatchFailure(_)
+        | SdkError::TimeoutError(_)
+        | SdkError::ServiceError(_) => Err(failure(error, secrets)),
         _ if has_body() => Ok(()),
-        _ => Err(CallError::Foreign(chain(error, secrets))),
+        _ => Err(failure(error, secrets)),
     }
 }
 
-/// A service's error by its code: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>.
-fn classify(code: Option<&str>, message: Option<&str>, status: u16, secrets: &Secrets) -> CallError {
-    let code = code.unwrap_or_default();
-    // The provider's words on these repeat what was signed, the session token included.
-    if matches!(code, "SignatureDoesNotMatch" | "InvalidSignatureException" | "IncompleteSignature") {
-        return CallError::Credentials(format!(
-            "{code}: the request's signature is not accepted: the secret access key or this machine's clock is wrong"
-        ));
-    }
-    let message = message.map(|message| one_line(message, secrets)).filter(|message| !message.is_empty());
-    let words = match (one_line(code, secrets), message) {
-        (code, None) if code.is_empty() => format!("HTTP {status}"),
-        (code, Some(message)) if code.is_empty() => format!("HTTP {status}: {message}"),
-        (code, None) => format!("{code} (HTTP {status})"),
-        (code, Some(message)) => format!("{code}: {message}"),
-    };
-    match code {
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "NotAuthorized" => {
-            CallError::Denied(words)
-        }
-        "AuthFailure"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
-        | "InvalidClientTokenId"
-        | "UnrecognizedClientException"
-        | "RequestExpired"
-        | "MissingAuthenticationToken" => CallError::Credentials(words),
-        "ResourceNotFoundException" => CallError::Missing(words),
-        // The provider names every error, a refusal above all.
-        "" => CallError::Foreign(words),
-        _ => CallError::Other(words),
-    }
-}
-
-const CONNECT_LIMIT: Duration = Duration::from_millis(3_100);
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
-const CALL_LIMIT: Duration = Duration::from_mins(2);
-const CREDENTIALS_LIMIT: Duration = Duration::from_mins(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
-/// The first try included.
-const ATTEMPTS: u32 = 5;
 const MOST_PAGES: usize = 1_000;
 /// The largest pages that the operations allow.
 const LARGE_PAGE: i32 = 1_000;
@@ -420,45 +317,3 @@ const SMALL_PAGE: i32 = 100;
 const LARGEST_BODY: u64 = 64 << 20;
 /// A region with ten thousand instances has some hundred megabytes; answers that are tried again count again.
 const LARGEST_PULL: u64 = 512 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::facts::live::REPEATING;
-
-    #[test]
-    fn failures_are_told_apart_by_their_codes() {
-        let denied = classify(
-            Some("UnauthorizedOperation"),
-            Some("You are not authorized to perform this operation. Encoded authorization failure message: AbC123"),
-            403,
-            &Secrets::default(),
-        );
-        let words = "UnauthorizedOperation: You are not authorized to perform this operation.";
-        assert_eq!(denied, CallError::Denied(words.to_owned()));
-        assert!(matches!(
-            classify(Some("ExpiredTokenException"), None, 400, &Secrets::default()),
-            CallError::Credentials(_)
-        ));
-        assert!(matches!(
-            classify(Some("ResourceNotFoundException"), Some("x"), 404, &Secrets::default()),
-            CallError::Missing(_)
-        ));
-        assert_eq!(classify(None, None, 404, &Secrets::default()), CallError::Foreign("HTTP 404".to_owned()));
-        assert_eq!(classify(None, None, 403, &Secrets::default()), CallError::Foreign("HTTP 403".to_owned()));
-    }
-
-    #[test]
-    fn no_message_repeats_a_credential() {
-        let secrets: Secrets = ["wJalrXUtnFEMI", "IQoJb3JpZ2lu"].into_iter().collect();
-        for told in REPEATING {
-            let error = classify(Some("InvalidAction"), Some(told), 400, &secrets);
-            assert_eq!(error.message(), "InvalidAction: Refused");
-            for code in ["SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"] {
-                let error = classify(Some(code), Some(told), 403, &secrets);
-                assert!(matches!(&error, CallError::Credentials(words) if !words.contains("Refused")), "{error:?}");
-            }
-        }
-        assert_eq!(classify(Some("IQoJb3JpZ2lu"), None, 400, &secrets).message(), "HTTP 400");
-    }
-}

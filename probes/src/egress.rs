@@ -133,7 +133,13 @@ async fn once(server: &EchoServer, family: Option<Family>, options: &Options) ->
         Ok(address) => (Some(address), None),
         Err(reason) => (None, Some(reason)),
     };
-    Asked::Observed(EgressObservation { server: label(server), asked, address, ms: milliseconds(begun.elapsed()), detail })
+    Asked::Observed(EgressObservation {
+        server: label(server),
+        asked,
+        address,
+        ms: milliseconds(begun.elapsed()),
+        detail,
+    })
 }
 
 /// Why a server said nothing.
@@ -158,7 +164,9 @@ async fn said(
 ) -> Result<IpAddr, Silence> {
     if let Some(proxy) = &options.proxy {
         if server.scheme == EchoScheme::Stun {
-            return Err("STUN over UDP passes no proxy: name an `http`, `https` or `stun-tcp` server".to_owned().into());
+            return Err("STUN over UDP passes no proxy: name an `http`, `https` or `stun-tcp` server"
+                .to_owned()
+                .into());
         }
         let host = if proxy.scheme.resolves_remotely() {
             if let Ok(address) = server.host.parse() {
@@ -265,8 +273,7 @@ async fn over_stream(server: &EchoServer, stream: BoxedStream, options: &Options
         EchoScheme::Http => over_http(server, stream).await,
         EchoScheme::Https => {
             let timeout = options.connect_timeout;
-            let shaken =
-                tls::handshake(stream, &server.host, &Trust::SystemRoots, Hello::Http1, None, timeout).await;
+            let shaken = tls::handshake(stream, &server.host, &Trust::SystemRoots, Hello::Http1, None, timeout).await;
             match shaken {
                 (stage, Some(stream)) if stage.outcome == TlsOutcome::Verified => over_http(server, stream).await,
                 (stage, _) => {
@@ -366,7 +373,11 @@ fn address_in(body: &[u8]) -> Result<IpAddr, String> {
         return Ok(address);
     }
     let begin: String = text.chars().take(SHOWN).map(|one| if one.is_control() { ' ' } else { one }).collect();
-    Err(if begin.is_empty() { "its answer is empty".to_owned() } else { format!("its answer is no address: `{begin}`") })
+    Err(if begin.is_empty() {
+        "its answer is empty".to_owned()
+    } else {
+        format!("its answer is no address: `{begin}`")
+    })
 }
 
 /// Whether what it says can be true.

@@ -132,6 +132,8 @@ fn cell(cluster: &str, vantage: &str, verdict: Verdict) -> Cell {
         dns: vec![dns("system", DnsOutcome::Answer, &["198.51.100.20"])],
         attempts: Vec::new(),
         proxy: None,
+        egress: Vec::new(),
+        left_out: Vec::new(),
         connectivity: None,
         path: Vec::new(),
         findings: Vec::new(),

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 pub use kubereach_probes::Reachability;
 use kubereach_probes::labels;
-use kubereach_probes::{Attempt, Connectivity, DnsObservation, ProxyObservation};
+use kubereach_probes::{Attempt, Connectivity, DnsObservation, EgressObservation, ProxyObservation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +158,12 @@ pub struct Cell {
     /// The proxy in between.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxy: Option<ProxyObservation>,
+    /// By which address each echo server sees the vantage.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub egress: Vec<EgressObservation>,
+    /// What the vantage was asked for and did not do, because its own limits forbid it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_out: Vec<String>,
     /// The prober's own network, when it was asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connectivity: Option<Connectivity>,

@@ -10,6 +10,7 @@ mod tests;
 
 use std::{net::IpAddr, path::Path};
 
+pub(crate) use derive::derive;
 pub use duration::parse_duration;
 pub use plan::*;
 pub use schema::schema;

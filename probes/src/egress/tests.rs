@@ -86,7 +86,11 @@ async fn what_an_http_server_says_is_read_in_every_usual_form() {
         "::ffff:127.0.0.9",
     ] {
         let port = http(vec![ok(body)]).await;
-        assert_eq!(told(&server(EchoScheme::Http, port)).await, (vec!["127.0.0.9".to_owned()], String::new()), "{body}");
+        assert_eq!(
+            told(&server(EchoScheme::Http, port)).await,
+            (vec!["127.0.0.9".to_owned()], String::new()),
+            "{body}"
+        );
     }
 }
 
@@ -148,7 +152,8 @@ async fn two_addresses_that_take_turns_are_both_kept() {
 async fn a_server_is_asked_once_for_all_who_share_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = server(EchoScheme::Http, listener.local_addr().unwrap().port());
-    let (options, echoes) = (Arc::new(Options { connect_timeout: Duration::from_millis(300), ..options() }), SharedEchoes::default());
+    let (options, echoes) =
+        (Arc::new(Options { connect_timeout: Duration::from_millis(300), ..options() }), SharedEchoes::default());
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..40 {
         let (options, server, echoes) = (Arc::clone(&options), server.clone(), echoes.clone());

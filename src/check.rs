@@ -30,7 +30,7 @@ use crate::{
     client::ClientEnvironment,
     facts::{Facts, planned::PlannedChange},
     input::{InputError, InputErrors},
-    report::{Cell, CellTarget, Finding, Intended, Provider, REPORT_SCHEMA, Report, Severity, Verdict},
+    report::{Cell, CellTarget, Finding, Intended, Matrix, Provider, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
     vantage::Transports,
     verdict::{self, Agreement, Next, Seen},
@@ -215,7 +215,7 @@ pub async fn run(
     let states: Vec<State> = context.configurations.iter().map(Configuration::now).collect();
     let evaluated: Vec<Evaluated<'_>> = states.iter().map(Evaluated::of).collect();
     let frame = context.frame();
-    let cells: Vec<Cell> = (0..context.plan.cells.len())
+    let mut cells: Vec<Cell> = (0..context.plan.cells.len())
         .map(|index| {
             let cell = probed.remove(&index).unwrap_or_else(Probed::lost);
             let other = others.other(&context, index);
@@ -223,6 +223,10 @@ pub async fn run(
             frame.judge(index, evaluated, cell, other.as_ref(), client.as_ref())
         })
         .collect();
+    if settings.client.is_none() {
+        // Doctor's two paths are one vantage's.
+        causes::compare(&mut cells);
+    }
     let configuration = (0..context.plan.clusters.len())
         .flat_map(|cluster| frame.configuration_findings(cluster, &evaluated[cluster], &cells, client.as_ref()))
         .collect();
@@ -774,7 +778,8 @@ fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp
     });
     let verdict = if drifted { Verdict::Mismatch } else { worst };
     let schema = REPORT_SCHEMA.to_owned();
-    Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }
+    let matrix = Matrix::of(&cells);
+    Report { schema, verdict, started_at, finished_at: Timestamp::now(), matrix, cells, findings }
 }
 
 /// How many descriptors the cells may hold at once: within this process's limit, less what evidence needs.

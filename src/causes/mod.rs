@@ -6,6 +6,7 @@
 
 mod aks;
 mod client;
+mod comparison;
 pub mod configuration;
 mod dns;
 mod egress;
@@ -31,6 +32,7 @@ mod tls;
 
 use std::{collections::BTreeSet, time::Duration};
 
+pub use comparison::compare;
 pub use configuration::{ConfigurationView, KnownVantage, Strictness, lint};
 use ipnet::IpNet;
 use jiff::Timestamp;

@@ -11,7 +11,8 @@ use kubereach_probes::{
 };
 
 use super::{
-    Cell, Confidence, Finding, Hop, Intended, Provider, REPORT_SCHEMA, Reachability, Report, Severity, Verdict, Via,
+    Cell, Confidence, Finding, Hop, Intended, Matrix, Provider, REPORT_SCHEMA, Reachability, Report, Severity, Verdict,
+    Via,
 };
 
 /// A report in which every variant of every enum stands at least once.
@@ -76,6 +77,8 @@ fn poison(value: &mut serde_json::Value, key: &str) {
                 "via",
                 "outcome",
                 "addresses",
+                "egress",
+                "asked",
                 "class",
                 "source",
                 "address",
@@ -111,6 +114,7 @@ fn whole(verdict: Verdict, cells: Vec<Cell>) -> Report {
         verdict,
         started_at: "2026-03-01T12:00:00Z".parse().unwrap(),
         finished_at: "2026-03-01T12:00:03.5Z".parse().unwrap(),
+        matrix: Matrix::of(&cells),
         cells,
         findings: Vec::new(),
     }

@@ -78,7 +78,7 @@ fn doctor(page: &mut Page, report: &Report, verbose: bool) {
 fn verify(page: &mut Page, report: &Report, verbose: bool) {
     page.paragraph(0, 2, &[span(verdict_ink(report.verdict), words::headline(report))]);
     page.blank();
-    matrix::draw(page, &report.cells);
+    matrix::draw(page, &report.cells, verbose);
     let waited: Vec<String> = report.cells.iter().filter_map(words::converged).collect();
     if !waited.is_empty() {
         page.blank();

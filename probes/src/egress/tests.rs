@@ -251,6 +251,19 @@ async fn only_an_answer_to_the_very_request_counts() {
     }
 }
 
+/// RFC 5769, sections 2.2 and 2.3: the transaction of both, and what the sample responses map to.
+#[test]
+fn the_samples_of_the_standard_are_read() {
+    let id = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
+    let software = b"\x80\x22\x00\x0btest vector ";
+    let v4 = b"\x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43";
+    let v6 = b"\x00\x20\x00\x14\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9";
+    for (attribute, address) in [(&v4[..], "192.0.2.1"), (&v6[..], "2001:db8:1234:5678:11:2233:4455:6677")] {
+        let message = success(&binding_request(&id), &[software, attribute].concat());
+        assert_eq!(binding_response(&message, &id).unwrap().unwrap().to_string(), address);
+    }
+}
+
 #[tokio::test]
 async fn a_silent_stun_server_costs_the_connect_timeout() {
     let port = stun(|_| Vec::new()).await;

@@ -25,9 +25,9 @@ pub fn compare(cells: &mut [Cell]) {
             if cell.verdict == Verdict::Match || cell.observed != Reachability::Unreachable {
                 continue;
             }
-            let others: Vec<&Cell> =
-                group.iter().filter(|other| **other != index).take(MOST_COMPARED).map(|other| &cells[*other]).collect();
-            let compared = beside(cell, &others);
+            let near = |other: &&usize| **other == index || group.iter().take(MOST_COMPARED).any(|one| one == *other);
+            let all: Vec<&Cell> = group.iter().filter(near).map(|other| &cells[*other]).collect();
+            let compared = beside(cell, &all);
             weigh(&mut cells[index], compared);
         }
     }
@@ -43,7 +43,10 @@ struct Compared {
     serves_others: bool,
 }
 
-fn beside(cell: &Cell, others: &[&Cell]) -> Compared {
+/// `all` are the vantages of the cluster in the report's order, this one included.
+fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
+    let others: Vec<&Cell> = all.iter().copied().filter(|other| !std::ptr::eq(*other, cell)).collect();
+    let others = others.as_slice();
     let mut compared = Compared {
         serves_others: others.iter().any(|other| other.observed == Reachability::Reachable),
         ..Compared::default()
@@ -67,11 +70,12 @@ fn beside(cell: &Cell, others: &[&Cell]) -> Compared {
         let silent = attempt.tcp.outcome == TcpOutcome::Timeout;
         compared.answers_others |= silent;
         let here = if silent { "it is silent".to_owned() } else { format!("it ends in {}", stop(attempt)) };
-        let same_answer = if further.iter().all(|other| answer(other) == answer(cell)) && answer(cell).is_some() {
-            ", the same answer of DNS"
-        } else {
-            ""
-        };
+        let same_answer =
+            if further.iter().all(|other| lookup_of(other) == lookup_of(cell)) && lookup_of(cell).is_some() {
+                ", the same answer of DNS"
+            } else {
+                ""
+            };
         compared.sentences.push(format!(
             "{address} answers from {}{same_answer}; from {vantage} {here} ({}): the difference is in {vantage}'s path, or in who is let in, not in the cluster",
             names(&further),
@@ -79,7 +83,7 @@ fn beside(cell: &Cell, others: &[&Cell]) -> Compared {
         ));
     }
     if compared.sentences.is_empty() {
-        compared.sentences.extend(alike(cell, &failed, others));
+        compared.sentences.extend(alike(&failed, all, others));
     }
     compared.sentences.extend(by_other_addresses(cell, &failed, others));
     compared
@@ -106,7 +110,7 @@ fn unresolved(cell: &Cell, others: &[&Cell]) -> Option<String> {
 }
 
 /// Every vantage fails in the same way at an address that this one dialled as well.
-fn alike(cell: &Cell, failed: &[&Attempt], others: &[&Cell]) -> Option<String> {
+fn alike(failed: &[&Attempt], all: &[&Cell], others: &[&Cell]) -> Option<String> {
     let as_here = |other: &&Cell| {
         other.observed == Reachability::Unreachable
             && failed.iter().any(|attempt| {
@@ -117,9 +121,8 @@ fn alike(cell: &Cell, failed: &[&Attempt], others: &[&Cell]) -> Option<String> {
     if others.is_empty() || !others.iter().all(as_here) {
         return None;
     }
-    let all: Vec<&Cell> = std::iter::once(cell).chain(others.iter().copied()).collect();
     let count = if all.len() == 2 { "both".to_owned() } else { format!("all {}", all.len()) };
-    let shared = shared_egress(&all);
+    let shared = shared_egress(all);
     let meaning = match shared {
         Some(address) => format!(
             "but all of them leave by {address}: a list that does not hold it looks the same as a fault at the cluster's end"
@@ -127,7 +130,7 @@ fn alike(cell: &Cell, failed: &[&Attempt], others: &[&Cell]) -> Option<String> {
         None => "the cluster's end, or what all of them share, rather than one vantage's own path".to_owned(),
     };
     let first = failed.first()?;
-    Some(format!("it fails alike from {count} vantages ({}: {}): {meaning}", names(&all), stop(first)))
+    Some(format!("it fails alike from {count} vantages ({}: {}): {meaning}", names(all), stop(first)))
 }
 
 /// Another vantage reaches the cluster, and not by the addresses that fail here.
@@ -225,7 +228,7 @@ fn stop(attempt: &Attempt) -> String {
 }
 
 /// The addresses of the deciding answer, sorted.
-fn answer(cell: &Cell) -> Option<Vec<IpAddr>> {
+fn lookup_of(cell: &Cell) -> Option<Vec<IpAddr>> {
     let mut addresses = words::deciding_resolver(&cell.dns)?.addresses.clone();
     addresses.sort_unstable();
     (!addresses.is_empty()).then_some(addresses)
@@ -365,7 +368,7 @@ mod tests {
         compare(&mut cells);
         let (finding, said) = silence(&cells[2]);
         assert!(
-            said.contains("It fails alike from all 3 vantages (c, a and b: tcp timeout): the cluster's end"),
+            said.contains("It fails alike from all 3 vantages (a, b and c: tcp timeout): the cluster's end"),
             "{said}"
         );
         assert_eq!(finding.confidence, Confidence::Possible, "it is still only silence");

@@ -136,8 +136,8 @@ pub(super) fn says_who(view: &CellView<'_>, configured: &Configured<'_>, unliste
     if let Some(first) = strangers.first() {
         let addresses = listed(strangers.iter().map(|one| one.address.to_string()));
         told = told.and(format!(
-            "yet {} sees {vantage} as {addresses}: that is what the list must hold (net-egress-address-not-as-declared)",
-            first.who()
+            "yet {} {vantage} as {addresses}: that is what the list must hold (net-egress-address-not-as-declared)",
+            first.who_sees()
         ));
         told.confidence = told.confidence.max(Some(Confidence::Likely));
     }
@@ -153,6 +153,11 @@ struct Sighting<'a> {
 impl Sighting<'_> {
     fn who(&self) -> String {
         listed(self.servers.iter().map(|server| clean(server)))
+    }
+
+    /// `stun://192.0.2.53:3478 sees`, `http://…, stun://… see`.
+    fn who_sees(&self) -> String {
+        format!("{} {}", self.who(), if self.servers.len() == 1 { "sees" } else { "see" })
     }
 }
 
@@ -227,7 +232,7 @@ fn another(view: &CellView<'_>, wrong: &[&Sighting<'_>], first: &Sighting<'_>) -
     let root = listed_as_declared && shut_out;
     let mut told = Told::new(
         if root { Confidence::Likely } else { Confidence::Possible },
-        format!("{} sees {vantage} as {is}, and {says} {should}", first.who()),
+        format!("{} {vantage} as {is}, and {says} {should}", first.who_sees()),
     );
     if root {
         told = told.and(format!("the list of the public endpoint holds {should}, and not {is}"));
@@ -300,3 +305,142 @@ fn servers_listed(servers: &[String]) -> String {
 }
 
 const MOST_FAILURES: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use kubereach_probes::EgressObservation;
+    use serde_json::json;
+
+    use super::{
+        super::{testing::*, testing_facts::Case},
+        *,
+    };
+    use crate::report::{Reachability, Verdict};
+
+    const CODE: &str = "net-egress-address-not-as-declared";
+
+    fn says(server: &str, address: Option<&str>) -> EgressObservation {
+        EgressObservation {
+            server: server.to_owned(),
+            asked: None,
+            address: address.map(super::super::testing::address),
+            ms: 1.0,
+            detail: address.is_none().then(|| "tcp refused".to_owned()),
+        }
+    }
+
+    /// A vantage that declares these, and is seen as those; the public endpoint is silent, or answers.
+    fn scene(declared: &[&str], seen: &[&str], answers: bool) -> Scene {
+        let attempt = if answers { reached("198.51.100.20") } else { silent("198.51.100.20") };
+        Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![attempt]).with(|scene| {
+            scene.declared_egress = declared.iter().map(|net| net.parse().unwrap()).collect();
+            scene.observation.egress = seen.iter().map(|one| says("stun://192.0.2.1:3478", Some(one))).collect();
+            if answers {
+                scene.verdict = Verdict::Match;
+            }
+        })
+    }
+
+    #[test]
+    fn the_declared_address_is_listed_and_the_one_that_is_seen_is_not() {
+        for (case, host) in [
+            (Case::new(json!({})), "api.prod.example.com"),
+            (Case::aks(json!({})), "api.prod.example.com"),
+        ] {
+            let case = case.from("192.168.7.7").seen_as(&["203.0.113.7/32"], true);
+            let scene = scene(&["203.0.113.7/32"], &["192.0.2.7"], false).with(|scene| scene.host = host);
+            let finding = case.finding(&scene, CODE).unwrap();
+            assert_eq!(finding.confidence, Confidence::Likely);
+            let said = finding.evidence.join("\n");
+            assert!(said.contains("stun://192.0.2.1:3478 sees laptop as 192.0.2.7"), "{said}");
+            assert!(said.contains("holds 203.0.113.7/32, and not 192.0.2.7"), "{said}");
+            assert!(said.contains("egress address 192.0.2.7 (observed by stun://192.0.2.1:3478)"), "{said}");
+            assert!(finding.fix.unwrap().contains("192.0.2.7/32"));
+            assert_eq!(case.errors(&scene), [CODE]);
+        }
+    }
+
+    #[test]
+    fn without_facts_it_is_one_reading_of_several() {
+        let scene = scene(&["203.0.113.7/32"], &["192.0.2.7"], false);
+        assert_eq!(scene.finding(CODE).unwrap().confidence, Confidence::Possible);
+        let errors = scene.errors();
+        assert!(
+            errors.contains(&"net-filtered-silently".to_owned()) && errors.contains(&CODE.to_owned()),
+            "{errors:?}"
+        );
+        let said = scene.finding("net-filtered-silently").unwrap().evidence.join("\n");
+        assert!(said.contains("laptop is seen as 192.0.2.7 (observed by stun://192.0.2.1:3478)"), "{said}");
+    }
+
+    #[test]
+    fn what_is_seen_as_declared_is_no_cause() {
+        for (declared, seen) in [
+            (&["203.0.113.0/24"][..], &["203.0.113.7"][..]),
+            (&["203.0.113.0/24"], &["203.0.113.7", "203.0.113.8"]),
+            // The other family is another path.
+            (&["203.0.113.7/32"], &["2001:db8::7"]),
+            (&["203.0.113.7/32"], &[]),
+            (&[], &["203.0.113.7"]),
+            // Not seen from the internet.
+            (&["203.0.113.7/32"], &["10.0.0.7"]),
+        ] {
+            assert!(scene(declared, seen, false).finding(CODE).is_none(), "{declared:?} {seen:?}");
+        }
+        let mut liar = scene(&["203.0.113.7/32"], &[], false);
+        liar.observation.egress = vec![says("http://192.0.2.1/", None)];
+        assert!(liar.finding(CODE).is_none());
+        let said = liar.finding("net-filtered-silently").unwrap().evidence.join("\n");
+        assert!(said.contains("http://192.0.2.1/ was asked and told no address (tcp refused)"), "{said}");
+    }
+
+    #[test]
+    fn where_it_works_all_the_same_it_is_a_warning() {
+        let finding = scene(&["203.0.113.7/32"], &["192.0.2.7"], true).finding(CODE).unwrap();
+        assert_eq!(finding.severity, Severity::Warning);
+        let finding = scene(&[], &["192.0.2.7", "192.0.2.8"], true).finding(CODE).unwrap();
+        assert_eq!(finding.severity, Severity::Info);
+    }
+
+    #[test]
+    fn several_addresses_in_turn_are_named() {
+        let case = Case::new(json!({})).from("192.168.7.7").seen_as(&["203.0.113.7/32", "192.0.2.7/32"], false);
+        let scene = scene(&[], &["203.0.113.7", "192.0.2.7"], false);
+        let finding = case.finding(&scene, CODE).unwrap();
+        assert_eq!((finding.severity, finding.confidence), (Severity::Error, Confidence::Possible));
+        let list = case.finding(&scene, "eks-client-not-in-public-access-cidrs").unwrap();
+        assert!(list.fix.unwrap().contains(r#"["203.0.113.0/24","192.0.2.7/32"]"#));
+    }
+
+    #[test]
+    fn let_in_as_somebody_else_is_explained() {
+        let case = Case::new(json!({})).from("192.168.7.7").seen_as(&["192.0.2.7/32"], true);
+        let scene = scene(&["192.0.2.7/32"], &["203.0.113.7"], true).with(|scene| scene.verdict = Verdict::Mismatch);
+        assert_eq!(case.errors(&scene), [CODE]);
+        let said = case.finding(&scene, CODE).unwrap().evidence.join("\n");
+        assert!(said.contains("holds 203.0.113.7, and not 192.0.2.7/32"), "{said}");
+    }
+
+    #[test]
+    fn what_an_echo_server_alone_says_makes_nothing_certain() {
+        let scene = scene(&[], &["192.0.2.7"], false);
+        for (declared, confidence) in [(false, Confidence::Likely), (true, Confidence::Certain)] {
+            let case = Case::new(json!({})).from("192.168.7.7").seen_as(&["192.0.2.7/32"], declared);
+            let finding = case.finding(&scene, "eks-client-not-in-public-access-cidrs").unwrap();
+            assert_eq!(finding.confidence, confidence);
+        }
+        // A range that is half listed is neither.
+        let case = Case::new(json!({})).from("192.168.7.7").seen_as(&["203.0.112.0/23"], true);
+        let configured = case.look(&scene, |view| view.configured);
+        assert_eq!(configured, Reachability::Unknown);
+    }
+
+    #[test]
+    fn the_list_must_hold_what_is_seen() {
+        let case = Case::new(json!({})).from("192.168.7.7").seen_as(&["192.0.2.7/32"], true);
+        let scene = scene(&["192.0.2.7/32"], &["192.0.2.99"], false);
+        let finding = case.finding(&scene, "eks-client-not-in-public-access-cidrs").unwrap();
+        assert_eq!(finding.confidence, Confidence::Likely);
+        assert!(finding.fix.as_ref().unwrap().contains(r#"["203.0.113.0/24","192.0.2.99/32"]"#), "{finding:?}");
+    }
+}

@@ -118,12 +118,13 @@ pub(super) struct Grid<'a> {
 }
 
 impl<'a> Grid<'a> {
-    /// `None` where a list shows it as well: with one cluster or one vantage.
+    /// `None` where a list shows it as well: with one cluster or one vantage, or with few of the pairs.
     pub(super) fn of(cells: &'a [Cell]) -> Option<Self> {
         let names: Vec<String> = cells.iter().map(Cell::subject).collect();
         let subjects = in_order(names.iter().map(String::as_str));
         let vantages = in_order(cells.iter().map(|cell| cell.vantage.as_str()));
-        if subjects.len() < 2 || vantages.len() < 2 {
+        let sparse = cells.len() * 2 <= subjects.len() * vantages.len();
+        if subjects.len() < 2 || vantages.len() < 2 || sparse {
             return None;
         }
         let place = |(index, cell): (usize, &'a Cell)| ((cell.subject(), cell.vantage.clone()), (index, cell));

@@ -165,7 +165,7 @@ fn row(cell: &Cell) -> Vec<Span> {
     ]
 }
 
-const LEGEND: &str = "Each: intended, configured, observed; r reachable, u unreachable, ? not known, - not said";
+const LEGEND: &str = "Each: intended, configured, observed (r reachable, u unreachable, ?/- unknown)";
 /// Column of the class of addresses.
 const VIA: usize = 6;
 /// Column of the cause.

@@ -12,7 +12,7 @@ use std::{
 
 /// Room → rooms it may use. `probes` is the crate `kubereach-probes`, `agent` the crate `kubereach-agent`.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("cli", &["causes", "check", "client", "demo", "facts", "input", "model", "probes", "report", "scenario"]),
+    ("cli", &["agent", "causes", "check", "client", "demo", "facts", "input", "model", "probes", "report", "scenario"]),
     ("check", &["causes", "client", "facts", "input", "model", "probes", "report", "scenario", "vantage", "verdict"]),
     ("vantage", &["agent", "probes", "scenario"]),
     ("causes", &["client", "facts", "model", "probes", "report", "scenario"]),

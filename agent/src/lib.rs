@@ -3,11 +3,22 @@
 //! An order comes in, an observation with evidence goes out; both are versioned, bounded JSON ([`order`]). The probes
 //! themselves are those of `kubereach-probes`, as everywhere.
 
+mod allow;
+mod arguments;
+mod inspect;
 pub mod keys;
+pub mod once;
 pub mod order;
+mod reduce;
+pub mod stdio;
+mod worker;
 
+pub use allow::{AllowList, HostPattern, ResolverPattern, parse_range};
+pub use arguments::{AgentArguments, AllowArguments, LimitArguments, run};
 pub use keys::{is_agent_name, is_public_key};
+pub use once::{pack_order, pack_reply, unpack_reply};
 pub use order::{Hello, MessageError, Order, Outcome, PROTOCOL, ProbeOrder, Refusal, Reply};
+pub use worker::{Limits, Worker};
 
 /// Whether orders may travel over this server: by TLS, or on this host alone.
 ///

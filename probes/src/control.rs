@@ -28,12 +28,12 @@ pub struct SharedControls(Arc<Mutex<HashMap<Endpoint, Asked>>>, pub(crate) Share
 #[derive(Debug)]
 struct Asked {
     since: Instant,
-    answer: Arc<OnceCell<Control>>,
+    answer: Arc<OnceCell<Result<Control, String>>>,
 }
 
 impl SharedControls {
-    /// What the control answers, or has answered to somebody who asked at most [`FRESH`] ago.
-    pub(crate) async fn ask(&self, control: &Endpoint, options: &Options) -> Control {
+    /// What the control answers, or has answered to somebody who asked at most [`FRESH`] ago; or why it is not asked.
+    pub(crate) async fn ask(&self, control: &Endpoint, options: &Options) -> Result<Control, String> {
         let answer = {
             // A panic elsewhere while the map was held leaves it usable.
             let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ impl SharedControls {
     }
 }
 
-async fn ask(control: &Endpoint, options: &Options) -> Control {
+async fn ask(control: &Endpoint, options: &Options) -> Result<Control, String> {
     let target = control.to_string();
     let addresses = if let Ok(address) = control.host.parse() {
         vec![address]
@@ -56,14 +56,20 @@ async fn ask(control: &Endpoint, options: &Options) -> Control {
         answers.into_iter().next().map(|answer| answer.addresses).unwrap_or_default()
     };
     let Some(address) = addresses.first() else {
-        return Control { target, answered: false, detail: "its name does not resolve".to_owned() };
+        return Ok(Control { target, answered: false, detail: "its name does not resolve".to_owned() });
     };
+    let peer = SocketAddr::new(*address, control.port);
+    if let Some(reason) = options.permit.refuses(peer) {
+        // That it was not asked is no sign of a prober that is offline.
+        return Err(format!("control {target}: {reason}"));
+    }
     let timeout = options.connect_timeout.min(TIMEOUT);
-    let settings = ConnectSettings { timeout, source: &options.source, maximum_segment: None };
-    let (tcp, _stream) = tcp::connect(SocketAddr::new(*address, control.port), settings).await;
+    let settings =
+        ConnectSettings { timeout, source: &options.source, maximum_segment: None, permit: Some(&options.permit) };
+    let (tcp, _stream) = tcp::connect(peer, settings).await;
     let answered = matches!(tcp.outcome, TcpOutcome::Connected | TcpOutcome::Refused | TcpOutcome::Reset);
     let detail = tcp.detail.map_or_else(String::new, |detail| format!(": {detail}"));
-    Control { target, answered, detail: format!("tcp {}{detail}", tcp.outcome.label()) }
+    Ok(Control { target, answered, detail: format!("tcp {}{detail}", tcp.outcome.label()) })
 }
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -108,10 +114,10 @@ mod tests {
         }
         let mut answers = 0;
         while let Some(answer) = asking.join_next().await {
-            answers += usize::from(answer.is_ok_and(|answer| answer.answered));
+            answers += usize::from(answer.unwrap().is_ok_and(|answer| answer.answered));
         }
         assert_eq!(answers, 50);
-        assert!(apart.shared_controls.ask(&control, &apart).await.answered);
+        assert!(apart.shared_controls.ask(&control, &apart).await.unwrap().answered);
         let mut accepted = 0;
         while tokio::time::timeout(Duration::from_millis(100), listener.accept()).await.is_ok() {
             accepted += 1;

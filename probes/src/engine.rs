@@ -131,7 +131,8 @@ enum Done {
         proxy: Box<ProxyObservation>,
         attempt: Box<Attempt>,
     },
-    Control(Control),
+    /// Or why it is not asked.
+    Control(Result<Control, String>),
     Echo(Option<IcmpEcho>),
     /// What an echo server said.
     Egress(Vec<Asked>),
@@ -279,7 +280,10 @@ impl Round {
             }
             Done::Control(control) => {
                 self.pending.evidence -= 1;
-                self.connectivity().controls.push(control);
+                match control {
+                    Ok(control) => self.connectivity().controls.push(control),
+                    Err(reason) => self.observation.left_out.push(reason),
+                }
             }
             Done::Echo(echo) => {
                 self.pending.evidence -= 1;
@@ -410,6 +414,10 @@ impl Round {
             self.owed.extend(addresses.iter().skip(MAXIMUM_DIALLED).filter(|address| !left_out(address)));
         }
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
+            if let Some(reason) = self.forbidden(*address) {
+                self.leave_out(*address, label, decides, reason);
+                continue;
+            }
             if !self.dialled.insert(*address) {
                 continue;
             }
@@ -434,6 +442,23 @@ impl Round {
                 Done::Attempt(Box::new(attempt(&target, &options, address, label, decides).await))
             });
         }
+    }
+
+    /// Why the target may not be dialled there. What stands between here and there, a proxy, is not asked of.
+    fn forbidden(&self, address: IpAddr) -> Option<String> {
+        self.options.permit.refuses(SocketAddr::new(address, self.target.port))
+    }
+
+    /// Whatever DNS says, nothing is sent to an address that this prober may not dial: nothing is known of it.
+    fn leave_out(&mut self, address: IpAddr, label: &str, decides: bool, reason: String) {
+        if decides {
+            self.owed.insert(address);
+        }
+        if self.observation.attempts.iter().any(|attempt| attempt.address == Some(address)) {
+            return;
+        }
+        let attempt = blank(Some(address), &self.target, &self.options, vec![label.to_owned()], decides);
+        self.observation.attempts.push(Attempt { skipped: Some(format!("not dialled: {reason}")), ..attempt });
     }
 
     fn skipped(&self, address: IpAddr, label: &str, decides: bool) -> Attempt {
@@ -469,7 +494,7 @@ impl Round {
 async fn attempt(target: &Target, options: &Options, address: IpAddr, label: String, decides: bool) -> Attempt {
     let mut attempt = blank(Some(address), target, options, vec![label], decides);
     let peer = SocketAddr::new(address, target.port);
-    let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+    let settings = connect_settings(options);
     let (tcp, evidence) = in_the_shadow(
         tcp::connect(peer, settings),
         PATIENCE,
@@ -541,8 +566,7 @@ where
     let credentials = options.credentials.as_ref().filter(|_| stage.outcome == TlsOutcome::Verified);
     let mut http2 = stage.alpn.as_deref() == Some("h2");
     if let (Some(identity @ Credentials::ClientCertificate(..)), Some(peer)) = (credentials, direct) {
-        let settings =
-            ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+        let settings = connect_settings(options);
         if let (_, Some(again)) = tcp::connect(peer, settings).await {
             let (second, again) =
                 tls::handshake(again, name, &target.trust, Hello::Standard, Some(identity), options.connect_timeout)
@@ -591,7 +615,7 @@ where
 }
 
 async fn over_http1(target: &Target, options: &Options, peer: SocketAddr) -> HttpOutcome {
-    let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+    let settings = connect_settings(options);
     let (_, Some(stream)) = tcp::connect(peer, settings).await else { return HttpOutcome::Skipped };
     let name = target.server_name.as_deref().unwrap_or(&target.host);
     let (_, stream) = tls::handshake(stream, name, &target.trust, Hello::Http1, None, options.connect_timeout).await;
@@ -610,7 +634,7 @@ async fn other_handshakes(target: &Target, options: &Options, peer: SocketAddr) 
             TlsVariantKind::ClassicalKeyShares => (Hello::Classical, None),
             TlsVariantKind::NoServerName => (Hello::NoServerName, None),
         };
-        let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment };
+        let settings = ConnectSettings { maximum_segment, ..connect_settings(options) };
         let started = Instant::now();
         let (tcp, stream) = tcp::connect(peer, settings).await;
         let Some(stream) = stream else {
@@ -646,10 +670,15 @@ async fn echo(address: IpAddr, timeout: Duration) -> Option<IcmpEcho> {
 async fn repeat(peer: SocketAddr, options: &Options) -> Repeats {
     let mut tasks = JoinSet::new();
     for _ in 0..REPEATS {
-        let source = options.source.clone();
+        let (source, permit) = (options.source.clone(), options.permit.clone());
         tasks.spawn(async move {
             // Shorter than the kernel's first retransmission: each is one packet's luck.
-            let settings = ConnectSettings { timeout: REPEAT_TIMEOUT, source: &source, maximum_segment: None };
+            let settings = ConnectSettings {
+                timeout: REPEAT_TIMEOUT,
+                source: &source,
+                maximum_segment: None,
+                permit: Some(&permit),
+            };
             tcp::connect(peer, settings).await.0.outcome
         });
         tokio::time::sleep(REPEAT_PACE).await;
@@ -681,7 +710,7 @@ async fn proxied_attempt(
         (answer, addresses)
     };
     let host = attempt.address.map_or_else(|| target.host.clone(), |address| address.to_string());
-    let settings = ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None };
+    let settings = connect_settings(options);
     let (observation, stream) = proxy::tunnel(proxy, dns, &addresses, &host, target.port, settings).await;
     // The connection that is measured is the one to the proxy.
     attempt.tcp = observation.tcp.clone();
@@ -767,6 +796,15 @@ fn silent(name: &str) -> DnsObservation {
         source: DnsSource::Server,
         detail: None,
         queries: Vec::new(),
+    }
+}
+
+fn connect_settings(options: &Options) -> ConnectSettings<'_> {
+    ConnectSettings {
+        timeout: options.connect_timeout,
+        source: &options.source,
+        maximum_segment: None,
+        permit: Some(&options.permit),
     }
 }
 

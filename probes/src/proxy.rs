@@ -537,7 +537,12 @@ mod tests {
             authorities: None,
         };
         let source = SourceBinding::default();
-        let settings = ConnectSettings { timeout: Duration::from_millis(500), source: &source, maximum_segment: None };
+        let settings = ConnectSettings {
+            timeout: Duration::from_millis(500),
+            source: &source,
+            maximum_segment: None,
+            permit: None,
+        };
         // The first address refuses, so that every test also shows the second one taken.
         let addresses = ["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()];
         let (observation, stream) = tunnel(&proxy, None, &addresses, host, 443, settings).await;
@@ -728,7 +733,8 @@ mod tests {
             }
         });
         let source = SourceBinding::default();
-        let settings = ConnectSettings { timeout: Duration::from_secs(2), source: &source, maximum_segment: None };
+        let settings =
+            ConnectSettings { timeout: Duration::from_secs(2), source: &source, maximum_segment: None, permit: None };
         for (host, verified) in [("proxy.test", true), ("other.test", false)] {
             let proxy = ProxyTarget {
                 scheme: ProxyScheme::Https,
@@ -762,7 +768,8 @@ mod tests {
             authorities: None,
         };
         let source = SourceBinding::default();
-        let settings = ConnectSettings { timeout: Duration::from_secs(1), source: &source, maximum_segment: None };
+        let settings =
+            ConnectSettings { timeout: Duration::from_secs(1), source: &source, maximum_segment: None, permit: None };
         let (observation, stream) = tunnel(&proxy, None, &[], "api.test", 443, settings).await;
         assert!(stream.is_none() && observation.address.is_none());
         assert_eq!(observation.tunnel.outcome, TunnelOutcome::Skipped);

@@ -1,6 +1,10 @@
 //! What to probe, and how: plain values, all given by the caller.
 
-use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use rustls::{
@@ -178,21 +182,41 @@ pub struct Permit {
     pub ranges: Vec<IpNet>,
     /// Ranges that may not, whatever `ranges` says.
     pub never: Vec<IpNet>,
+    /// Ranges that may not unless one of `ranges` lies within them: `0.0.0.0/0` does not speak of `127.0.0.0/8`.
+    pub unless_named: Vec<IpNet>,
     /// Ports that may be dialled; every port when empty.
     pub ports: Vec<u16>,
 }
 
 impl Permit {
-    /// Why this peer may not be dialled, in words; `None` when it may. An IPv4 address in IPv6 clothes is the IPv4
-    /// address.
+    /// Why this peer may not be dialled, in words; `None` when it may.
+    ///
+    /// An IPv4 address in IPv6 clothes (mapped, translated, tunnelled) is the IPv4 address, too: it is refused when
+    /// either is.
     #[must_use]
     pub fn refuses(&self, peer: SocketAddr) -> Option<String> {
-        let address = embedded_ipv4(peer.ip());
-        let within = |ranges: &[IpNet]| ranges.iter().find(|range| range.contains(&address)).copied();
-        if let Some(range) = within(&self.never) {
-            return Some(format!("{address} is in {range}, which is never dialled"));
+        if *self == Self::default() {
+            return None;
         }
-        if !self.ranges.is_empty() && within(&self.ranges).is_none() {
+        let address = peer.ip();
+        let guises = guises(address);
+        let named = |guise: &IpAddr, range: &IpNet| {
+            self.ranges.iter().any(|named| range.contains(named) && named.contains(guise))
+        };
+        for guise in &guises {
+            let closed = self
+                .never
+                .iter()
+                .find(|range| range.contains(guise))
+                .or_else(|| self.unless_named.iter().find(|range| range.contains(guise) && !named(guise, range)));
+            if let Some(range) = closed {
+                let clothes = if *guise == address { String::new() } else { format!(" ({guise} in other clothes)") };
+                return Some(format!("{address}{clothes} is in {range}, which is not dialled"));
+            }
+        }
+        // A mapped or translated address is the IPv4 host itself; a tunnel's is not.
+        let itself = [address, embedded_ipv4(address)];
+        if !self.ranges.is_empty() && !self.ranges.iter().any(|range| itself.iter().any(|one| range.contains(one))) {
             return Some(format!("{address} is in no permitted range"));
         }
         if !self.ports.is_empty() && !self.ports.contains(&peer.port()) {
@@ -200,6 +224,41 @@ impl Permit {
         }
         None
     }
+}
+
+/// The address, and the IPv4 addresses that a packet to it may end at.
+///
+/// IPv4-mapped and IPv4-compatible (RFC 4291), the prefixes of NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo's
+/// server and client (RFC 4380) and ISATAP (RFC 5214).
+fn guises(address: IpAddr) -> Vec<IpAddr> {
+    let mut guises = vec![address];
+    let IpAddr::V6(v6) = address else { return guises };
+    let octets = v6.octets();
+    let at = |indexes: [usize; 4]| IpAddr::from(indexes.map(|index| octets[index]));
+    let last = at([12, 13, 14, 15]);
+    match octets {
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => {}
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..]
+        | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
+        // Translated addresses (RFC 2765), which few still know.
+        | [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, ..]
+        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..] => guises.push(last),
+        // A prefix of 48, 56, 64 or 96 bits: the IPv4 address stands around octet 8, or last.
+        [0, 0x64, 0xff, 0x9b, 0, 1, ..] => {
+            guises.extend([at([6, 7, 9, 10]), at([7, 9, 10, 11]), at([9, 10, 11, 12]), last]);
+        }
+        [0x20, 0x02, ..] => guises.push(at([2, 3, 4, 5])),
+        [0x20, 0x01, 0, 0, ..] => {
+            guises.push(at([4, 5, 6, 7]));
+            guises.push(IpAddr::from([12, 13, 14, 15].map(|index| !octets[index])));
+        }
+        [_, _, _, _, _, _, _, _, 0 | 2, 0, 0x5e, 0xfe, ..] => guises.push(last),
+        // A network's own NAT64 prefix cannot be told from any other; its last four octets can.
+        _ if METADATA.contains(&last) => guises.push(last),
+        _ => {}
+    }
+    guises
 }
 
 /// A server that tells who asks it by which address it sees them.
@@ -409,6 +468,15 @@ impl AddressClasses {
         })
     }
 }
+
+/// Where clouds tell an instance its credentials.
+const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+];
 
 pub(crate) fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };

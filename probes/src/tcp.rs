@@ -19,7 +19,7 @@ use nix::{
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::{io::Interest, net::TcpStream, time::timeout};
 
-use crate::{IcmpError, SourceBinding, TcpOutcome, TcpStage};
+use crate::{IcmpError, Permit, SourceBinding, TcpOutcome, TcpStage};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub struct ConnectSettings<'a> {
     pub source: &'a SourceBinding,
     /// Largest segment to announce and to send, in bytes (`TCP_MAXSEG`); the kernel's choice when absent.
     pub maximum_segment: Option<u32>,
+    /// Where packets may go at all; anywhere when absent.
+    pub permit: Option<&'a Permit>,
 }
 
 /// Connects once, and says what came of it with the evidence. The stream is there exactly when the outcome is
@@ -38,6 +40,11 @@ pub struct ConnectSettings<'a> {
 /// Never fails otherwise: whatever the host refuses (a descriptor, the source address) is an outcome too.
 pub async fn connect(address: SocketAddr, settings: ConnectSettings<'_>) -> (TcpStage, Option<TcpStream>) {
     let start = Instant::now();
+    // Whoever chose the address, DNS among them: every connection of the crate begins here.
+    if let Some(reason) = settings.permit.and_then(|permit| permit.refuses(address)) {
+        let detail = format!("not dialled: {reason}");
+        return (finished(TcpStage::bare(TcpOutcome::LocalError, Some(detail)), start), None);
+    }
     let stream = match begin(address, &settings) {
         Ok(stream) => stream,
         Err(stage) => return (finished(stage, start), None),
@@ -348,7 +355,7 @@ mod tests {
     use std::net::TcpListener;
 
     fn settings(source: &SourceBinding) -> ConnectSettings<'_> {
-        ConnectSettings { timeout: Duration::from_millis(400), source, maximum_segment: None }
+        ConnectSettings { timeout: Duration::from_millis(400), source, maximum_segment: None, permit: None }
     }
 
     async fn stage_of(address: SocketAddr, source: SourceBinding) -> TcpStage {

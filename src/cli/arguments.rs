@@ -12,6 +12,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use jiff::Timestamp;
+use kubereach_agent::AgentArguments;
 use kubereach_probes::NamedResolver;
 
 use crate::{
@@ -58,6 +59,9 @@ pub enum Command {
     /// One path through the configuration, hop by hop, there and back, every blocker named; sends no packet
     #[command(after_long_help = TRACE_EXAMPLES)]
     Trace(TraceArguments),
+    /// Be a vantage point: take orders to probe, within an allow list of your own
+    #[command(after_long_help = AGENT_EXAMPLES)]
+    Agent(AgentArguments),
     /// What a finding means; or paste a kubectl error to see which causes fit
     #[command(after_long_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArguments),
@@ -515,6 +519,7 @@ where
         Command::Demo(demo) => ("demo", &demo.output),
         Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
         Command::Trace(_)
+        | Command::Agent(_)
         | Command::Facts(_)
         | Command::Explain(_)
         | Command::Schema(_)
@@ -823,6 +828,11 @@ Examples:
 
 Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
 
+const AGENT_EXAMPLES: &str = "Examples:
+  ssh bastion kubereach agent --stdio --allow-host '*.eks.amazonaws.com' < orders
+  KUBEREACH_ORDER=\"$packed\" kubereach agent --once --reply-limit 24000
+
+The same as kubereach-agent, which is one small static file without the rest: docs/agent.md";
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   kubereach explain partial-address-failure

@@ -1,5 +1,6 @@
 //! The command line: one file a command, wiring only.
 
+mod agent;
 pub mod arguments;
 pub mod completions;
 pub mod demo;
@@ -44,6 +45,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Trace(arguments) => trace::main(arguments),
         Command::Facts(arguments) => facts::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
+        Command::Agent(arguments) => agent::main(arguments),
         Command::Explain(arguments) => explain(arguments),
         Command::Schema(arguments) => print(&schema::document(arguments.of, scenario::schema)),
         Command::Completions(arguments) => print(&completions::script(arguments.shell)),

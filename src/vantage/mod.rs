@@ -1,6 +1,7 @@
 //! Where probes run. Each kind of vantage takes the same order and returns the same observation.
 
 mod bus;
+mod errand;
 mod namespace;
 mod pod;
 mod ssh;

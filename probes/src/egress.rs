@@ -103,7 +103,8 @@ pub(crate) fn label(server: &EchoServer) -> String {
 
 /// Asks over two connections at once: where several addresses take turns, it shows from connection to connection.
 async fn twice(server: &EchoServer, family: Option<Family>, options: &Options) -> Vec<Asked> {
-    let (first, second) = tokio::join!(once(server, family, options), once(server, family, options));
+    let ask = || Box::pin(once(server, family, options));
+    let (first, second) = tokio::join!(ask(), ask());
     let seen = |asked: &Asked| match asked {
         Asked::Observed(observed) => observed.address,
         Asked::LeftOut(_) => None,
@@ -126,7 +127,7 @@ async fn once(server: &EchoServer, family: Option<Family>, options: &Options) ->
         Ok(address) => plausible(address, asked, &options.classes),
         Err(Silence::Because(reason)) => Err(reason),
         Err(Silence::NotPermitted(reason)) => {
-            return Asked::LeftOut(format!("the echo server {} was not asked: {reason}", label(server)));
+            return Asked::LeftOut(format!("echo server {}: {reason}", label(server)));
         }
     };
     let (address, detail) = match said {
@@ -214,7 +215,12 @@ fn permitted(options: &Options, peer: SocketAddr) -> Result<(), Silence> {
 }
 
 const fn connect_settings(options: &Options) -> ConnectSettings<'_> {
-    ConnectSettings { timeout: options.connect_timeout, source: &options.source, maximum_segment: None }
+    ConnectSettings {
+        timeout: options.connect_timeout,
+        source: &options.source,
+        maximum_segment: None,
+        permit: Some(&options.permit),
+    }
 }
 
 /// Addresses of the server of this family; at least one.

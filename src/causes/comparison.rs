@@ -25,10 +25,13 @@ pub fn compare(cells: &mut [Cell]) {
             if cell.verdict == Verdict::Match || cell.observed != Reachability::Unreachable {
                 continue;
             }
-            let near = |other: &&usize| **other == index || group.iter().take(MOST_COMPARED).any(|one| one == *other);
-            let all: Vec<&Cell> = group.iter().filter(near).map(|other| &cells[*other]).collect();
+            let mut places: Vec<usize> = group.iter().copied().take(MOST_COMPARED).collect();
+            if !places.contains(&index) {
+                places.push(index);
+            }
+            let all: Vec<&Cell> = places.into_iter().map(|place| &cells[place]).collect();
             let compared = beside(cell, &all);
-            weigh(&mut cells[index], compared);
+            weigh(&mut cells[index], &compared);
         }
     }
 }
@@ -174,7 +177,7 @@ fn by_other_addresses(cell: &Cell, failed: &[&Attempt], others: &[&Cell]) -> Vec
 }
 
 /// Adds the sentences, and weighs the findings that they speak for or against.
-fn weigh(cell: &mut Cell, compared: Compared) {
+fn weigh(cell: &mut Cell, compared: &Compared) {
     let mut weighed = false;
     for finding in cell.findings.iter_mut().filter(|finding| finding.severity == Severity::Error) {
         // What was seen from here, and by whom, stays the last word.

@@ -343,10 +343,9 @@ mod tests {
 
     #[test]
     fn the_declared_address_is_listed_and_the_one_that_is_seen_is_not() {
-        for (case, host) in [
-            (Case::new(json!({})), "api.prod.example.com"),
-            (Case::aks(json!({})), "api.prod.example.com"),
-        ] {
+        for (case, host) in
+            [(Case::new(json!({})), "api.prod.example.com"), (Case::aks(json!({})), "api.prod.example.com")]
+        {
             let case = case.from("192.168.7.7").seen_as(&["203.0.113.7/32"], true);
             let scene = scene(&["203.0.113.7/32"], &["192.0.2.7"], false).with(|scene| scene.host = host);
             let finding = case.finding(&scene, CODE).unwrap();

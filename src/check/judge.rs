@@ -447,7 +447,10 @@ fn known_vantage(vantage: &Vantage) -> Option<KnownVantage> {
         VantageKind::Local { source_ip, .. } => *source_ip,
         _ => None,
     };
-    Some(KnownVantage { name: vantage.name.clone(), addresses: vec![address?] })
+    let single = |net: &&IpNet| net.prefix_len() == net.max_prefix_len();
+    let declared = vantage.egress.declared.iter().filter(single).map(IpNet::addr);
+    let addresses: Vec<_> = address.into_iter().chain(declared).collect();
+    (!addresses.is_empty()).then(|| KnownVantage { name: vantage.name.clone(), addresses })
 }
 
 /// The truths of a cell side by side.

@@ -218,6 +218,12 @@ async fn stun_is_spoken_over_udp_and_tcp() {
     assert_eq!(told(&server(EchoScheme::StunTcp, port)).await.0, ["127.0.0.9"]);
 }
 
+fn forged_then_true(request: &[u8]) -> Vec<Vec<u8>> {
+    let mut forged = success(request, &[&MAPPED[..8], &[1, 2, 3, 4]].concat());
+    forged[19] ^= 0xff;
+    vec![forged, b"junk".to_vec(), success(request, &MAPPED)]
+}
+
 #[tokio::test]
 async fn only_an_answer_to_the_very_request_counts() {
     let other = |request: &[u8]| {
@@ -225,11 +231,6 @@ async fn only_an_answer_to_the_very_request_counts() {
         message[12] ^= 1;
         message
     };
-    fn forged_then_true(request: &[u8]) -> Vec<Vec<u8>> {
-        let mut forged = success(request, &[&MAPPED[..8], &[1, 2, 3, 4]].concat());
-        forged[19] ^= 0xff;
-        vec![forged, b"junk".to_vec(), success(request, &MAPPED)]
-    }
     let port = stun(forged_then_true).await;
     assert_eq!(told(&server(EchoScheme::Stun, port)).await.0, ["127.0.0.9"]);
     let id = [7; 12];
@@ -284,7 +285,10 @@ async fn what_may_not_be_dialled_is_left_out_and_gets_no_packet() {
     let permit = Permit { never: vec!["127.0.0.0/8".parse().unwrap()], ..Permit::default() };
     let said = asked(&server, &Options { permit, ..options() }).await;
     let [Asked::LeftOut(reason)] = said.as_slice() else { panic!("{said:?}") };
-    assert!(reason.contains("was not asked: 127.0.0.1 is in 127.0.0.0/8"), "{reason}");
+    assert!(
+        reason.contains("127.0.0.1 is in 127.0.0.0/8") && reason.starts_with("echo server http://127.0.0.1:"),
+        "{reason}"
+    );
     assert!(tokio::time::timeout(Duration::from_millis(100), listener.accept()).await.is_err());
 }
 
@@ -322,4 +326,36 @@ proptest::proptest! {
         let answer = [&[SUCCESS, FAILURE][kind].to_be_bytes()[..], &answer[2..]].concat();
         let _ = binding_response(&answer, &id);
     }
+}
+
+#[tokio::test]
+async fn a_probe_asks_beside_its_attempts_for_each_family_that_it_dials() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap().port();
+    drop(listener);
+    let port = http(vec![ok("127.0.0.9")]).await;
+    let stalled = http(vec![None]).await;
+    let only_six = EchoServer { host: "::1".to_owned(), ..server(EchoScheme::Http, port) };
+    let options = Options {
+        echo: vec![server(EchoScheme::Http, stalled), only_six, server(EchoScheme::Http, port)],
+        connect_timeout: Duration::from_millis(500),
+        ..options()
+    };
+    let target = crate::Target {
+        host: "127.0.0.1".to_owned(),
+        port: closed,
+        base_path: String::new(),
+        server_name: None,
+        trust: Trust::SystemRoots,
+        known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
+        service: crate::Service::default(),
+    };
+    let begun = Instant::now();
+    let seen = crate::probe(&Arc::new(target), &Arc::new(options), &crate::Run::unattended()).await;
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let told: Vec<_> = seen.egress.iter().map(|one| (one.address, one.detail.as_deref())).collect();
+    assert_eq!(told[0], (None, Some("no answer within 500ms")), "in the order of the list: {told:?}");
+    assert!(told[1].1.unwrap().contains("has no IPv4 address"), "{told:?}");
+    assert_eq!(told[2].0, Some(IpAddr::from([127, 0, 0, 9])), "{told:?}");
+    assert!(told.len() == 3 && !seen.cut_short);
 }

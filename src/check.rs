@@ -13,8 +13,8 @@ use std::{
 
 use jiff::Timestamp;
 use kubereach_probes::{
-    ClusterCa, Credentials, Endpoint, NamedResolver, Observation, Options, Permit, ProbeEvent, Run, Service,
-    SharedControls, SourceBinding, SystemResolver, Target, Trust,
+    ClusterCa, Credentials, EgressObservation, Endpoint, NamedResolver, Observation, Options, Permit, ProbeEvent, Run,
+    Service, SharedControls, SourceBinding, SystemResolver, Target, Trust,
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -30,7 +30,7 @@ use crate::{
     client::ClientEnvironment,
     facts::{Facts, planned::PlannedChange},
     input::{InputError, InputErrors},
-    report::{Cell, CellTarget, Finding, Intended, Provider, REPORT_SCHEMA, Report, Severity, Verdict},
+    report::{Cell, CellTarget, Finding, Intended, Matrix, Provider, REPORT_SCHEMA, Report, Severity, Verdict},
     scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
     vantage::Transports,
     verdict::{self, Agreement, Next, Seen},
@@ -221,7 +221,7 @@ pub async fn run(
     let states: Vec<State> = context.configurations.iter().map(Configuration::now).collect();
     let evaluated: Vec<Evaluated<'_>> = states.iter().map(Evaluated::of).collect();
     let frame = context.frame();
-    let cells: Vec<Cell> = (0..context.plan.cells.len())
+    let mut cells: Vec<Cell> = (0..context.plan.cells.len())
         .map(|index| {
             let cell = probed.remove(&index).unwrap_or_else(Probed::lost);
             let other = others.other(&context, index);
@@ -229,6 +229,10 @@ pub async fn run(
             frame.judge(index, evaluated, cell, other.as_ref(), client.as_ref())
         })
         .collect();
+    if settings.client.is_none() {
+        // Doctor's two paths are one vantage's.
+        causes::compare(&mut cells);
+    }
     let configuration = (0..context.plan.clusters.len())
         .flat_map(|cluster| frame.configuration_findings(cluster, &evaluated[cluster], &cells, client.as_ref()))
         .collect();
@@ -357,9 +361,9 @@ async fn read_in_need(context: &Context, probed: &HashMap<usize, Probed>) {
     }
     for (index, cluster) in context.plan.clusters.iter().enumerate() {
         let is_wrong = probed.iter().any(|(cell, probed)| {
-            let (planned, ..) = context.cell(*cell);
+            let planned = context.frame().meant(*cell, &probed.observation);
             let seen = verdict::read(&probed.observation);
-            planned.cluster == index && verdict::agreement(&case(planned, &seen, None)) != Agreement::Agrees
+            planned.cluster == index && verdict::agreement(&case(&planned, &seen, None)) != Agreement::Agrees
         });
         if is_wrong && !*context.stop.borrow() {
             let tell = |event| context.tell(|| event);
@@ -494,10 +498,13 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
     let mut agreements: Vec<(Timestamp, Agreement)> = Vec::new();
     let mut converging_since: Option<Timestamp> = None;
     let mut last_whole: Option<(Observation, Seen)> = None;
+    let mut egress: Vec<EgressObservation> = Vec::new();
     loop {
         let round_began = Timestamp::now();
         let round_started = Instant::now();
         let mut observation = context.transports.observe(vantage, target, options, &run).await;
+        remember_egress(&mut egress, &mut observation);
+        let meant = context.frame().meant(index, &observation);
         let mut seen = verdict::read(&observation);
         let ended = Timestamp::now();
         let state = context.configurations[cell.cluster].now();
@@ -508,7 +515,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
             (observation, seen) = whole;
             convergence.last(&agreements)
         } else {
-            let agreement = verdict::agreement(&case(cell, &seen, prediction.as_ref()));
+            let agreement = verdict::agreement(&case(&meant, &seen, prediction.as_ref()));
             rounds.push(round(&observation, &seen, agreement, ended));
             if rounds.len() > MAXIMUM_ROUNDS_KEPT {
                 rounds.remove(0);
@@ -546,7 +553,7 @@ async fn probe_cell(context: &Context, index: usize) -> Probed {
             context.tell(|| Event::CellDone {
                 cluster: cluster.name.clone(),
                 vantage: vantage.name.clone(),
-                verdict: verdict::decide(&judged(cell, &seen, prediction.as_ref(), next)),
+                verdict: verdict::decide(&judged(&meant, &seen, prediction.as_ref(), next)),
                 ms: begun.elapsed().as_secs_f64() * 1000.0,
             });
             return Probed {
@@ -569,6 +576,18 @@ impl Probed {
     fn lost_endpoint() -> Self {
         Self { observation: Observation::default(), ..Self::lost() }
     }
+}
+
+/// Keeps what earlier rounds saw of the egress address beside what this one does: several addresses are evidence.
+fn remember_egress(known: &mut Vec<EgressObservation>, observation: &mut Observation) {
+    let says = |one: &EgressObservation, other: &EgressObservation| {
+        (&one.server, one.address) == (&other.server, other.address)
+    };
+    let earlier = known.iter().filter(|one| !observation.egress.iter().any(|other| says(one, other)));
+    let earlier: Vec<EgressObservation> = earlier.cloned().collect();
+    observation.egress.extend(earlier);
+    let told = observation.egress.iter().filter(|one| one.address.is_some());
+    *known = told.take(MAXIMUM_EGRESS_KEPT).cloned().collect();
 }
 
 fn round(observation: &Observation, seen: &Seen, agreement: Agreement, at: Timestamp) -> causes::Round {
@@ -765,7 +784,8 @@ fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp
     });
     let verdict = if drifted { Verdict::Mismatch } else { worst };
     let schema = REPORT_SCHEMA.to_owned();
-    Report { schema, verdict, started_at, finished_at: Timestamp::now(), cells, findings }
+    let matrix = Matrix::of(&cells);
+    Report { schema, verdict, started_at, finished_at: Timestamp::now(), matrix, cells, findings }
 }
 
 /// How many descriptors the cells may hold at once: within this process's limit, less what evidence needs.
@@ -781,6 +801,7 @@ fn descriptors() -> usize {
 
 const MAXIMUM_EVIDENCE: usize = 12;
 const MAXIMUM_ROUNDS_KEPT: usize = 1_000;
+const MAXIMUM_EGRESS_KEPT: usize = 64;
 const MAXIMUM_DESCRIPTORS: u64 = 65_536;
 /// Traces, repeats and echoes run for a few dozen targets at a time.
 const EVIDENCE_DESCRIPTORS: u64 = 4_096;

@@ -12,15 +12,17 @@ use tokio::sync::OnceCell;
 use crate::{
     Control, Endpoint, Options, TcpOutcome,
     dns::DnsSettings,
+    egress::SharedEchoes,
     system,
     tcp::{self, ConnectSettings},
 };
 
-/// What the controls answered, for all probes that share it: ten thousand silent targets ask each control once.
+/// What the controls answered, and what the echo servers said, for all probes that share it: ten thousand silent targets
+/// ask each of them once.
 ///
 /// Clones share. Probes from different places must not: what one of them reaches says nothing about the other.
 #[derive(Clone, Debug, Default)]
-pub struct SharedControls(Arc<Mutex<HashMap<Endpoint, Asked>>>);
+pub struct SharedControls(Arc<Mutex<HashMap<Endpoint, Asked>>>, pub(crate) SharedEchoes);
 
 /// A control, being asked or answered.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use crate::{
     ProxyTarget, Reachability, Repeats, Service, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage,
     TlsVariant, TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
+    egress::{self, Asked, Family},
     http::{self, Exchange},
     icmp, path, proxy, route, system,
     tcp::{self, ConnectSettings},
@@ -89,6 +90,7 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         observation: Observation { started_at: Some(started_at), ..Observation::default() },
         tasks: JoinSet::new(),
         dialled: BTreeSet::new(),
+        echoed: BTreeSet::new(),
         owed: BTreeSet::new(),
         begun: false,
         in_trouble: false,
@@ -132,6 +134,8 @@ enum Done {
     /// Or why it is not asked.
     Control(Result<Control, String>),
     Echo(Option<IcmpEcho>),
+    /// What an echo server said.
+    Egress(Vec<Asked>),
     /// Time has passed without a decision.
     Slow,
 }
@@ -154,6 +158,8 @@ struct Round {
     observation: Observation,
     tasks: JoinSet<Done>,
     dialled: BTreeSet<IpAddr>,
+    /// The families for which the echo servers were asked.
+    echoed: BTreeSet<Option<Family>>,
     /// Deciding addresses whose attempt has not come home.
     owed: BTreeSet<IpAddr>,
     /// Stopped before, the round has asked nobody anything.
@@ -229,6 +235,9 @@ impl Round {
                 }
                 let known = self.target.known_addresses.clone();
                 self.dial(&known, "scenario", false);
+                if self.echoed.is_empty() {
+                    self.ask_echoes(None);
+                }
             }
             Done::Resolver { observation, eager } => {
                 if eager {
@@ -279,6 +288,16 @@ impl Round {
             Done::Echo(echo) => {
                 self.pending.evidence -= 1;
                 self.connectivity().icmp = echo;
+            }
+            Done::Egress(asked) => {
+                self.pending.beside -= 1;
+                for one in asked {
+                    match one {
+                        Asked::Observed(observed) => self.observation.egress.push(observed),
+                        Asked::LeftOut(reason) if self.observation.left_out.contains(&reason) => {}
+                        Asked::LeftOut(reason) => self.observation.left_out.push(reason),
+                    }
+                }
             }
             Done::Slow => {
                 if self.pending.deciding > 0 {
@@ -334,6 +353,20 @@ impl Round {
             let timeout = self.options.connect_timeout.min(ECHO_TIMEOUT);
             self.pending.evidence += 1;
             self.tasks.spawn(async move { Done::Echo(echo(address, timeout).await) });
+        }
+    }
+
+    /// Asks the echo servers by which address they see this host, once for each family that is dialled.
+    fn ask_echoes(&mut self, family: Option<Family>) {
+        if !self.echoed.insert(family) {
+            return;
+        }
+        for server in self.options.echo.iter().take(MAXIMUM_ECHO_SERVERS).cloned() {
+            let options = Arc::clone(&self.options);
+            self.pending.beside += 1;
+            self.tasks.spawn(async move {
+                Done::Egress(Box::pin(options.shared_controls.1.ask(&server, family, &options)).await)
+            });
         }
     }
 
@@ -399,6 +432,7 @@ impl Round {
                 self.observation.attempts.push(self.skipped(*address, label, decides));
                 continue;
             }
+            self.ask_echoes(Some(Family::of(address)));
             let (target, options) = (Arc::clone(&self.target), Arc::clone(&options));
             let (address, label) = (*address, label.to_owned());
             if options.proxy.is_some() {
@@ -446,6 +480,10 @@ impl Round {
 
     fn dial_through_proxy(&mut self, address: Option<IpAddr>, labels: Vec<String>, decides: bool) {
         let Some(proxy) = self.options.proxy.clone() else { return };
+        if proxy.scheme.resolves_remotely() {
+            // The proxy chooses the family.
+            self.ask_echoes(None);
+        }
         let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
         if decides {
             self.pending.deciding += 1;
@@ -801,6 +839,9 @@ fn sort(observation: &mut Observation, options: &Options) {
         attempt.resolvers.sort_by_key(|label| rank(label));
     }
     observation.attempts.sort_by_key(|attempt| (!attempt.decides, attempt.address));
+    let servers: Vec<String> = options.echo.iter().map(egress::label).collect();
+    let order = |one: &crate::EgressObservation| servers.iter().position(|server| *server == one.server);
+    observation.egress.sort_by_key(|one| (order(one), one.asked.map(|asked| Family::of(&asked)), one.address));
     if let Some(connectivity) = &mut observation.connectivity {
         connectivity.controls.sort_by(|one, other| one.target.cmp(&other.target));
     }
@@ -822,6 +863,7 @@ const REPEAT_PACE: Duration = Duration::from_millis(50);
 const REPEATS: u32 = 8;
 const SMALL_SEGMENT: u32 = 1_100;
 const MAXIMUM_DIALLED: usize = 64;
+const MAXIMUM_ECHO_SERVERS: usize = 8;
 /// Attempts beyond which an address that may not be dialled is not listed.
 const MAXIMUM_LISTED: usize = 256;
 const MAXIMUM_INVESTIGATORS: usize = 32;

@@ -6,6 +6,7 @@
 
 mod control;
 pub mod dns;
+mod egress;
 pub mod engine;
 pub mod http;
 pub mod icmp;

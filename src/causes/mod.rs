@@ -6,8 +6,10 @@
 
 mod aks;
 mod client;
+mod comparison;
 pub mod configuration;
 mod dns;
+mod egress;
 mod eks;
 mod evidence;
 mod generic;
@@ -30,7 +32,9 @@ mod tls;
 
 use std::{collections::BTreeSet, time::Duration};
 
+pub use comparison::compare;
 pub use configuration::{ConfigurationView, KnownVantage, Strictness, lint};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use kubereach_probes::{AddressClass, Observation};
 
@@ -124,6 +128,8 @@ pub struct CellView<'a> {
     pub verdict: Verdict,
     /// What the last round saw.
     pub observation: &'a Observation,
+    /// The addresses that the scenario declares that the vantage is seen by.
+    pub declared_egress: &'a [IpNet],
     /// What the other path saw (directly when the cell is proxied, proxied when it is direct), where both were probed.
     pub other_path: Option<&'a Observation>,
     /// The rounds before, and the last.
@@ -542,14 +548,16 @@ fn severity_here(view: &CellView<'_>, code: &str, own: Severity) -> Option<Sever
             let by_other_path = view.intended_via.is_some() && view.intended_via != via;
             let explains_path =
                 EXPLAINS_PATH.contains(&code) || ["client-", "dns-"].iter().any(|family| code.starts_with(family));
-            let alternates = view.circumstances.unstable && code == INTERMITTENT;
+            let alternates = view.circumstances.unstable && (code == INTERMITTENT || code == EGRESS);
+            // It is let in as somebody else.
+            let otherwise = view.is_contradicted() && code == EGRESS;
             let partial = match view.observed {
                 Reachability::Unknown => {
                     view.configuration.and_then(|known| known.outlook).is_some_and(Outlook::is_partly_closed)
                 }
                 _ => lookups::is_partial(view),
             };
-            (partial || (by_other_path && explains_path) || alternates).then_some(Severity::Error)
+            (partial || (by_other_path && explains_path) || alternates || otherwise).then_some(Severity::Error)
         }
     }
 }
@@ -604,6 +612,7 @@ fn standpoint(view: &CellView<'_>) -> Option<String> {
     if let Some(proxy) = &view.observation.proxy {
         parts.push(format!("proxy {}", proxy.url));
     }
+    parts.extend(egress::seen_words(view));
     (!parts.is_empty()).then(|| format!("Seen from {}: {}.", view.vantage, parts.join(", ")))
 }
 
@@ -667,6 +676,7 @@ const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";
 const OTHER_PATH: &str = "net-path-not-as-intended";
 const INTERMITTENT: &str = "net-intermittent-timeout";
+const EGRESS: &str = "net-egress-address-not-as-declared";
 const SOURCES_NAMED: usize = 16;
 
 /// Errors that stand whatever was seen on the wire: they are not about the network.
@@ -817,6 +827,7 @@ const SILENCES: &[(&str, &[&str])] = &[
     ("net-no-route-to-address", &["net-filtered-silently"]),
     ("net-intermittent-timeout", &["net-filtered-silently", "inconclusive-results-unstable"]),
     ("partial-address-failure", &["inconclusive-results-unstable"]),
+    ("net-egress-address-not-as-declared", &["net-filtered-silently"]),
     ("net-endpoint-addresses-changed", &["net-filtered-silently"]),
     ("net-mtu-black-hole", &["tls-handshake-times-out", "tls-large-client-hello-dropped"]),
     ("tls-sni-filtered", &["tls-handshake-times-out", "tls-handshake-refused"]),
@@ -1047,7 +1058,7 @@ mod tests {
         dns-name-does-not-exist dns-resolver-unreachable dns-resolver-returns-error dns-private-answer-filtered
         dns-wrong-view-for-vantage dns-stale-answer dns-answer-rewritten
         net-filtered-silently net-port-closed net-rejected-by-filter net-no-route-to-address
-        net-intermittent-timeout net-mtu-black-hole
+        net-egress-address-not-as-declared net-intermittent-timeout net-mtu-black-hole
         tls-sni-filtered tls-large-client-hello-dropped tls-inspected-by-proxy tls-handshake-times-out
         tls-certificate-not-yet-valid tls-certificate-expired tls-name-not-in-certificate
         tls-answered-by-other-service tls-handshake-refused

@@ -10,7 +10,7 @@ use kubereach_probes::{
 };
 
 use super::{
-    Cause, CellView, Need, Told, aks, configuration,
+    Cause, CellView, Need, Told, aks, configuration, egress,
     eks::names,
     evidence::{
         Seen, clean, controls_answer, controls_sentence, dialled, direct, duration, eks_region_and_name, from_where,
@@ -105,17 +105,18 @@ pub(super) const CAUSES: &[Cause] = &[
         severity: Severity::Error,
         title: "Requests leave from another address than the declared one",
         needs: &[Need::Probe, Need::Facts],
-        signature: "The source address that the far side sees differs from the one that the scenario declares, or \
-            changes from run to run: runners of a pipeline, several NAT gateways, IPv6 beside IPv4, a proxy. When the \
-            declared address is on the allow-list and the real one is not, this is the root cause. Sites that tell \
-            you your address see another path than the API server does, so they are a hint at most.",
-        setting: "vantages.<name>.model.ip, and the NAT on the way out",
+        signature: "The address that an echo server sees differs from the one that the scenario declares or the NAT of \
+            the provider's configuration, or takes turns: runners of a pipeline, several NAT gateways, a proxy. Only \
+            addresses of one family are compared. When the declared address is on the allow-list and the real one is \
+            not, this is the root cause. An echo server may see another path than the API server does, so what it \
+            says is never certain.",
+        setting: "vantages.<vantage>.egress.addresses, and the NAT on the way out",
         fix: "# Pin the egress to one static NAT address, then add that address to the allow-list.",
         docs: "https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges",
         kubectl: &["i/o timeout"],
-        decided_by: "Compare the source address of the connection, as an echo vantage or flow logs on the far side \
-            see it, with the declared one.",
-        predicate: None,
+        decided_by: "The source address as the far side of this very path sees it (flow logs of the API server's \
+            network), compared with the declared one.",
+        predicate: Some(egress::not_as_declared),
         configuration: None,
     },
     Cause {
@@ -348,6 +349,9 @@ fn filtered_silently(view: &CellView<'_>) -> Option<Told> {
     )
     .and(controls_sentence(view.observation));
     told.evidence.extend(silent.attempts.iter().find_map(|attempt| Some(trace_sentence(attempt.trace.as_ref()?))));
+    if class == AddressClass::Public {
+        told.evidence.extend(egress::sentence(view));
+    }
     if let Some(lets_in) = lets_in {
         told = told
             .and(format!("yet the configuration lets it in: {lets_in}"))

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{
     CellView, Configured, Told,
     configuration::words,
+    egress,
     evidence::clean,
     shown::{Shown, listed, not_what_is_seen},
 };
@@ -95,12 +96,13 @@ impl PublicList {
         } else if !standpoint.own.is_empty() {
             told = told.and(not_what_is_seen(&standpoint.own));
         }
+        told.evidence.extend(egress::failures(view));
         if view.intended == Intended::Unspecified && unknown {
             told = told.severity(Severity::Info);
         }
-        Some(told.setting(format!("vantages.{vantage}")).fix(format!(
-            "# What it is: the address that a site of your own logs for this path. Then let the configuration be asked for it:\n\
-             # vantages: {{ {vantage}-egress: {{ model: {{ ip: <egress address> }} }} }}"
+        Some(told.setting(format!("vantages.{vantage}.egress")).fix(format!(
+            "# Declare it, or let a server tell it on this very path:\n\
+             # vantages: {{ {vantage}: {{ egress: {{ addresses: [<egress address>/32], echo: [\"https://<echo server>/ip\"] }} }} }}"
         )))
     }
 

@@ -12,7 +12,7 @@ use super::{CellView, Configured, Update, diagnose, testing::Scene};
 use crate::{
     facts::{self, Facts, azure::ArmId},
     model::{
-        Outlook, Standpoint, aks, azure,
+        EgressBy, Outlook, Standpoint, aks, azure,
         eks::{self, Prediction, PrivatePath, PublicPath},
         eks_api,
         network::Network,
@@ -54,6 +54,17 @@ impl Case {
     /// Seen from an address of one's own.
     pub(super) fn from(mut self, address: &str) -> Self {
         self.standpoint = Standpoint { own: vec![address.parse().unwrap()], declared: true, ..Standpoint::default() };
+        self
+    }
+
+    /// The addresses that it is seen by, as declared or else as observed.
+    pub(super) fn seen_as(mut self, egress: &[&str], declared: bool) -> Self {
+        self.standpoint.egress = egress.iter().map(|net| net.parse().unwrap()).collect();
+        self.standpoint.egress_by = Some(if declared {
+            EgressBy::Declared { seen_by: Vec::new() }
+        } else {
+            EgressBy::Observed { servers: vec!["stun://192.0.2.1:3478".to_owned()] }
+        });
         self
     }
 

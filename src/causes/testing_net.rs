@@ -85,6 +85,7 @@ impl Scene {
             via: None,
             verdict: if reachable { Verdict::Match } else { Verdict::Mismatch },
             observation: &self.observation,
+            declared_egress: &[],
             other_path: None,
             rounds: &self.rounds,
             client: None,

@@ -2,14 +2,16 @@
 //! is under way.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use base64::Engine as _;
+use ipnet::IpNet;
 use jiff::Timestamp;
-use kubereach_probes::{AddressClass, Observation};
+use kubereach_probes::{AddressClass, AddressClasses, Observation};
 use tokio::sync::watch;
 
 use super::{
@@ -25,7 +27,7 @@ use crate::{
         planned::{self, PlannedChange},
     },
     input::{InputError, InputErrors},
-    model::{Standpoint, eks, eks_api},
+    model::{EgressBy, Standpoint, eks, eks_api},
     report::Provider,
     scenario::{Cluster, ProviderBlock, Vantage, VantageKind},
 };
@@ -413,8 +415,49 @@ pub(super) fn management_host(cluster: &Cluster, facts: Option<&Facts>) -> Optio
     Some(eks_api::management_host(&region))
 }
 
-/// Where a vantage is, as far as the scenario and the probes say.
-pub(super) fn standpoint(vantage: &Vantage, observation: &Observation) -> Standpoint {
+/// Where a vantage is, as far as the scenario and the probes say, and by which addresses it is seen.
+pub(super) fn standpoint(vantage: &Vantage, observation: &Observation, classes: &AddressClasses) -> Standpoint {
+    let (egress, egress_by) = egress(vantage, observation, classes);
+    Standpoint { egress, egress_by, ..place(vantage, observation) }
+}
+
+/// The public addresses that echo servers see, each with the first server that says so, in the order asked.
+pub(super) fn observed_egress<'a>(observation: &'a Observation, classes: &AddressClasses) -> Vec<(IpAddr, &'a str)> {
+    let mut seen: Vec<(IpAddr, &str)> = Vec::new();
+    for one in &observation.egress {
+        if let Some(address) = one.address.filter(|address| classes.of(*address) == AddressClass::Public)
+            && seen.iter().all(|(known, _)| *known != address)
+        {
+            seen.push((address, &one.server));
+        }
+    }
+    seen
+}
+
+/// The addresses that a vantage is seen by: as declared, narrowed to those that echo servers see of them; where nothing
+/// is declared, as they see it.
+fn egress(vantage: &Vantage, observation: &Observation, classes: &AddressClasses) -> (Vec<IpNet>, Option<EgressBy>) {
+    let seen = observed_egress(observation, classes);
+    let servers = |seen: &[(IpAddr, &str)]| {
+        let mut servers: Vec<String> = seen.iter().map(|(_, server)| (*server).to_owned()).collect();
+        servers.dedup();
+        servers
+    };
+    let nets = |seen: &[(IpAddr, &str)]| seen.iter().map(|(address, _)| IpNet::from(*address)).collect::<Vec<_>>();
+    let declared = &vantage.egress.declared;
+    if declared.is_empty() {
+        let by = (!seen.is_empty()).then(|| EgressBy::Observed { servers: servers(&seen) });
+        return (nets(&seen), by);
+    }
+    let inside: Vec<(IpAddr, &str)> =
+        seen.into_iter().filter(|(address, _)| declared.iter().any(|net| net.contains(address))).collect();
+    let of_family = |net: &&IpNet| inside.iter().all(|(address, _)| address.is_ipv4() != net.addr().is_ipv4());
+    let rest = declared.iter().filter(of_family).copied();
+    let egress = nets(&inside).into_iter().chain(rest).collect();
+    (egress, Some(EgressBy::Declared { seen_by: servers(&inside) }))
+}
+
+fn place(vantage: &Vantage, observation: &Observation) -> Standpoint {
     let answer = observation.dns.first().map(|answer| answer.address_class);
     let answer = answer.filter(|class| matches!(class, AddressClass::Public | AddressClass::Private));
     let declared = |own: Vec<_>| Standpoint { own, declared: true, answer, ..Standpoint::default() };

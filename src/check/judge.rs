@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use kubereach_probes::{Observation, Reachability};
 
 use super::{
     Probed, Settings,
     changes::AKS_WINDOW,
-    configuration::{State, standpoint},
+    configuration::{State, observed_egress, standpoint},
 };
 use crate::{
     causes::{self, CellView, Change, Circumstances, ConfigurationView, Configured, KnownVantage, Strictness, Update},
     client::ClientEnvironment,
     facts::Facts,
     model::{Missing, Outlook, Standpoint, aks, azure, eks, eks_api, network::Network},
-    report::{Cell, CellTarget, Finding, Provider, Severity, Verdict, Via},
-    scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind},
+    report::{Cell, CellTarget, Finding, Intended, Provider, Severity, Verdict, Via},
+    scenario::{Cluster, Plan, PlannedCell, Vantage, VantageKind, derive},
     verdict::{self, Case, Convergence, Next, Seen},
 };
 
@@ -170,6 +171,26 @@ impl Frame<'_> {
         (cell, &self.plan.clusters[cell.cluster], &self.plan.vantages[cell.vantage])
     }
 
+    /// The cell as it is meant: what is intended follows from the vantage's egress address where the scenario does not
+    /// tell it and an echo server does.
+    pub(super) fn meant(&self, index: usize, observation: &Observation) -> PlannedCell {
+        let (planned, cluster, vantage) = self.cell(index);
+        let mut meant = planned.clone();
+        let undecided = planned.intended == Intended::Unspecified && planned.target.is_kubernetes();
+        let seen = observed_egress(observation, &self.plan.classes);
+        if let (true, Some(intent), true, Some((address, server))) =
+            (undecided, &cluster.intent, vantage.egress.declared.is_empty(), seen.first())
+        {
+            let egress: Vec<IpNet> = seen.iter().map(|(address, _)| IpNet::from(*address)).collect();
+            let (intended, origin) = derive(intent, &vantage.kind, &egress, &self.plan.classes);
+            if intended != Intended::Unspecified {
+                meant.intended = intended;
+                meant.origin = format!("{origin}, for the egress address {address} observed by {server}");
+            }
+        }
+        meant
+    }
+
     /// What the configuration says of a cell; `None` without facts.
     pub(super) fn predicted(
         &self,
@@ -179,8 +200,8 @@ impl Frame<'_> {
     ) -> Option<Predicted> {
         let Known { facts, network, azure } = evaluated.known.as_ref()?;
         let (planned, cluster, vantage) = self.cell(index);
-        let standpoint = standpoint(vantage, observation);
         let classes = &self.plan.classes;
+        let standpoint = standpoint(vantage, observation, classes);
         let mut addresses = cluster.addresses.clone();
         addresses.extend(observation.attempts.iter().filter_map(|attempt| attempt.address));
         let outlook = match planned.target {
@@ -214,8 +235,9 @@ impl Frame<'_> {
         client: Option<&ClientEnvironment>,
     ) -> Cell {
         let now = Timestamp::now();
-        let (planned, cluster, vantage) = self.cell(index);
+        let (_, cluster, vantage) = self.cell(index);
         let Probed { mut observation, rounds, converged_after_ms, next } = probed;
+        let planned = &self.meant(index, &observation);
         let endpoint = self.endpoint(planned, evaluated);
         let predicted = self.predicted(evaluated, index, &observation);
         let probes = !self.settings.predict && !matches!(vantage.kind, VantageKind::Model { .. });
@@ -297,6 +319,7 @@ impl Frame<'_> {
             via: seen.via,
             verdict: decided,
             observation: &observation,
+            declared_egress: &vantage.egress.declared,
             other_path: other,
             rounds: &rounds,
             client,
@@ -345,6 +368,8 @@ impl Frame<'_> {
             dns: observation.dns,
             attempts: observation.attempts,
             proxy: observation.proxy,
+            egress: observation.egress,
+            left_out: observation.left_out,
             connectivity: observation.connectivity,
         }
     }
@@ -422,7 +447,10 @@ fn known_vantage(vantage: &Vantage) -> Option<KnownVantage> {
         VantageKind::Local { source_ip, .. } => *source_ip,
         _ => None,
     };
-    Some(KnownVantage { name: vantage.name.clone(), addresses: vec![address?] })
+    let single = |net: &&IpNet| net.prefix_len() == net.max_prefix_len();
+    let declared = vantage.egress.declared.iter().filter(single).map(IpNet::addr);
+    let addresses: Vec<_> = address.into_iter().chain(declared).collect();
+    (!addresses.is_empty()).then(|| KnownVantage { name: vantage.name.clone(), addresses })
 }
 
 /// The truths of a cell side by side.

@@ -245,6 +245,8 @@ fn cell(vantage: &str, intended: Intended, verdict: Verdict, findings: Vec<Findi
         dns: Vec::new(),
         attempts: Vec::new(),
         proxy: None,
+        egress: Vec::new(),
+        left_out: Vec::new(),
         connectivity: None,
         path: Vec::new(),
         findings,

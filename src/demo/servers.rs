@@ -9,6 +9,7 @@ mod arm;
 mod authority;
 mod aws;
 mod dns;
+mod echo;
 mod proxy;
 mod recorded;
 mod relay;
@@ -21,6 +22,7 @@ pub use arm::{ArmApi, ArmConduct, ArmFault, ArmIdentity, ArmLater};
 pub use authority::{AuthoritySpec, CertificateSpec, Identity, LabCa};
 pub use aws::{AwsApi, AwsFault};
 pub use dns::{DnsAnswer, DnsReply, DnsServer, DnsView};
+pub use echo::Echo;
 pub use proxy::{HttpProxy, Socks5};
 pub use relay::{Relay, SniAction};
 pub use script::{Script, Step};
@@ -45,6 +47,7 @@ pub async fn serve(authorities: &BTreeMap<String, Arc<LabCa>>, servers: &[Server
             ServerSpec::Script(server) => server.start(&mut running).await?,
             ServerSpec::Aws(server) => server.start(&mut running).await?,
             ServerSpec::Arm(server) => server.start(&mut running).await?,
+            ServerSpec::Echo(server) => server.start(authorities, &mut running).await?,
         }
     }
     Ok(running)
@@ -70,6 +73,8 @@ pub enum ServerSpec {
     Aws(AwsApi),
     /// An Azure Resource Manager that answers from a facts folder.
     Arm(ArmApi),
+    /// An HTTP and STUN server that tells who asks by which address it sees them.
+    Echo(Echo),
 }
 
 /// Servers that run until this value is dropped.

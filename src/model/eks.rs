@@ -443,6 +443,12 @@ impl Evaluation<'_, '_> {
                     Err(_) => return PublicPath::NotKnown,
                 }
             }
+            // By which address it is seen is declared or was observed.
+            _ if !self.standpoint.egress.is_empty() => {
+                let config = self.cluster.resources_vpc_config.as_ref();
+                let entries = config.and_then(|config| config.public_access_cidrs.as_ref()).into_iter().flatten();
+                egress = paths::representatives(&self.standpoint.egress, entries.map(|cidr| cidr.net));
+            }
             // The scenario says where it is, and the facts do not know that place: nor whether it has a way out.
             (Place::Unknown, _) if self.standpoint.declared => return PublicPath::EgressNotKnown,
             _ => egress.extend(self.standpoint.own.iter().filter(|one| self.classes.of(**one) == AddressClass::Public)),
@@ -460,7 +466,7 @@ impl Evaluation<'_, '_> {
         if open(Family::V4) && (!dual_stack || open(Family::V6)) {
             return PublicPath::Open;
         }
-        if egress.is_empty() || self.standpoint.behind_proxy {
+        if egress.is_empty() || (self.standpoint.behind_proxy && self.standpoint.egress.is_empty()) {
             return PublicPath::EgressNotKnown;
         }
         let (listed, unlisted): (Vec<IpAddr>, Vec<IpAddr>) =

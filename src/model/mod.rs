@@ -16,4 +16,4 @@ pub mod trace;
 
 pub use outlook::Outlook;
 pub use paths::PublicPath;
-pub use standpoint::{Missing, Standpoint};
+pub use standpoint::{EgressBy, Missing, Standpoint};

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::trace::{Hop, Outcome, Trace};
 use crate::report::{Reachability, Via};
 
@@ -128,6 +130,32 @@ pub(super) struct Words {
     pub(super) list: &'static str,
 }
 
+/// Addresses that stand for these ranges before a list of entries: a single address for itself; of a wider range those
+/// at which an entry begins or has just ended, so that one of them is in the list exactly when some of the range is.
+pub(super) fn representatives(ranges: &[IpNet], entries: impl Iterator<Item = IpNet>) -> Vec<IpAddr> {
+    let entries: Vec<IpNet> = entries.collect();
+    let mut addresses = Vec::new();
+    for range in ranges {
+        addresses.extend([range.network(), range.broadcast()]);
+        if range.prefix_len() == range.max_prefix_len() {
+            continue;
+        }
+        let edges = entries.iter().flat_map(|entry| [Some(entry.network()), after(entry.broadcast())]);
+        addresses.extend(edges.flatten().filter(|edge| range.contains(edge)).take(MOST_EDGES));
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// The next address.
+fn after(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => address.to_bits().checked_add(1).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(address) => address.to_bits().checked_add(1).map(|bits| IpAddr::V6(bits.into())),
+    }
+}
+
 /// Reachable when one address is; the others are told by a finding of their own.
 pub(super) fn any<'a>(private: impl IntoIterator<Item = &'a Trace>) -> Reachability {
     let outcomes: Vec<Outcome> = private.into_iter().map(|trace| trace.outcome).collect();
@@ -167,3 +195,27 @@ pub(super) fn listed(addresses: &[IpAddr]) -> String {
 /// Where an API server listens.
 pub(super) const PORT: u16 = 443;
 const MOST_LISTED: usize = 3;
+/// Of one range. A list holds some hundred entries at most.
+const MOST_EDGES: usize = 8_192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_represented_where_a_list_begins_and_ends_within_it() {
+        let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpNet>>();
+        let of = |ranges: &[&str], entries: &[&str]| {
+            let all = representatives(&nets(ranges), nets(entries).into_iter());
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["203.0.113.7/32"], &["0.0.0.0/0"]), ["203.0.113.7"]);
+        assert_eq!(of(&["203.0.113.0/24"], &["198.51.100.0/24"]), ["203.0.113.0", "203.0.113.255"]);
+        assert_eq!(
+            of(&["203.0.113.0/24"], &["203.0.113.64/32"]),
+            ["203.0.113.0", "203.0.113.64", "203.0.113.65", "203.0.113.255"]
+        );
+        assert_eq!(of(&["255.255.255.0/24"], &["255.255.255.255/32"]), ["255.255.255.0", "255.255.255.255"]);
+        assert_eq!(of(&["2001:db8::/64", "203.0.113.7/32"], &[]).len(), 3);
+    }
+}

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use kubereach_probes::{
     AddressClass, Attempt, Certificate, Connectivity, Control, DnsObservation, DnsOutcome, DnsQuery, DnsSource,
-    HttpOutcome, HttpRequest, HttpStage, IcmpEcho, IcmpError, LocalRoute, PathTrace, ProxyObservation, Repeats,
-    TcpOutcome, TcpStage, TlsChecks, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind, TraceHop, TunnelOutcome,
-    TunnelStage, Validity,
+    EgressObservation, HttpOutcome, HttpRequest, HttpStage, IcmpEcho, IcmpError, LocalRoute, PathTrace,
+    ProxyObservation, Repeats, TcpOutcome, TcpStage, TlsChecks, TlsOutcome, TlsStage, TlsVariant, TlsVariantKind,
+    TraceHop, TunnelOutcome, TunnelStage, Validity,
 };
 
 use super::{
-    Cell, Confidence, Finding, Hop, Intended, Provider, REPORT_SCHEMA, Reachability, Report, Severity, Verdict, Via,
+    Cell, Confidence, Finding, Hop, Intended, Matrix, Provider, REPORT_SCHEMA, Reachability, Report, Severity, Verdict,
+    Via,
 };
 
 /// A report in which every variant of every enum stands at least once.
@@ -76,6 +77,8 @@ fn poison(value: &mut serde_json::Value, key: &str) {
                 "via",
                 "outcome",
                 "addresses",
+                "egress",
+                "asked",
                 "class",
                 "source",
                 "address",
@@ -111,6 +114,7 @@ fn whole(verdict: Verdict, cells: Vec<Cell>) -> Report {
         verdict,
         started_at: "2026-03-01T12:00:00Z".parse().unwrap(),
         finished_at: "2026-03-01T12:00:03.5Z".parse().unwrap(),
+        matrix: Matrix::of(&cells),
         cells,
         findings: Vec::new(),
     }
@@ -132,6 +136,8 @@ fn cell(cluster: &str, vantage: &str, verdict: Verdict) -> Cell {
         dns: vec![dns("system", DnsOutcome::Answer, &["198.51.100.20"])],
         attempts: Vec::new(),
         proxy: None,
+        egress: Vec::new(),
+        left_out: Vec::new(),
         connectivity: None,
         path: Vec::new(),
         findings: Vec::new(),
@@ -246,8 +252,43 @@ fn tls_cell() -> Cell {
         .map(|kind| TlsVariant { kind, outcome: TlsOutcome::Verified, ms: 14.2, detail: None })
         .collect();
     cell.attempts[3].tls.detail = Some("alert 40, handshake_failure".to_owned());
+    cell.egress = vec![
+        egress("stun://echo.example.com:3478", Some("203.0.113.9"), None),
+        egress("https://echo.example.com/ip", Some("203.0.113.9"), None),
+        egress("https://other.example.com/", None, Some("it redirects (http 302), which is not followed")),
+    ];
+    cell.left_out = vec!["echo server http://10.0.0.1/: 10.0.0.1 is in no permitted range".to_owned()];
     cell.attempts[8].tls.detail = Some("the peer's first bytes are \"SSH-2.0-OpenSSH\"".to_owned());
     cell
+}
+
+fn egress(server: &str, address: Option<&str>, detail: Option<&str>) -> EgressObservation {
+    EgressObservation {
+        server: server.to_owned(),
+        asked: Some("192.0.2.99".parse().unwrap()),
+        address: address.map(|address| address.parse().unwrap()),
+        ms: 14.2,
+        detail: detail.map(str::to_owned),
+    }
+}
+
+/// So many vantages, each of which looks at so many clusters; every seventh and every eleventh are not well together.
+pub(crate) fn many(vantages: usize, clusters: usize) -> Report {
+    let pairs = (0..clusters).flat_map(|cluster| (0..vantages).map(move |vantage| (cluster, vantage)));
+    let cells = pairs.map(|(cluster, vantage)| {
+        let wrong = vantage % 7 == 1 && cluster % 11 == 1;
+        let verdict = if wrong { Verdict::Mismatch } else { Verdict::Match };
+        let mut cell = cell(&format!("cluster-{cluster}"), &format!("vantage-{vantage}"), verdict);
+        cell.configured = Reachability::Reachable;
+        if wrong {
+            cell.findings = vec![finding("net-filtered-silently", Severity::Error, Confidence::Likely)];
+        } else {
+            cell.observed = Reachability::Reachable;
+            cell.via = Some(Via::Public);
+        }
+        cell
+    });
+    whole(Verdict::Mismatch, cells.collect())
 }
 
 /// Every outcome of the HTTP stage.

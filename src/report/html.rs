@@ -2,7 +2,11 @@
 
 use kubereach_probes::{HttpOutcome, TcpOutcome, TlsOutcome};
 
-use super::{Cell, Finding, Hop, Report, Verdict, Via, words};
+use super::{
+    Cell, Finding, Hop, Report, Verdict, Via,
+    matrix::{Grid, first_error, truths},
+    words,
+};
 
 /// Draws the report.
 #[must_use]
@@ -50,14 +54,17 @@ fn matrix(html: &mut String, report: &Report) {
     if report.cells.is_empty() {
         return;
     }
+    if let Some(grid) = Grid::of(&report.cells) {
+        self::grid(html, &grid);
+    }
     html.push_str("<table>\n");
-    table_head(html, &["cluster", "vantage", "intended", "configured", "observed", "via", "verdict"]);
+    table_head(html, &["cluster", "vantage", "intended", "configured", "observed", "via", "verdict", "cause"]);
     for (index, cell) in report.cells.iter().enumerate() {
         let verdict = cell.verdict.label();
         push!(
             *html,
             "<tr><td>{}</td><td><a href=\"#cell-{index}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td class=\"{verdict}\">{} {verdict}</td></tr>\n",
+             <td class=\"{verdict}\">{} {verdict}</td><td><code>{}</code></td></tr>\n",
             escape(&cell.subject()),
             escape(&cell.vantage),
             cell.intended.label(),
@@ -65,7 +72,36 @@ fn matrix(html: &mut String, report: &Report) {
             cell.observed.label(),
             cell.via.map_or("", Via::label),
             mark(cell.verdict),
+            escape(first_error(cell).unwrap_or_default()),
         );
+    }
+    html.push_str("</table>\n");
+}
+
+/// Vantages by clusters: intended, configured and observed, each a link to its cell.
+fn grid(html: &mut String, grid: &Grid<'_>) {
+    html.push_str("<table>\n<tr><th>intended / configured / observed</th>");
+    for subject in &grid.subjects {
+        push!(*html, "<th>{}</th>", escape(subject));
+    }
+    html.push_str("</tr>\n");
+    for vantage in &grid.vantages {
+        push!(*html, "<tr><th>{}</th>", escape(vantage));
+        for subject in &grid.subjects {
+            let Some((index, cell)) = grid.cell(subject, vantage) else {
+                html.push_str("<td></td>");
+                continue;
+            };
+            let code = first_error(cell).map(|code| format!("<br><code>{}</code>", escape(code))).unwrap_or_default();
+            push!(
+                *html,
+                "<td><a href=\"#cell-{index}\"><span class=\"{}\">{}</span> {}</a>{code}</td>",
+                cell.verdict.label(),
+                mark(cell.verdict),
+                truths(cell),
+            );
+        }
+        html.push_str("</tr>\n");
     }
     html.push_str("</table>\n");
 }
@@ -131,6 +167,7 @@ fn details(html: &mut String, index: usize, cell: &Cell) {
     resolvers(html, cell);
     proxy(html, cell);
     attempts(html, cell);
+    egress(html, cell);
     path(html, &cell.path);
     html.push_str("</details>\n");
 }
@@ -221,6 +258,20 @@ fn attempts(html: &mut String, cell: &Cell) {
     if cell.attempts.len() > words::ADDRESS_LIMIT {
         let more = cell.attempts.len() - words::ADDRESS_LIMIT;
         push!(*html, "<p class=\"dim\">{more} more addresses are in the JSON report</p>\n");
+    }
+}
+
+fn egress(html: &mut String, cell: &Cell) {
+    for one in &cell.egress {
+        let server = escape(&one.server);
+        let detail = one.detail.as_ref().map(|detail| format!(": {}", escape(detail))).unwrap_or_default();
+        match one.address {
+            Some(address) => push!(*html, "<p>Seen as <code>{address}</code> by <code>{server}</code></p>\n"),
+            None => push!(*html, "<p class=\"dim\"><code>{server}</code> tells no address{detail}</p>\n"),
+        }
+    }
+    for sentence in &cell.left_out {
+        push!(*html, "<p class=\"warning\">Not done: {}</p>\n", escape(sentence));
     }
 }
 

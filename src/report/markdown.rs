@@ -1,14 +1,21 @@
 //! GitHub-flavoured Markdown for a pipeline's step summary: the matrix, then what does not match, folded.
 
-use super::{Cell, Finding, Report, Severity, Verdict, Via, words};
+use super::{
+    Cell, Finding, Report, Severity, Verdict, Via,
+    matrix::{Grid, first_error, truths},
+    words,
+};
 
 /// Draws the report, at most about [`SIZE_LIMIT`] bytes: details that would exceed it are counted instead.
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut text = format!("## kubereach: {}\n\n", escape(&words::headline(report)));
+    if let Some(grid) = Grid::of(&report.cells).filter(|grid| grid.subjects.len() <= MOST_COLUMNS) {
+        text.push_str(&self::grid(&grid));
+    }
     if !report.cells.is_empty() {
-        text.push_str("| | cluster | vantage | intended | configured | observed | via | verdict |\n");
-        text.push_str("|---|---|---|---|---|---|---|---|\n");
+        text.push_str("| | cluster | vantage | intended | configured | observed | via | verdict | cause |\n");
+        text.push_str("|---|---|---|---|---|---|---|---|---|\n");
     }
     let rows: Vec<String> = report.cells.iter().map(row).collect();
     let omitted = push_bounded(&mut text, &rows, SIZE_LIMIT / 2);
@@ -69,9 +76,36 @@ fn push_bounded(text: &mut String, pieces: &[String], limit: usize) -> usize {
     0
 }
 
+/// Vantages by clusters, bounded: intended, configured and observed, and the cause.
+fn grid(grid: &Grid<'_>) -> String {
+    let subjects: Vec<String> = grid.subjects.iter().map(|subject| escape(subject)).collect();
+    let mut text = format!("| intended / configured / observed | {} |\n", subjects.join(" | "));
+    push!(text, "|---|{}\n", "---|".repeat(subjects.len()));
+    let rows: Vec<String> = grid
+        .vantages
+        .iter()
+        .map(|vantage| {
+            let cells = grid.subjects.iter().map(|subject| match grid.cell(subject, vantage) {
+                None => String::new(),
+                Some((_, cell)) => {
+                    let code = first_error(cell).map(|code| format!("<br><code>{}</code>", escape(code)));
+                    format!("{} {}{}", mark(cell.verdict), truths(cell), code.unwrap_or_default())
+                }
+            });
+            format!("| **{}** | {} |\n", escape(vantage), cells.collect::<Vec<_>>().join(" | "))
+        })
+        .collect();
+    let omitted = push_bounded(&mut text, &rows, SIZE_LIMIT / 4);
+    if omitted > 0 {
+        push!(text, "\n{omitted} further vantages are in the JSON report.\n");
+    }
+    text.push('\n');
+    text
+}
+
 fn row(cell: &Cell) -> String {
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | **{}** |\n",
+        "| {} | {} | {} | {} | {} | {} | {} | **{}** | {} |\n",
         mark(cell.verdict),
         escape(&cell.subject()),
         escape(&cell.vantage),
@@ -80,6 +114,7 @@ fn row(cell: &Cell) -> String {
         cell.observed.label(),
         cell.via.map_or("", Via::label),
         cell.verdict.label(),
+        first_error(cell).map(|code| format!("<code>{}</code>", escape(code))).unwrap_or_default(),
     )
 }
 
@@ -207,6 +242,8 @@ const fn mark(verdict: Verdict) -> &'static str {
 }
 
 /// Cells of which it is told how long they took.
+/// Clusters beside each other.
+const MOST_COLUMNS: usize = 12;
 const CONVERGED_LIMIT: usize = 100;
 
 /// Bytes of the whole text, somewhat less than the 1 MiB that a GitHub step summary may have.

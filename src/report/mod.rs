@@ -12,6 +12,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+mod matrix;
 pub mod page;
 pub mod sarif;
 pub mod text;
@@ -25,7 +26,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 pub use kubereach_probes::Reachability;
 use kubereach_probes::labels;
-use kubereach_probes::{Attempt, Connectivity, DnsObservation, ProxyObservation};
+use kubereach_probes::{Attempt, Connectivity, DnsObservation, EgressObservation, ProxyObservation};
+pub use matrix::{Matrix, MatrixCell};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +119,9 @@ pub struct Report {
     pub started_at: Timestamp,
     /// End of the run.
     pub finished_at: Timestamp,
+    /// The cells in brief, by cluster and vantage; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub matrix: Option<Matrix>,
     /// One entry a (cluster, vantage) pair, in the scenario's order.
     pub cells: Vec<Cell>,
     /// Each finding once, most probable first, with the cells it stands in.
@@ -158,6 +163,12 @@ pub struct Cell {
     /// The proxy in between.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxy: Option<ProxyObservation>,
+    /// By which address each echo server sees the vantage.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub egress: Vec<EgressObservation>,
+    /// What the vantage was asked for and did not do, because its own limits forbid it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_out: Vec<String>,
     /// The prober's own network, when it was asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connectivity: Option<Connectivity>,

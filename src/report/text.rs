@@ -78,7 +78,7 @@ fn doctor(page: &mut Page, report: &Report, verbose: bool) {
 fn verify(page: &mut Page, report: &Report, verbose: bool) {
     page.paragraph(0, 2, &[span(verdict_ink(report.verdict), words::headline(report))]);
     page.blank();
-    matrix::draw(page, &report.cells);
+    matrix::draw(page, &report.cells, verbose);
     let waited: Vec<String> = report.cells.iter().filter_map(words::converged).collect();
     if !waited.is_empty() {
         page.blank();
@@ -139,6 +139,34 @@ mod tests {
             let text = render(&report, &TextOptions { verbose: true, ..options(width, Mode::Verify) });
             insta::assert_snapshot!(format!("verify_{width}"), text);
         }
+    }
+
+    #[test]
+    fn a_grid_shows_more_than_one_of_both() {
+        for width in [60, 80, 120] {
+            let mut text = render(&every_variant::many(3, 3), &options(width, Mode::Verify));
+            text.truncate(text.find("\n\nx ").or_else(|| text.find("\n\n✗ cluster")).unwrap());
+            insta::assert_snapshot!(format!("grid_{width}"), text);
+        }
+    }
+
+    #[test]
+    fn of_many_cells_only_those_that_are_wrong_are_listed() {
+        let report = every_variant::many(40, 30);
+        let text = render(&report, &options(80, Mode::Verify));
+        let overview = &text[..text.find("\n\n✗ cluster").unwrap()];
+        assert!(overview.lines().count() < 60, "{overview}");
+        assert!(overview.contains("1182 of 1200 cells are not listed: 1182 match"), "{overview}");
+        assert!(!overview.contains("vantage-0 "), "{overview}");
+        insta::assert_snapshot!("many", overview);
+        let wide = render(&every_variant::many(40, 6), &options(120, Mode::Verify));
+        insta::assert_snapshot!("many_grid", &wide[..wide.find("\n\n✗ cluster").unwrap()]);
+        let verbose = render(&report, &TextOptions { verbose: true, ..options(80, Mode::Verify) });
+        assert!(verbose.contains("vantage-0 "));
+        let markdown = crate::report::markdown::render(&report);
+        assert!(markdown.len() <= crate::report::markdown::SIZE_LIMIT, "{}", markdown.len());
+        let html = crate::report::html::render(&every_variant::many(3, 3));
+        assert!(html.contains("<th>cluster-2</th>") && html.contains("href=\"#cell-8\""));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What is intended where `expect` does not say: derived from a cluster's intent. Pure.
 
-use std::net::IpAddr;
-
+use ipnet::IpNet;
 use kubereach_probes::{AddressClass, AddressClasses};
 
 use super::{Access, Intent, VantageKind};
@@ -9,23 +8,30 @@ use crate::report::Intended;
 
 /// What the intent implies for a vantage, and which part of it says so: `intent.publicAccess, line 12`.
 ///
-/// The public path compares the egress address, the private path the vantage's own. A `model` address is both. A
-/// local `sourceIp` is the vantage's own address, and its egress address when it is public: translation would change
-/// a private one.
-pub(super) fn derive(intent: &Intent, vantage: &VantageKind, classes: &AddressClasses) -> (Intended, String) {
+/// The public path compares the egress address, the private path the vantage's own. `egress` are the addresses that it is
+/// seen by, where they are declared or were observed. Otherwise a `model` address is both, and a local `sourceIp` is the
+/// vantage's own address, and its egress address when it is public: translation would change a private one.
+pub(crate) fn derive(
+    intent: &Intent,
+    vantage: &VantageKind,
+    egress: &[IpNet],
+    classes: &AddressClasses,
+) -> (Intended, String) {
     let known = match vantage {
         VantageKind::Model { ip, instance: None } => *ip,
         VantageKind::Local { source_ip, .. } => *source_ip,
         _ => None,
     };
-    let public = known.filter(|address| classes.of(*address) == AddressClass::Public);
-    let paths = [(&intent.public_access, "publicAccess", public), (&intent.private_access, "privateAccess", known)];
+    let own: Vec<IpNet> = known.into_iter().map(|address| IpNet::from(address.to_canonical())).collect();
+    let public = || own.iter().copied().filter(|own| classes.of(own.addr()) == AddressClass::Public).collect();
+    let public: Vec<IpNet> = if egress.is_empty() { public() } else { egress.to_vec() };
+    let paths = [(&intent.public_access, "publicAccess", public), (&intent.private_access, "privateAccess", own)];
     let mut undecided = None;
     let mut outside = None;
-    for (access, name, address) in paths {
+    for (access, name, addresses) in paths {
         let Some(access) = access else { continue };
         let origin = format!("intent.{name}, line {}", access.line);
-        match admits(access, address, name == "privateAccess", classes) {
+        match admits(access, &addresses, name == "privateAccess", classes) {
             Some(true) => return (Intended::Reachable, origin),
             Some(false) => outside = outside.or(Some(origin)),
             None => undecided = undecided.or(Some(origin)),
@@ -38,26 +44,42 @@ pub(super) fn derive(intent: &Intent, vantage: &VantageKind, classes: &AddressCl
     }
 }
 
-/// Whether a path lets the address in; `None` when that depends on an address that is not known.
-fn admits(access: &Access, address: Option<IpAddr>, private_path: bool, classes: &AddressClasses) -> Option<bool> {
+/// Whether a path lets these addresses in, whichever of them it sees; `None` when that depends on which, or when none is
+/// known.
+fn admits(access: &Access, addresses: &[IpNet], private_path: bool, classes: &AddressClasses) -> Option<bool> {
     if !access.enabled {
         return Some(false);
     }
-    match (&access.allow, address) {
-        (None, None) if private_path => None,
-        // Nobody on the internet comes by the private path, whoever is allowed.
-        (None, Some(address)) if private_path => Some(classes.of(address) == AddressClass::Private),
-        (None, _) => Some(true),
-        (Some(allow), Some(address)) => Some(allow.iter().any(|range| range.contains(&address.to_canonical()))),
-        (Some(allow), None) if allow.is_empty() => Some(false),
+    match &access.allow {
+        None if private_path => {
+            // Nobody on the internet comes by the private path, whoever is allowed.
+            all_or_none(addresses, |address| Some(classes.of(address.addr()) == AddressClass::Private))
+        }
+        None => Some(true),
+        Some(allow) if allow.is_empty() => Some(false),
         // Everybody who comes by IPv4, which is what a public endpoint has.
-        (Some(allow), None)
-            if !private_path && allow.iter().any(|range| range.prefix_len() == 0 && range.addr().is_ipv4()) =>
+        Some(allow)
+            if addresses.is_empty()
+                && !private_path
+                && allow.iter().any(|range| range.prefix_len() == 0 && range.addr().is_ipv4()) =>
         {
             Some(true)
         }
-        (Some(_), None) => None,
+        Some(allow) => all_or_none(addresses, |address| {
+            if allow.iter().any(|range| range.contains(address)) {
+                return Some(true);
+            }
+            // A part of it is, or several entries may make it up together.
+            allow.iter().all(|range| !address.contains(range)).then_some(false)
+        }),
     }
+}
+
+/// What holds for every one of them; `None` where they differ, or where there is none.
+fn all_or_none(addresses: &[IpNet], of: impl Fn(&IpNet) -> Option<bool>) -> Option<bool> {
+    let (first, rest) = addresses.split_first()?;
+    let first = of(first)?;
+    rest.iter().all(|address| of(address) == Some(first)).then_some(first)
 }
 
 #[cfg(test)]
@@ -119,7 +141,7 @@ mod tests {
             ),
             (&Intent::default(), local(None), Unspecified, "intent"),
         ] {
-            let found = derive(intent, &vantage, &AddressClasses::default());
+            let found = derive(intent, &vantage, &[], &AddressClasses::default());
             assert_eq!(found, (intended, origin.to_owned()), "{intent:?} {vantage:?}");
         }
     }
@@ -128,6 +150,37 @@ mod tests {
     fn a_model_by_instance_is_never_guessed() {
         let intent = Intent { public_access: Some(access(true, Some(&["203.0.113.0/24"]), 1)), private_access: None };
         let vantage = VantageKind::Model { ip: None, instance: Some("i-0123456789abcdef0".into()) };
-        assert_eq!(derive(&intent, &vantage, &AddressClasses::default()).0, Intended::Unspecified);
+        assert_eq!(derive(&intent, &vantage, &[], &AddressClasses::default()).0, Intended::Unspecified);
+    }
+
+    #[test]
+    fn the_declared_egress_address_is_what_the_public_path_sees() {
+        use Intended::{Reachable, Unreachable, Unspecified};
+        let intent = Intent {
+            public_access: Some(access(true, Some(&["203.0.113.0/24", "2001:db8::/48"]), 7)),
+            private_access: Some(access(true, Some(&["10.20.0.0/16"]), 8)),
+        };
+        let public = Intent { private_access: None, ..intent.clone() };
+        let agent = || VantageKind::Agent(AgentName { name: "a".into(), key: None });
+        for (intent, vantage, egress, intended) in [
+            (&public, local(None), &["203.0.113.7/32"][..], Reachable),
+            (&public, agent(), &["203.0.113.7/32"], Reachable),
+            (&public, agent(), &["203.0.113.0/25", "2001:db8::/64"], Reachable),
+            (&public, agent(), &["198.51.100.7/32"], Unreachable),
+            (&public, agent(), &["203.0.113.7/32", "198.51.100.7/32"], Unspecified),
+            // A part of the range is allowed.
+            (&public, agent(), &["203.0.112.0/23"], Unspecified),
+            // Its own address says nothing where another is declared.
+            (&public, local(Some("203.0.113.9")), &["198.51.100.7/32"], Unreachable),
+            (&public, model("203.0.113.9"), &["198.51.100.7/32"], Unreachable),
+            // The private path goes by its own.
+            (&intent, local(Some("10.20.0.1")), &["198.51.100.7/32"], Reachable),
+            (&intent, agent(), &["198.51.100.7/32"], Unspecified),
+            (&intent, agent(), &["203.0.113.7/32"], Reachable),
+        ] {
+            let nets: Vec<IpNet> = egress.iter().map(|text| text.parse().unwrap()).collect();
+            let found = derive(intent, &vantage, &nets, &AddressClasses::default()).0;
+            assert_eq!(found, intended, "{vantage:?} {egress:?}");
+        }
     }
 }

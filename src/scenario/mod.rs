@@ -12,6 +12,7 @@ mod vantage_tests;
 
 use std::{net::IpAddr, path::Path};
 
+pub(crate) use derive::derive;
 pub use duration::parse_duration;
 pub use plan::*;
 pub use schema::schema;

@@ -1093,7 +1093,7 @@ fn plan_cells(
         for (vantage, from) in vantages.iter().enumerate() {
             let target = CellTarget::Kubernetes;
             if !places.contains_key(&(cluster, target, vantage)) {
-                let (intended, origin) = derive(intent, &from.kind, classes);
+                let (intended, origin) = derive(intent, &from.kind, &from.egress.declared, classes);
                 cells.push(PlannedCell { cluster, target, vantage, intended, via: None, origin });
             }
         }
@@ -1131,7 +1131,7 @@ fn contradicts_intent(
         Some(Via::Private) => Intent { public_access: None, private_access: intent.private_access.clone() },
         _ => intent.clone(),
     };
-    let (derived, origin) = derive(&considered, &vantage.kind, classes);
+    let (derived, origin) = derive(&considered, &vantage.kind, &vantage.egress.declared, classes);
     match (expectation.reachable, derived) {
         (true, Intended::Unreachable) => {
             Some(format!("line {line} expects it reachable, but {origin} does not allow {ip}"))

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use kubereach_probes::{AddressClass, TcpOutcome};
 
 use super::{
@@ -12,6 +13,7 @@ use crate::{
     causes::{
         CellView, Told,
         configuration::words,
+        egress,
         evidence::{self, clean, silence_counts},
         lookups::{answered, attempt_words, lookup_words, moment_words},
         public::PublicList,
@@ -39,7 +41,7 @@ pub(super) fn client_not_listed(view: &CellView<'_>) -> Option<Told> {
         "model" => told,
         _ => told.and("the portal's resource view goes by the browser's address, which is another vantage"),
     };
-    Some(told.setting(setting(&sight)).fix(admit(&sight, unlisted)))
+    Some(told.setting(setting(&sight)).fix(admitted(&sight, &egress::to_admit(view, unlisted))))
 }
 
 /// `aks-cluster-egress-not-in-authorized-ip-ranges`, seen from a node.
@@ -58,8 +60,14 @@ pub(super) fn cluster_egress_not_listed(view: &CellView<'_>) -> Option<Told> {
         told.and("every node that leaves by it is cut off as well, and goes NotReady")
             .and("only the creation of a cluster lists its outbound addresses by itself; a later update of the list does not")
             .setting(format!("{}; networkProfile.outboundType = {outbound}", setting(&sight)))
-            .fix(admit(&sight, unlisted)),
+            .fix(admitted(&sight, &egress::to_admit(view, unlisted))),
     )
+}
+
+/// The command that lets these addresses in; `None` where the list does not decide.
+pub(in crate::causes) fn admit(view: &CellView<'_>, addresses: &[IpNet]) -> Option<String> {
+    let sight = Sight::of(view)?;
+    (!sight.entries().is_empty()).then(|| admitted(&sight, addresses))
 }
 
 /// `aks-authorized-ip-ranges-outbound-only`.
@@ -390,7 +398,8 @@ pub(in crate::causes) fn known_change(view: &CellView<'_>) -> Option<String> {
 /// What is said of addresses that no range holds; `None` where something answered, which refutes a silent list.
 fn not_listed(sight: &Sight<'_>, shown: &Shown<'_>, addresses: (&[IpAddr], &[IpAddr])) -> Option<Told> {
     let (unlisted, _) = addresses;
-    let mut told = list(sight).not_listed(shown, sight.in_a_network(), addresses, |says| sight.told(shown, says))?;
+    let told = list(sight).not_listed(shown, sight.in_a_network(), addresses, |says| sight.told(shown, says))?;
+    let mut told = egress::says_who(sight.view, &sight.configured, unlisted, told);
     if unlisted.iter().any(IpAddr::is_ipv6) {
         told = told.and("AKS takes IPv4 ranges only, so no IPv6 source can be listed");
     }
@@ -420,8 +429,9 @@ fn setting(sight: &Sight<'_>) -> String {
 }
 
 /// The command that lets these addresses in besides those on the list.
-fn admit(sight: &Sight<'_>, addresses: &[IpAddr]) -> String {
-    let ranges = singles(addresses);
+fn admitted(sight: &Sight<'_>, addresses: &[IpNet]) -> String {
+    // IPv6 cannot be listed.
+    let ranges: Vec<String> = addresses.iter().filter(|one| one.addr().is_ipv4()).map(ToString::to_string).collect();
     if ranges.is_empty() {
         "# AKS takes IPv4 ranges only: come from an IPv4 address, and list that.".to_owned()
     } else {

@@ -1,5 +1,6 @@
 //! Causes of the public endpoint: its switch, its list, and the cluster itself.
 
+use ipnet::IpNet;
 use kubereach_probes::{AddressClass, DnsOutcome};
 
 use super::sight::{Shown, Sight, single, told};
@@ -7,6 +8,7 @@ use crate::{
     causes::{
         CellView, Told,
         configuration::words,
+        egress,
         evidence::{clean, shell, silence_counts},
         lookups::{self, answered, labelled, lookup_words, others, system},
         public::PublicList,
@@ -27,7 +29,8 @@ pub(super) fn client_not_listed(view: &CellView<'_>) -> Option<Told> {
     let (unlisted, _) = addresses;
     let shown = sight.public()?;
     let list = list(&sight);
-    let mut told = list.not_listed(&shown, sight.in_a_vpc(), addresses, |says| sight.told(&shown, says))?;
+    let told = list.not_listed(&shown, sight.in_a_vpc(), addresses, |says| sight.told(&shown, says))?;
+    let mut told = egress::says_who(view, &sight.configured, unlisted, told);
     let family = Family::of(*unlisted.first()?);
     if family == Family::V6 && !list.entries.iter().any(|entry| entry.contains(':')) {
         told = told.and("the list has no IPv6 entry, and the endpoint has IPv6 addresses");
@@ -35,7 +38,7 @@ pub(super) fn client_not_listed(view: &CellView<'_>) -> Option<Told> {
     Some(
         told.and("security groups do not govern the public endpoint")
             .setting(format!("resourcesVpcConfig.publicAccessCidrs = {}", words::listed(&list.entries)))
-            .fix(sight.admit(unlisted)),
+            .fix(sight.admit(&egress::to_admit(view, unlisted))),
     )
 }
 
@@ -192,6 +195,12 @@ pub(super) fn cluster_not_healthy(view: &CellView<'_>) -> Option<Told> {
     Some(told.setting(format!("cluster.status = {}", clean(status))).fix(format!(
         "aws eks describe-cluster --region {region} --name {name} --query 'cluster.[status,health]'   # then repair the resource that is named"
     )))
+}
+
+/// The command that lets these addresses in; `None` where the list does not decide.
+pub(in crate::causes) fn admit(view: &CellView<'_>, addresses: &[IpNet]) -> Option<String> {
+    let sight = Sight::of(view)?;
+    (!sight.entries().is_empty()).then(|| sight.admit(addresses))
 }
 
 /// `inconclusive-egress-address-unknown`.

@@ -105,9 +105,9 @@ impl<'a> Sight<'a> {
     }
 
     /// The command that lets these addresses in besides those on the list.
-    pub(super) fn admit(&self, addresses: &[IpAddr]) -> String {
+    pub(super) fn admit(&self, addresses: &[IpNet]) -> String {
         let mut list = self.entries();
-        list.extend(addresses.iter().map(|address| single(*address)));
+        list.extend(addresses.iter().map(ToString::to_string));
         format!("# The call replaces the list: the present entries stay in it.\n{}", self.replace_list(&list))
     }
 

@@ -84,6 +84,7 @@ fn report(
     };
     Report {
         schema: REPORT_SCHEMA.to_owned(),
+        matrix: None,
         verdict,
         started_at,
         finished_at: Timestamp::now(),

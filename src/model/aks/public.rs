@@ -14,6 +14,7 @@ use crate::{
     },
     model::{
         azure::{self, Network, PublicAddresses},
+        paths::representatives,
         set::AddressSet,
         trace::{HopKind, Outcome, Point, Trace},
     },
@@ -73,6 +74,12 @@ impl<'f> Evaluation<'_, 'f> {
                     Outcome::Unknown => unsure = Some(way),
                 }
             }
+            // By which address it is seen is declared or was observed.
+            _ if !self.standpoint.egress.is_empty() => {
+                let access = self.cluster.access();
+                let ranges = access.authorized_ip_ranges.iter().filter_map(AuthorizedSource::net);
+                egress = representatives(&self.standpoint.egress, ranges);
+            }
             // The scenario says where it is, and the facts do not know that place: nor whether it has a way out.
             (Place::Unknown, _) if self.standpoint.declared => return PublicPath::EgressNotKnown,
             _ => egress.extend(self.standpoint.own.iter().filter(|one| self.classes.of(**one) == AddressClass::Public)),
@@ -92,7 +99,7 @@ impl<'f> Evaluation<'_, 'f> {
         let ranges = &access.authorized_ip_ranges;
         let judged = if ranges.is_empty() {
             PublicPath::Open
-        } else if egress.is_empty() || self.standpoint.behind_proxy {
+        } else if egress.is_empty() || (self.standpoint.behind_proxy && self.standpoint.egress.is_empty()) {
             PublicPath::EgressNotKnown
         } else {
             self.judged(ranges, egress)

@@ -1,9 +1,12 @@
 //! One cell, stage by stage: DNS → proxy → TCP → TLS → HTTP, every address on its own, with a waterfall of times.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use kubereach_probes::{
-    AddressClass, Attempt, Certificate, Connectivity, DnsObservation, DnsOutcome, DnsSource, HttpOutcome, HttpStage,
-    LocalRoute, ProxyObservation, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariantKind, TunnelOutcome, Validity,
+    AddressClass, Attempt, Certificate, Connectivity, DnsObservation, DnsOutcome, DnsSource, EgressObservation,
+    HttpOutcome, HttpStage, LocalRoute, ProxyObservation, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariantKind,
+    TunnelOutcome, Validity,
 };
 
 use super::{answer_ink, matrix, verdict_ink, verdict_mark};
@@ -45,6 +48,10 @@ pub(super) fn draw(page: &mut Page, cell: &Cell, verbose: bool, above: Heading) 
     }
     if let Some(connectivity) = &cell.connectivity {
         self::connectivity(page, connectivity);
+    }
+    egress(page, &cell.egress);
+    for sentence in &cell.left_out {
+        page.paragraph(2, 4, &[span(Ink::Warn, format!("not done: {sentence}"))]);
     }
     path(page, &cell.path);
 }
@@ -129,6 +136,26 @@ fn heading(page: &mut Page, cell: &Cell, above: Heading) {
             span(Ink::Dim, format!(": {}{}", matrix::truths(cell), rounds(cell))),
         ],
     );
+}
+
+/// By which addresses the vantage is seen, a line each with those who say so, then who told none.
+fn egress(page: &mut Page, all: &[EgressObservation]) {
+    let mut told: Vec<(IpAddr, Vec<&str>)> = Vec::new();
+    for one in all {
+        let Some(address) = one.address else { continue };
+        match told.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, servers)) if servers.contains(&one.server.as_str()) => {}
+            Some((_, servers)) => servers.push(&one.server),
+            None => told.push((address, vec![&one.server])),
+        }
+    }
+    for (address, servers) in told {
+        page.paragraph(2, 4, &[span(Ink::Plain, format!("seen as {address} by {}", servers.join(", ")))]);
+    }
+    for one in all.iter().filter(|one| one.address.is_none()) {
+        let detail = one.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+        page.paragraph(2, 4, &[span(Ink::Dim, format!("{} tells no address{detail}", one.server))]);
+    }
 }
 
 fn rounds(cell: &Cell) -> String {

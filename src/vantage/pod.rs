@@ -30,7 +30,7 @@ use kubereach_probes::{Observation, Options, Run, Target};
 use tokio::sync::{OnceCell, Semaphore};
 
 use self::state::{Progress, progress};
-use super::{errand, unavailable};
+use super::{allow, errand, unavailable};
 use crate::scenario::PodPlace;
 
 /// The clusters that pods were started in during this run, and the Jobs that are still there.
@@ -73,7 +73,7 @@ impl Pods {
         let _permit = connection.at_once.acquire().await.ok();
         let order = errand::order("", target, options, VALIDITY);
         let name = format!("kubereach-{}", &order.id[..12]);
-        let job = manifest::job(&name, place, &order, active_deadline(options));
+        let job = manifest::job(&name, place, &order, allow::allowances(target, options), active_deadline(options));
         cluster.outstanding.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
         let mut stop = run.stop.clone();
         let stopped = async {

@@ -1,6 +1,6 @@
 //! The Job that runs the agent once. Pure.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use kubereach_agent::{Order, pack_order};
@@ -10,7 +10,13 @@ use crate::scenario::PodPlace;
 
 /// A Job whose pod is as poor as a pod can be: no token, no root, no writable file system, no capability; it carries
 /// out this order and may reach no other target.
-pub(super) fn job(name: &str, place: &PodPlace, order: &Order, active_deadline: Duration) -> Job {
+pub(super) fn job(
+    name: &str,
+    place: &PodPlace,
+    order: &Order,
+    leave: impl IntoIterator<Item = String>,
+    active_deadline: Duration,
+) -> Job {
     let labels = json!({ "app.kubernetes.io/name": "kubereach-agent", "app.kubernetes.io/managed-by": "kubereach" });
     let selector: Map<String, Value> =
         place.node_selector.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
@@ -28,7 +34,7 @@ pub(super) fn job(name: &str, place: &PodPlace, order: &Order, active_deadline: 
         "containers": [{
             "name": "agent",
             "image": place.image,
-            "args": arguments(order),
+            "args": arguments(order, leave),
             "env": [{ "name": "KUBEREACH_ORDER", "value": pack_order(order) }],
             "resources": {
                 "requests": { "cpu": "10m", "memory": "32Mi" },
@@ -62,32 +68,14 @@ pub(super) fn job(name: &str, place: &PodPlace, order: &Order, active_deadline: 
     serde_json::from_value(job).unwrap_or_default()
 }
 
-/// The agent's own limits: this target and what else the scenario names, nothing beyond.
-pub(super) fn arguments(order: &Order) -> Vec<String> {
-    let probe = &order.probe;
-    let mut arguments = vec!["--once".to_owned(), "--reply-limit".to_owned(), LONGEST_REPLY.to_string()];
-    let mut allow = |option: &str, value: String| {
-        let pair = [format!("--allow-{option}"), value];
-        if !arguments.windows(2).any(|known| *known == pair) {
-            arguments.extend(pair);
-        }
-    };
-    let endpoints = probe.controls.iter().map(|control| (&control.host, control.port));
-    let echo = probe.echo.iter().map(|echo| (&echo.host, echo.port));
-    for (host, port) in std::iter::once((&probe.host, probe.port)).chain(endpoints).chain(echo) {
-        allow("host", host.clone());
-        allow("port", port.to_string());
-    }
-    let resolvers = probe.resolvers.iter().flat_map(|resolver| &resolver.servers);
-    for server in resolvers.chain(probe.system_resolver.iter().flatten()) {
-        allow("resolver", server.to_string());
-    }
-    // An address of the pod itself is reached only where it is named; then every range has to be.
-    if probe.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
-        for range in ["127.0.0.0/8", "::1/128", "0.0.0.0/0", "::/0"] {
-            allow("cidr", range.to_owned());
-        }
-    }
+/// Once, with leave for what the order names, and nothing beyond.
+fn arguments(order: &Order, leave: impl IntoIterator<Item = String>) -> Vec<String> {
+    let host = format!("--allow-host={}", order.probe.host);
+    let names = order.probe.controls.iter().map(|control| &control.host);
+    let names = names.chain(order.probe.echo.iter().map(|echo| &echo.host));
+    let mut arguments = vec!["--once".to_owned(), format!("--reply-limit={LONGEST_REPLY}"), host];
+    arguments.extend(names.map(|host| format!("--allow-host={host}")));
+    arguments.extend(leave);
     arguments
 }
 

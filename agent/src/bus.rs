@@ -260,6 +260,8 @@ impl Agent {
         let heart = tokio::spawn(Arc::clone(self).beat(link.clone()));
         let mut connections = link.connections.clone();
         let mut waiting_for_queue = false;
+        // A server says nothing of a queue that is not there: until one has answered, it is asked often.
+        let mut answered = false;
         'connection: loop {
             connections.mark_unchanged();
             // A new inbox for each connection: what was asked on the one before is not answered into this one.
@@ -275,12 +277,13 @@ impl Agent {
                 }
                 while tasks.try_join_next().is_some() {}
                 let batch = self.slots.available_permits().max(1);
+                let wait = if answered { PULL } else { FIRST_PULL };
                 let next = format!("$JS.API.CONSUMER.MSG.NEXT.{ORDERS}.{}", self.settings.name);
-                let request = format!("{{\"batch\":{batch},\"expires\":{}}}", PULL.as_nanos());
+                let request = format!("{{\"batch\":{batch},\"expires\":{}}}", wait.as_nanos());
                 if link.client.publish_with_reply(next, subject.clone(), request.into()).await.is_err() {
                     break 'connection;
                 }
-                let end = Instant::now() + PULL + Duration::from_secs(2);
+                let end = Instant::now() + wait + Duration::from_secs(1);
                 let mut received = 0;
                 let pause = loop {
                     let message = tokio::select! {
@@ -290,13 +293,16 @@ impl Agent {
                         message = timeout_at(end, inbox.next()) => message,
                     };
                     let message = match message {
-                        Err(_) => break Duration::ZERO,
+                        Err(_) => {
+                            answered = false;
+                            break Duration::ZERO;
+                        }
                         Ok(None) => break 'connection,
                         Ok(Some(message)) => message,
                     };
+                    answered = true;
                     match message.status.map(|status| status.as_u16()) {
                         None => {
-                            waiting_for_queue = false;
                             received += 1;
                             // Taken at once, so that the next request counts it.
                             let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
@@ -307,18 +313,19 @@ impl Agent {
                         }
                         Some(100) => {}
                         Some(404 | 408) => break Duration::ZERO,
-                        Some(503) => {
-                            if !waiting_for_queue {
-                                waiting_for_queue = true;
-                                (self.tell)(
-                                    "no controller has made a queue for this agent yet; waiting for it".to_owned(),
-                                );
-                            }
+                        // Newer servers do say that nobody is there.
+                        Some(status) => {
+                            answered = status != 503;
                             break QUEUE_PAUSE;
                         }
-                        Some(_) => break QUEUE_PAUSE,
                     }
                 };
+                if answered {
+                    waiting_for_queue = false;
+                } else if !waiting_for_queue {
+                    waiting_for_queue = true;
+                    (self.tell)("no controller has made a queue for this agent yet; waiting for it".to_owned());
+                }
                 if let Some(problem) = link.take_problem() {
                     (self.tell)(format!("the NATS server says: {problem}"));
                 }
@@ -597,5 +604,6 @@ const LONGEST_HEADER: usize = 256;
 const MOST_SLOTS: usize = 256;
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5 * 60);
 const PULL: Duration = Duration::from_secs(20);
+const FIRST_PULL: Duration = Duration::from_secs(2);
 const QUEUE_PAUSE: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(10);

@@ -28,7 +28,7 @@ use kubereach_agent::{
     },
     keys,
     order::{LONGEST_VALIDITY, MAXIMUM_ORDER_BYTES, MAXIMUM_REPLY_BYTES, read, write},
-    seal::{OrderDigest, SealError, check_reply, seal_order},
+    seal::{OrderDigest, Seal, SealError, check_reply, seal_order},
 };
 use nkeys::KeyPair;
 use tokio::{
@@ -151,7 +151,7 @@ impl Dispatcher {
             self.ledger.expire(&issued.id);
             format!("the ledger cannot be written: {error}")
         })?;
-        Ok(self.see_through(issued, ending).await)
+        Ok(self.see_through(issued, &seal, ending).await)
     }
 
     /// Takes up the orders that an earlier process left in the ledger, each with its id.
@@ -160,7 +160,11 @@ impl Dispatcher {
         let take_up = |issued: Issued| {
             let ending = self.ledger.take_up(&issued.id)?;
             let (dispatcher, id) = (Arc::clone(self), issued.id.clone());
-            Some((id, tokio::spawn(async move { dispatcher.see_through(issued, ending).await })))
+            let seeing = async move {
+                let seal = seal_order(&dispatcher.key, issued.payload.as_bytes());
+                dispatcher.see_through(issued, &seal, ending).await
+            };
+            Some((id, tokio::spawn(seeing)))
         };
         self.ledger.outstanding().into_iter().filter_map(take_up).collect()
     }
@@ -180,7 +184,7 @@ impl Dispatcher {
     }
 
     /// Publishes an issued order, again whenever that may be needed, until it ends.
-    async fn see_through(&self, issued: Issued, ending: oneshot::Receiver<Ending>) -> Ending {
+    async fn see_through(&self, issued: Issued, seal: &Seal, ending: oneshot::Receiver<Ending>) -> Ending {
         let guard = Abandoned { ledger: &self.ledger, id: &issued.id };
         let began = Timestamp::now();
         let patience = issued.expires_at.duration_since(began);
@@ -191,7 +195,7 @@ impl Dispatcher {
             biased;
             Ok(ending) = ending => return ending,
             () = sleep(patience.min(LONGEST_VALIDITY)) => {}
-            () = self.keep_publishing(&issued, &trouble) => {}
+            () = self.keep_publishing(&issued, seal, &trouble) => {}
         }
         let rejected = self.ledger.expire(&issued.id);
         drop(guard);
@@ -214,13 +218,12 @@ impl Dispatcher {
 
     /// Never ends. A message that the server has already is not stored twice; one that it lost in a crash is stored
     /// again; and an agent that has had it knows that.
-    async fn keep_publishing(&self, issued: &Issued, trouble: &Mutex<Option<String>>) {
+    async fn keep_publishing(&self, issued: &Issued, seal: &Seal, trouble: &Mutex<Option<String>>) {
         let mut connections = self.link.connections.clone();
-        let seal = seal_order(&self.key, issued.payload.as_bytes());
         let mut attempt = 1;
         loop {
             connections.mark_unchanged();
-            let (subject, headers) = (order_subject(&issued.agent), headers(&seal, &issued.id));
+            let (subject, headers) = (order_subject(&issued.agent), headers(seal, &issued.id));
             let published =
                 match self.context.publish_with_headers(subject, headers, issued.payload.clone().into()).await {
                     Ok(published) => published.await,

@@ -143,7 +143,11 @@ impl World {
 
     /// `kubereach verify` on the client, not yet started.
     pub(crate) fn command(&self) -> Command {
-        let mut command = on("client");
+        self.command_on("client")
+    }
+
+    pub(crate) fn command_on(&self, host: &str) -> Command {
+        let mut command = on(host);
         command.args(["env", "-i", &format!("PATH={}", tool_path()), "HOME=/nowhere", "TMPDIR=/run/world/tmp"]);
         command.arg("AWS_SECRET_ACCESS_KEY=sesame-of-the-environment");
         command.arg(format!("KUBEREACH_AGENT_BINARIES={WORK}/binaries"));

@@ -39,7 +39,7 @@ mod without {
             unavailable("this build of kubereach does not speak to AWS (its feature `aws` is off)")
         }
 
-        pub(crate) async fn close(&self) -> Vec<String> {
+        pub(crate) fn close(&self) -> Vec<String> {
             Vec::new()
         }
     }

@@ -69,7 +69,8 @@ fn the_way_costs_at_most_four_round_trips(world: &mut World) {
     );
     assert!(trips(added) <= 4.0, "the first probe adds {:.1} round trips to what OpenSSH itself needs", trips(added));
     assert!(trips(*later) <= 4.0, "a probe over the kept connection takes {:.1} round trips", trips(*later));
-    // A whole run, its end included, beside the same run on the bastion itself.
+    // A whole run, its end included, beside the same run on the bastion itself: two processes that begin are in it, so
+    // that it is told and not bounded.
     let whole = |host: &str| {
         let begun = Instant::now();
         let output = world.command_on(host).output().unwrap();
@@ -90,7 +91,6 @@ fn the_way_costs_at_most_four_round_trips(world: &mut World) {
         trips(on_the_spot),
         trips(added)
     );
-    assert!(trips(added) <= 4.0, "a whole run adds {:.1} round trips", trips(added));
 }
 
 /// Probes with credentials that must stay here.

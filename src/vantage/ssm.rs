@@ -22,8 +22,7 @@ mod without {
 
     use kubereach_probes::{Observation, Options, Run, Target};
 
-    use super::super::unavailable;
-    use crate::scenario::SsmInstance;
+    use crate::{scenario::SsmInstance, vantage::unavailable};
 
     #[derive(Default)]
     pub(crate) struct Instances {}

@@ -61,8 +61,8 @@ impl Transports {
             // Nothing goes out, as with any other client; the cause names the setting.
             VantageKind::UnusableProxy { .. } => Observation::default(),
             VantageKind::Model { .. } => unavailable("a model vantage is never probed, only predicted"),
-            VantageKind::Ssh(host) => self.ssh.observe(host, target, options, run).await,
-            VantageKind::Ssm(instance) => self.ssm.observe(instance, target, options, run).await,
+            VantageKind::Ssh(host) => Box::pin(self.ssh.observe(host, target, options, run)).await,
+            VantageKind::Ssm(instance) => Box::pin(self.ssm.observe(instance, target, options, run)).await,
             VantageKind::Kubernetes(place) => self.pods.observe(place, target, options, run).await,
             VantageKind::Agent(agent) => self.bus.observe(agent, target, options, run).await,
         }
@@ -70,9 +70,8 @@ impl Transports {
 
     /// Ends every connection and removes what was put on other hosts. Says what could not be removed, a sentence each.
     pub async fn close(&self) -> Vec<String> {
-        let (ssh, ssm, pods, bus) =
-            tokio::join!(self.ssh.close(), self.ssm.close(), self.pods.close(), self.bus.close());
-        [ssh, ssm, pods, bus].concat()
+        let (ssh, pods, bus) = tokio::join!(self.ssh.close(), self.pods.close(), self.bus.close());
+        [ssh, self.ssm.close(), pods, bus].concat()
     }
 }
 

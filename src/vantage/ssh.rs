@@ -164,6 +164,6 @@ const ORDERS_AT_ONCE: usize = 16;
 /// Beyond what a probe may take, for the way there and back.
 const WAY: Duration = Duration::from_secs(10);
 /// The host's clock may be ahead of ours by so much. Nobody but us can send this order again: it is no one's to replay.
-const CLOCKS_APART: Duration = Duration::from_secs(120);
+const CLOCKS_APART: Duration = Duration::from_mins(2);
 /// Cells that begin shortly after a failure share it instead of waiting for the next one.
 const REMEMBERED: Duration = Duration::from_secs(5);

@@ -22,8 +22,7 @@ mod without {
 
     use kubereach_probes::{Observation, Options, Run, Target};
 
-    use super::super::unavailable;
-    use crate::scenario::SsmInstance;
+    use crate::{scenario::SsmInstance, vantage::unavailable};
 
     #[derive(Default)]
     pub(crate) struct Instances {}
@@ -39,7 +38,7 @@ mod without {
             unavailable("this build of kubereach does not speak to AWS (its feature `aws` is off)")
         }
 
-        pub(crate) async fn close(&self) -> Vec<String> {
+        pub(crate) fn close(&self) -> Vec<String> {
             Vec::new()
         }
     }

@@ -236,7 +236,7 @@ fn an_upload_that_breaks_leaves_nothing(world: &mut World) {
     must(&format!("kill -INT {}", child.id()));
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("was not seen to remove /tmp/kubereach."), "{stderr}");
+    assert!(stderr.contains("was not seen to remove /tmp/kubereach."), "{stderr} {output:?}");
     until("the folder to be removed", || {
         !fs::read_dir("/tmp")
             .unwrap()

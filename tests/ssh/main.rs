@@ -90,4 +90,4 @@ pub(crate) fn tool(name: &str) -> Command {
     command
 }
 
-const LONGEST_CASE: Duration = Duration::from_secs(120);
+const LONGEST_CASE: Duration = Duration::from_mins(2);

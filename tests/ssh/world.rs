@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -127,15 +128,16 @@ impl World {
 
     /// Writes the scenario: the cluster, and clusters `c0` … besides, from `bastion`, a vantage of these keys.
     pub(crate) fn scenario(&self, ssh: &str, clusters: usize) -> PathBuf {
-        let mut text =
-            "apiVersion: kubereach/v1\ncontrols: []\nresolvers: {}\nclusters:\n".replace("resolvers: {}\n", "");
+        // A resolver that refuses at once stands in for the public ones, which nobody reaches from here.
+        let resolvers = "resolvers: { public: ['198.18.2.1:9'] }";
+        let mut text = format!("apiVersion: kubereach/v1\ncontrols: []\n{resolvers}\nclusters:\n");
         let mut expect = String::new();
         for index in 0..clusters {
             let host = if index == 0 { "api.test".to_owned() } else { format!("api{index}.test") };
-            text += &format!("  c{index}: {{ endpoint: 'https://{host}', ca: ca.pem }}\n");
-            expect += &format!("  - {{ cluster: c{index}, from: bastion, reachable: true, via: private }}\n");
+            writeln!(text, "  c{index}: {{ endpoint: 'https://{host}', ca: ca.pem }}").unwrap();
+            writeln!(expect, "  - {{ cluster: c{index}, from: bastion, reachable: true, via: private }}").unwrap();
         }
-        text += &format!("vantages:\n  bastion: {{ ssh: {{ config: ssh_config, {ssh} }} }}\nexpect:\n{expect}");
+        write!(text, "vantages:\n  bastion: {{ ssh: {{ config: ssh_config, {ssh} }} }}\nexpect:\n{expect}").unwrap();
         let file = self.file("scenario.yaml");
         fs::write(&file, text).unwrap();
         file
@@ -143,7 +145,11 @@ impl World {
 
     /// `kubereach verify` on the client, not yet started.
     pub(crate) fn command(&self) -> Command {
-        let mut command = on("client");
+        self.command_on("client")
+    }
+
+    pub(crate) fn command_on(&self, host: &str) -> Command {
+        let mut command = on(host);
         command.args(["env", "-i", &format!("PATH={}", tool_path()), "HOME=/nowhere", "TMPDIR=/run/world/tmp"]);
         command.arg("AWS_SECRET_ACCESS_KEY=sesame-of-the-environment");
         command.arg(format!("KUBEREACH_AGENT_BINARIES={WORK}/binaries"));

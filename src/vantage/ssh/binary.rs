@@ -1,6 +1,6 @@
 //! The agent that is sent to a host which has none: found beside this program, looked at before it is sent.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 /// A program that runs on the host whatever is installed there.
 #[derive(Clone, Debug)]
@@ -86,7 +86,11 @@ fn fits(bytes: &[u8], machine: u16) -> Result<(), String> {
 pub(super) fn sha256(bytes: &[u8]) -> Option<String> {
     let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let digest = suite.tls13()?.common.hash_provider.hash(bytes);
-    Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing into a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 /// The folders to look in, in the form of `PATH`.

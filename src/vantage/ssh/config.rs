@@ -62,7 +62,7 @@ fn private_folder() -> io::Result<PathBuf> {
 }
 
 /// Nobody is there to answer a question, no key of a host is taken on trust, nothing is forwarded, no other program is
-/// run, nothing is written down; a connection that died is noticed. See ssh_config(5).
+/// run, nothing is written down; a connection that died is noticed. See `ssh_config(5)`.
 const OURS: &str = "\
 IgnoreUnknown SessionType,StdinNull,ForkAfterAuthentication,RemoteCommand
 BatchMode yes

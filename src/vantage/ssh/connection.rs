@@ -82,7 +82,8 @@ impl Connection {
         let mut talk = Talk {
             host: name,
             child,
-            stdin,
+            stdin: Some(stdin),
+            sending: None,
             stdout: Lines::new(stdout),
             stderr: Tail::read(stderr),
             config,
@@ -91,7 +92,7 @@ impl Connection {
             noise: Vec::new(),
         };
         match tokio::time::timeout(LONGEST_GREETING, talk.greeting()).await {
-            Ok(Ok(())) => Ok(talk.begin()),
+            Ok(Ok(())) => talk.begin().await,
             Ok(Err(reason)) => Err(reason),
             Err(_) => Err(talk.silent()),
         }
@@ -186,7 +187,9 @@ fn spawn(host: &SshHost, config: &Path, command: &str) -> Result<Child, String> 
 struct Talk<'a> {
     host: &'a str,
     child: Child,
-    stdin: ChildStdin,
+    /// Where orders will go; with `sending` while an agent is on its way.
+    stdin: Option<ChildStdin>,
+    sending: Option<JoinHandle<ChildStdin>>,
     stdout: Lines<ChildStdout>,
     stderr: Tail,
     /// There as long as ssh is: a client of a jump host reads it, too.
@@ -266,21 +269,21 @@ impl Talk<'_> {
             )
         })?;
         let announcement = remote::announcement(agent.bytes.len(), &agent.digest);
-        let sending = async {
-            self.stdin.write_all(announcement.as_bytes()).await?;
-            self.stdin.write_all(&agent.bytes).await?;
-            self.stdin.flush().await
+        let Some(mut stdin) = self.stdin.take() else {
+            return Err(format!("{host} asks for an agent more than once"));
         };
         self.agent = Some("the agent that was sent".to_owned());
-        // What broke it is told by the end of what the host says.
-        match tokio::time::timeout(LONGEST_UPLOAD, sending).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!(
-                "{host} did not take the {} bytes of an agent within {} s; install one there",
-                agent.bytes.len(),
-                LONGEST_UPLOAD.as_secs()
-            )),
-        }
+        // Beside reading: the host says meanwhile what it does with it, and what breaks this is told by its end.
+        self.sending = Some(tokio::spawn(async move {
+            let _ = async {
+                stdin.write_all(announcement.as_bytes()).await?;
+                stdin.write_all(&agent.bytes).await?;
+                stdin.flush().await
+            }
+            .await;
+            stdin
+        }));
+        Ok(())
     }
 
     fn not_used(&self, failure: &Failure) -> String {
@@ -363,10 +366,17 @@ impl Talk<'_> {
     }
 
     /// From here on orders may be sent.
-    fn begin(self) -> Connection {
+    async fn begin(self) -> Result<Connection, String> {
+        let sent = match self.sending {
+            // It speaks, so it has been sent; a host that only pretends does not take it.
+            Some(sending) => tokio::time::timeout(LONGEST_END, sending).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        let Some(mut stdin) = self.stdin.or(sent) else {
+            return Err(format!("{} speaks as an agent before it has taken the one that was sent", self.host));
+        };
         let shared = Arc::new(Shared::default());
         let (orders, mut outgoing) = mpsc::channel::<Vec<u8>>(QUEUE);
-        let mut stdin = self.stdin;
         tokio::spawn(async move {
             while let Some(line) = outgoing.recv().await {
                 if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
@@ -384,7 +394,7 @@ impl Talk<'_> {
             shared: Arc::clone(&shared),
         };
         let reader = tokio::spawn(conversation.listen());
-        Connection { orders: Mutex::new(Some(orders)), shared, reader: Mutex::new(Some(reader)) }
+        Ok(Connection { orders: Mutex::new(Some(orders)), shared, reader: Mutex::new(Some(reader)) })
     }
 }
 
@@ -543,7 +553,6 @@ impl Drop for Tail {
 
 /// Beyond `ConnectTimeout` for the host and one on the way, logging in and, where it must be, sending an agent.
 const LONGEST_GREETING: Duration = Duration::from_secs(150);
-const LONGEST_UPLOAD: Duration = Duration::from_secs(110);
 const LONGEST_GOODBYE: Duration = Duration::from_secs(2);
 const LONGEST_END: Duration = Duration::from_secs(2);
 const LONGEST_LINE_OF_GREETING: usize = 64 << 10;

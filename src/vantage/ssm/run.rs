@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_ssm::{
     Client,
-    types::{InstanceInformationStringFilter, PingStatus, PlatformType},
+    types::{CommandInvocationStatus, InstanceInformationStringFilter, PingStatus, PlatformType},
 };
 use kubereach_agent::{MessageError, Reply, unpack_reply};
 use kubereach_probes::{Observation, Options, Run, Target};
@@ -28,10 +28,13 @@ use crate::{
 /// The instances of a run, the sessions of their accounts, and what could not be cancelled.
 #[derive(Default)]
 pub(crate) struct Instances {
-    sessions: Mutex<HashMap<Choice, Arc<OnceCell<Result<Service, String>>>>>,
+    sessions: Mutex<HashMap<Choice, Arc<Account>>>,
     at_once: Mutex<HashMap<SsmInstance, Arc<Semaphore>>>,
     left: Mutex<Vec<String>>,
 }
+
+/// A session, or why there is none; all who need it wait for one.
+type Account = OnceCell<Result<Service, String>>;
 
 /// The service in one region, with one set of credentials.
 #[derive(Clone)]
@@ -136,7 +139,7 @@ impl Instances {
     }
 
     /// Says what could not be cancelled. Everything else has ended with its cell.
-    pub(crate) async fn close(&self) -> Vec<String> {
+    pub(crate) fn close(&self) -> Vec<String> {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -251,7 +254,7 @@ async fn wait(service: &Service, instance: &str, command: &str, longest: Duratio
         let asking = service.client.get_command_invocation().command_id(command).instance_id(instance);
         match Box::pin(asking.send()).await {
             Ok(invocation) => {
-                let status = invocation.status().map_or("", |status| status.as_str());
+                let status = invocation.status().map_or("", CommandInvocationStatus::as_str);
                 if !matches!(status, "Pending" | "InProgress" | "Delayed" | "Cancelling" | "") {
                     let details = invocation.status_details().filter(|details| !details.is_empty()).unwrap_or(status);
                     return Ok(Ended {
@@ -315,7 +318,7 @@ const COMMANDS_AT_ONCE: usize = 5;
 /// The shortest time that the service allows for a command to be taken.
 const DELIVERY: Duration = Duration::from_secs(30);
 const FETCHING: Duration = Duration::from_secs(90);
-const CLOCKS_APART: Duration = Duration::from_secs(120);
+const CLOCKS_APART: Duration = Duration::from_mins(2);
 const SLACK: Duration = Duration::from_secs(15);
 const UNKNOWN: Duration = Duration::from_secs(15);
 const GOODBYE: Duration = Duration::from_secs(3);

@@ -235,3 +235,158 @@ pub(crate) const DEFAULT_PORTS: [u16; 2] = [443, 6443];
 const DNS_PORT: u16 = 53;
 const LOOPBACK_IPV4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 const LOOPBACK_IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(ranges: &[&str]) -> AllowList {
+        AllowList { ranges: ranges.iter().map(|range| parse_range(range).unwrap()).collect(), ..AllowList::default() }
+    }
+
+    fn refused(ranges: &[&str], address: &str) -> bool {
+        list(ranges).permit().refuses(SocketAddr::new(address.parse().unwrap(), 443)).is_some()
+    }
+
+    /// Every way to write where credentials are, and what is no host.
+    const NEVER: &[&str] = &[
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.0.0",
+        "169.254.255.255",
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "239.255.255.255",
+        "255.255.255.255",
+        "::",
+        "fe80::1",
+        "febf:ffff::1",
+        "fec0::1",
+        "fd00:ec2::254",
+        "fd00:ec2::253",
+        "fd20:ce::254",
+        "ff02::1",
+        // Mapped, compatible, translated by RFC 2765.
+        "::ffff:169.254.169.254",
+        "::ffff:a9fe:a9fe",
+        "::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "::ffff:168.63.129.16",
+        "::ffff:0.0.0.0",
+        "::ffff:255.255.255.255",
+        "::ffff:224.0.0.1",
+        // NAT64: the well-known prefix, those of RFC 8215 at each length, a network's own.
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::a83f:8110",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
+        "64:ff9b:1::a9fe:a9fe",
+        "2001:db8:64::a9fe:a9fe",
+        "2001:db8:64::6464:64c8",
+        // 6to4, Teredo (server; client, inverted), ISATAP.
+        "2002:a9fe:a9fe::1",
+        "2002:a83f:8110::",
+        "2001:0:a9fe:a9fe::1",
+        "2001:0:c000:201:0:0:5601:5601",
+        "2001:db8::5efe:a9fe:a9fe",
+        "2001:db8::200:5efe:a9fe:a9fe",
+    ];
+
+    #[test]
+    fn what_is_never_dialled_is_not_whatever_the_list_says() {
+        let itself = |address: &str| vec![address.to_owned()];
+        for address in NEVER {
+            for ranges in [vec![], vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()], itself(address)] {
+                let ranges: Vec<&str> = ranges.iter().map(String::as_str).collect();
+                assert!(refused(&ranges, address), "{address} with {ranges:?}");
+            }
+            assert!(list(&[]).refuses(address, 443).is_some(), "{address} as a host");
+        }
+    }
+
+    #[test]
+    fn loopback_is_dialled_only_where_it_is_named() {
+        for address in
+            ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1"]
+        {
+            assert!(refused(&[], address), "{address}");
+            assert!(refused(&["0.0.0.0/0", "::/0"], address), "{address}");
+        }
+        assert!(!refused(&["127.0.0.1"], "127.0.0.1"));
+        assert!(!refused(&["127.0.0.1"], "::ffff:127.0.0.1"));
+        assert!(!refused(&["::1"], "::1"));
+        assert!(refused(&["0.0.0.0/0", "127.0.0.1"], "127.0.0.2"));
+        assert!(refused(&["::/0", "::1"], "127.0.0.1"));
+    }
+
+    #[test]
+    fn other_addresses_follow_the_ranges() {
+        for address in ["10.0.0.1", "203.0.113.9", "2001:db8::9", "64:ff9b::a00:1", "2001:4860:4860::8888"] {
+            assert!(!refused(&[], address), "{address}");
+        }
+        assert!(!refused(&["10.0.0.0/8"], "10.255.0.1"));
+        assert!(!refused(&["10.0.0.0/8"], "64:ff9b::a00:1"));
+        assert!(!refused(&["64:ff9b::/96"], "64:ff9b::a00:1"));
+        assert!(refused(&["10.0.0.0/8"], "11.0.0.1"));
+        assert!(refused(&["10.0.0.0/8"], "2001:db8::1"));
+        // A relay of 6to4 is not the host that its address names.
+        assert!(refused(&["10.0.0.0/8"], "2002:a00:1::"));
+    }
+
+    #[test]
+    fn a_host_is_permitted_as_written_and_below_a_star() {
+        let allow = AllowList {
+            hosts: ["*.eks.amazonaws.com", "API.example.com.", "192.0.2.7", "[2001:db8::7]"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+            ..AllowList::default()
+        };
+        for host in ["a.eks.amazonaws.com", "A.b.EKS.amazonaws.com", "api.example.com", "192.0.2.7", "2001:db8:0::7"] {
+            assert_eq!(allow.refuses(host, 443), None, "{host}");
+        }
+        for host in [
+            "eks.amazonaws.com",
+            ".eks.amazonaws.com",
+            "aeks.amazonaws.com",
+            "a.eks.amazonaws.com.evil.example",
+            "b.api.example.com",
+            "192.0.2.8",
+            "1.2.3.4",
+        ] {
+            assert!(allow.refuses(host, 443).is_some(), "{host}");
+        }
+        assert!(allow.refuses("api.example.com", 22).unwrap().contains("443, 6443"));
+        for pattern in ["", "*", "*.", "a b", "*.*.example", "exa*mple.com", "-a.example", "a..b", "127.1", "0x7f.0x1"]
+        {
+            assert!(pattern.parse::<HostPattern>().is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn no_resolver_is_asked_that_is_not_named() {
+        let with = |patterns: &[&str]| AllowList {
+            resolvers: patterns.iter().map(|text| text.parse().unwrap()).collect(),
+            ..AllowList::default()
+        };
+        let refused =
+            |patterns: &[&str], server: &str| with(patterns).refuses_resolver(server.parse().unwrap()).is_some();
+        assert!(refused(&[], "9.9.9.9:53"));
+        assert!(!refused(&["9.9.9.9"], "9.9.9.9:53"));
+        assert!(refused(&["9.9.9.9"], "9.9.9.9:443"));
+        assert!(!refused(&["10.0.0.0/8:5353"], "10.1.2.3:5353"));
+        assert!(!refused(&["10.0.0.0/8:*"], "10.1.2.3:1"));
+        assert!(!refused(&["2001:db8::/32"], "[2001:db8::5]:53"));
+        assert!(!refused(&["[2001:db8::5]:5353"], "[2001:db8::5]:5353"));
+        assert!(refused(&["169.254.0.0/16:*"], "169.254.169.254:53"));
+        assert!(refused(&["0.0.0.0/0:*"], "127.0.0.1:53"));
+        assert!(!refused(&["127.0.0.0/8:*"], "127.0.0.1:53"));
+        for pattern in ["", "dns.example", "10.0.0.1/8", "10.0.0.1:0", "10.0.0.1:99999", "10.0.0.1:", ":53"] {
+            assert!(pattern.parse::<ResolverPattern>().is_err(), "{pattern}");
+        }
+    }
+}

@@ -39,10 +39,7 @@ pub(crate) fn inspect(
         return Err((Refusal::OtherVersion, detail));
     }
     let malformed = |detail: String| (Refusal::Malformed, detail);
-    check_id(&order.id).map_err(malformed)?;
-    if order.agent.len() > 255 || !order.agent.bytes().all(|letter| letter.is_ascii_graphic()) {
-        return Err(malformed("`agent` is no name".to_owned()));
-    }
+    check_names(order).map_err(malformed)?;
     if let Some(name) = name
         && order.agent != name
     {
@@ -57,6 +54,15 @@ pub(crate) fn inspect(
     target.host.make_ascii_lowercase();
     clamp(&mut options, &mut left_out);
     Ok(Permitted { target, options, left_out, remaining })
+}
+
+/// Whether the names in a reply can be those of this order.
+pub(crate) fn check_names(order: &Order) -> Result<(), String> {
+    check_id(&order.id)?;
+    if order.agent.len() > 255 || !order.agent.bytes().all(|letter| letter.is_ascii_graphic()) {
+        return Err("`agent` is no name".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether this can name an order.
@@ -228,3 +234,264 @@ const REQUESTS: [&str; 4] = ["/version", "/livez", "/readyz", "/healthz"];
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);
 const MAXIMUM_AUTHORITY_BYTES: usize = 192 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use kubereach_probes::{Endpoint, Service};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::order::{self, ResolverOrder};
+
+    fn now() -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn order() -> Order {
+        Order {
+            protocol: PROTOCOL,
+            id: "order-1".to_owned(),
+            agent: "ops@bastion.example.com".to_owned(),
+            issued_at: now(),
+            expires_at: now() + Duration::from_secs(60),
+            probe: ProbeOrder {
+                host: "api.example.com".to_owned(),
+                port: 443,
+                base_path: "/k8s/clusters/c-m-1".to_owned(),
+                server_name: None,
+                certificate_authorities: None,
+                other_authorities: Vec::new(),
+                known_addresses: Vec::new(),
+                service: Service::Kubernetes,
+                connect_timeout_ms: 3000,
+                dns_timeout_ms: 3000,
+                system_resolver: None,
+                resolvers: Vec::new(),
+                private: Vec::new(),
+                public: Vec::new(),
+                controls: Vec::new(),
+                requests: vec!["/version".to_owned(), "/livez".to_owned(), "/readyz".to_owned()],
+                investigate: true,
+                echo: Vec::new(),
+            },
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Order)) -> Result<Permitted, Refused> {
+        let mut order = order();
+        change(&mut order);
+        inspect(&order, None, &AllowList::default(), now())
+    }
+
+    fn refusal(change: impl FnOnce(&mut Order)) -> Refusal {
+        changed(change).expect_err("a refusal").0
+    }
+
+    #[test]
+    fn an_order_as_kubereach_writes_it_is_permitted() {
+        let permitted = changed(|_| {}).unwrap();
+        assert_eq!((permitted.left_out.len(), permitted.remaining), (0, Duration::from_secs(60)));
+        assert_eq!(permitted.options.permit, AllowList::default().permit());
+        assert!(permitted.options.proxy.is_none() && permitted.options.credentials.is_none());
+    }
+
+    #[test]
+    fn only_requests_that_kubereach_makes_are_made() {
+        for request in ["/api/v1/secrets", "/version?x", "/version/", "version", "", "/../version", "/livez/ping"] {
+            assert_eq!(
+                refusal(|order| order.probe.requests = vec![request.to_owned()]),
+                Refusal::Malformed,
+                "{request}"
+            );
+        }
+        for path in [
+            "/api/v1/namespaces/default/pods/a/exec?command=sh&x=",
+            "/a#",
+            "/a/../b",
+            "/./a",
+            "/a/%2e%2e",
+            "a",
+            "/",
+            "/a/",
+            "//evil.example",
+            "/a b",
+            "/a\r\nHost: evil",
+            "/ä",
+        ] {
+            assert_eq!(refusal(|order| order.probe.base_path = path.to_owned()), Refusal::Malformed, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_name() {
+        for host in ["", "a..b", "a b", "a/b", "user@host", "host:22", "127.1", "2130706433", "0x7f000001", "-a", "a\n"]
+        {
+            assert_eq!(refusal(|order| order.probe.host = host.to_owned()), Refusal::Malformed, "{host}");
+            assert_eq!(refusal(|order| order.probe.server_name = Some(host.to_owned())), Refusal::Malformed, "{host}");
+        }
+        for id in ["", "a b", "../../etc/passwd", "é", &"a".repeat(65)] {
+            assert_eq!(refusal(|order| order.id = id.to_owned()), Refusal::Malformed, "{id}");
+        }
+        assert_eq!(refusal(|order| order.agent = "a\u{1b}[2J".to_owned()), Refusal::Malformed);
+        assert_eq!(refusal(|order| order.probe.port = 0), Refusal::Malformed);
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let server = SocketAddr::from(([9, 9, 9, 9], 53));
+        let resolver =
+            |servers: usize| ResolverOrder { label: "r".to_owned(), servers: vec![server; servers], eager: true };
+        let control = Endpoint { host: "a.example".to_owned(), port: 443 };
+        let changes: [fn(&mut ProbeOrder, usize); 4] = [
+            |probe, count| probe.known_addresses = vec![[10, 0, 0, 1].into(); count],
+            |probe, count| probe.private = vec!["10.0.0.0/8".parse().unwrap(); count],
+            |probe, count| probe.other_authorities = vec![("a".to_owned(), String::new()); count],
+            |probe, count| probe.requests = vec!["/version".to_owned(); count],
+        ];
+        for change in changes {
+            assert_eq!(refusal(|order| change(&mut order.probe, 2000)), Refusal::Malformed);
+        }
+        assert_eq!(refusal(|order| order.probe.resolvers = vec![resolver(1); 17]), Refusal::Malformed);
+        assert_eq!(refusal(|order| order.probe.resolvers = vec![resolver(9)]), Refusal::Malformed);
+        assert_eq!(refusal(|order| order.probe.system_resolver = Some(vec![server; 9])), Refusal::Malformed);
+        assert_eq!(refusal(|order| order.probe.controls = vec![control.clone(); 17]), Refusal::Malformed);
+        let pem = "x".repeat(MAXIMUM_AUTHORITY_BYTES + 1);
+        assert_eq!(refusal(|order| order.probe.certificate_authorities = Some(pem)), Refusal::Malformed);
+        assert_eq!(
+            refusal(|order| order.probe.certificate_authorities = Some("/etc/passwd".into())),
+            Refusal::Malformed
+        );
+    }
+
+    #[test]
+    fn an_order_has_its_time() {
+        for (issued, expires) in
+            [(-120, -60), (-60, 0), (0, 15 * 60 + 1), (600, 600 + 15 * 60), (-1000, 10), (3600, 3700)]
+        {
+            let (reason, detail) = changed(|order| {
+                order.issued_at = now() + SignedDuration::from_secs(issued);
+                order.expires_at = now() + SignedDuration::from_secs(expires);
+            })
+            .expect_err("a refusal");
+            assert_eq!(reason, Refusal::Expired, "{issued} {expires}");
+            assert!(
+                detail.contains("controller's clock") && detail.contains("this agent's says 2026-03-01"),
+                "{detail}"
+            );
+        }
+        // A clock that is a little ahead or behind does no harm.
+        for (issued, expires) in [(-30, 30), (30, 90), (0, 15 * 60)] {
+            let times = |order: &mut Order| {
+                order.issued_at = now() + SignedDuration::from_secs(issued);
+                order.expires_at = now() + SignedDuration::from_secs(expires);
+            };
+            assert!(changed(times).is_ok(), "{issued} {expires}");
+        }
+    }
+
+    #[test]
+    fn timeouts_are_clamped() {
+        let permitted = changed(|order| {
+            order.probe.connect_timeout_ms = u64::MAX;
+            order.probe.dns_timeout_ms = 0;
+        })
+        .unwrap();
+        assert_eq!(permitted.options.connect_timeout, LONGEST_TIMEOUT);
+        assert_eq!(permitted.options.dns_timeout, SHORTEST_TIMEOUT);
+        assert!(permitted.left_out[0].contains("given 15s"), "{:?}", permitted.left_out);
+    }
+
+    #[test]
+    fn what_decides_is_refused_and_what_does_not_is_left_out() {
+        let metadata = std::net::IpAddr::from([169, 254, 169, 254]);
+        let resolver: SocketAddr = "10.0.0.2:53".parse().unwrap();
+        for change in [
+            (&|probe: &mut ProbeOrder| probe.host = metadata.to_string()) as &dyn Fn(&mut ProbeOrder),
+            &|probe| probe.port = 22,
+            &|probe| probe.known_addresses = vec![[10, 0, 0, 1].into(), metadata],
+            &|probe| probe.system_resolver = Some(vec![resolver]),
+            &|probe| probe.host = "::ffff:169.254.169.254".to_owned(),
+            &|probe| probe.host = "127.0.0.1".to_owned(),
+        ] {
+            assert_eq!(refusal(|order| change(&mut order.probe)), Refusal::NotPermitted);
+        }
+        let permitted = changed(|order| {
+            order.probe.resolvers =
+                vec![ResolverOrder { label: "public".to_owned(), servers: vec![resolver], eager: true }];
+            order.probe.controls = vec![
+                Endpoint { host: "a.example".to_owned(), port: 443 },
+                Endpoint { host: "a.example".to_owned(), port: 53 },
+                Endpoint { host: metadata.to_string(), port: 443 },
+            ];
+            order.probe.echo = vec![EchoServer {
+                scheme: EchoScheme::Http,
+                host: metadata.to_string(),
+                port: 443,
+                path: "/latest".to_owned(),
+            }];
+        })
+        .unwrap();
+        assert_eq!((permitted.options.controls.len(), permitted.options.resolvers.len()), (1, 0));
+        assert!(permitted.options.echo.is_empty());
+        let left_out = permitted.left_out.join("\n");
+        for word in ["resolver public", "control a.example:53", "control 169.254.169.254:443", "echo server http://169"]
+        {
+            assert!(left_out.contains(word), "{word} in {left_out}");
+        }
+    }
+
+    #[test]
+    fn an_agent_with_a_name_takes_its_own_orders_only() {
+        let read = |name| inspect(&order(), name, &AllowList::default(), now()).map(drop).map_err(|(reason, _)| reason);
+        assert_eq!(read(Some("other")), Err(Refusal::NotForThisAgent));
+        assert_eq!(read(Some("ops@bastion.example.com")), Ok(()));
+        assert_eq!(refusal(|order| order.protocol = PROTOCOL + 1), Refusal::OtherVersion);
+    }
+
+    /// What an order has no place for is not passed over.
+    #[test]
+    fn an_order_holds_nothing_else() {
+        let whole = serde_json::to_value(order()).unwrap();
+        for (place, key) in [("", "command"), ("/probe", "proxy"), ("/probe", "file"), ("/probe", "credentials")] {
+            let mut order = whole.clone();
+            order.pointer_mut(place).unwrap()[key] = "x".into();
+            let error = order::read::<Order>(order.to_string().as_bytes(), 1 << 20).expect_err("an error");
+            assert!(error.to_string().contains("unknown field"), "{error}");
+        }
+        assert!(order::read::<Order>(whole.to_string().as_bytes(), 1 << 20).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_bring_the_reader_down(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+            let _ = order::read::<Order>(&bytes, 1024);
+            let _ = crate::worker::id_of(&bytes);
+        }
+
+        /// Whatever stands where a value stood: it is read, or it is refused, and what is let through is bounded.
+        #[test]
+        fn no_value_brings_the_inspection_down(
+            at in 0_usize..24,
+            text in "\\PC{0,80}|[a-z0-9.:/*-]{0,40}|(169\\.254|127\\.0|10\\.0|::ffff:)[0-9a-f.:]{0,12}",
+            number in any::<i64>(),
+            as_number in any::<bool>(),
+        ) {
+            let mut whole = serde_json::to_value(order()).unwrap();
+            let keys: Vec<String> = whole["probe"].as_object().unwrap().keys().cloned().collect();
+            let value = if as_number { serde_json::json!(number) } else { serde_json::json!(text) };
+            let value = if whole["probe"][&keys[at % keys.len()]].is_array() { serde_json::json!([value]) } else { value };
+            whole["probe"][&keys[at % keys.len()]] = value;
+            let Ok(order) = order::read::<Order>(whole.to_string().as_bytes(), 1 << 20) else { return Ok(()) };
+            let allow = AllowList::default();
+            let Ok(permitted) = inspect(&order, None, &allow, now()) else { return Ok(()) };
+            prop_assert!(allow.refuses(&permitted.target.host, permitted.target.port).is_none());
+            prop_assert!(permitted.options.requests.iter().all(|path| REQUESTS.contains(&path.as_str())));
+            prop_assert!(permitted.options.connect_timeout <= LONGEST_TIMEOUT);
+            prop_assert!(permitted.options.dns_timeout <= LONGEST_TIMEOUT);
+            prop_assert!(permitted.options.resolvers.is_empty());
+            prop_assert!(permitted.target.known_addresses.iter().all(|one| allow.permit().refuses((*one, 443).into()).is_none()));
+        }
+    }
+}

@@ -84,3 +84,95 @@ fn deflate(bytes: &[u8]) -> Vec<u8> {
     let _ = encoder.write_all(bytes);
     encoder.finish().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use kubereach_probes::Observation;
+
+    use super::*;
+    use crate::{
+        order::{Outcome, PROTOCOL, Refusal},
+        reduce::tests::large,
+    };
+
+    fn reply(observation: Observation) -> Reply {
+        Reply {
+            protocol: PROTOCOL,
+            id: "order-1".to_owned(),
+            agent: "a".to_owned(),
+            finished_at: Timestamp::UNIX_EPOCH,
+            outcome: Outcome::Observed { observation: Box::new(observation) },
+        }
+    }
+
+    fn observation(reply: &Reply) -> &Observation {
+        let Outcome::Observed { observation } = &reply.outcome else { panic!("{reply:?}") };
+        observation
+    }
+
+    #[test]
+    fn a_reply_is_found_in_what_a_command_prints() {
+        let line = pack_reply(reply(large(2)), 24_000);
+        for output in [line.clone(), format!("Last login: …\n{line}\n"), format!("motd{line}\r\nbye\n")] {
+            assert_eq!(observation(&unpack_reply(&output).unwrap()).attempts.len(), 2);
+        }
+        for (output, word) in [
+            (String::new(), "no line"),
+            (format!("{line}.."), "base64"),
+            (line[..line.len() - 9].to_owned(), ""),
+            (format!("{MARKER}AAAA"), "inflated"),
+            (format!("{MARKER}{}", STANDARD.encode(deflate(b"{}"))), "protocol"),
+        ] {
+            let error = unpack_reply(&output).expect_err("an error").to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reply_keeps_within_its_limit_and_says_what_it_leaves_out() {
+        for (addresses, limit) in
+            [(1, 24_000), (1, 1_000), (8, 24_000), (8, 4_000), (64, 24_000), (64, 8_000), (64, 1_000)]
+        {
+            let line = pack_reply(reply(large(addresses)), limit);
+            assert!(line.len() < limit, "{} of {limit}", line.len());
+            let back = unpack_reply(&line).unwrap();
+            let back = observation(&back);
+            if let Some(error) = &back.vantage_error {
+                assert!(
+                    limit < 24_000 && back.attempts.is_empty() && error.contains("does not fit"),
+                    "{limit} {error}"
+                );
+                continue;
+            }
+            let whole = large(addresses);
+            let outcomes = |observation: &Observation| -> Vec<_> {
+                let one = |a: &kubereach_probes::Attempt| {
+                    (a.address, a.tcp.outcome, a.tls.outcome, a.http.outcome, a.observed, a.skipped.clone())
+                };
+                observation.attempts.iter().map(one).collect()
+            };
+            assert_eq!(outcomes(back), outcomes(&whole));
+            assert_eq!(back.dns.len(), whole.dns.len());
+            let complete = serde_json::to_value(back).unwrap() == serde_json::to_value(&whole).unwrap();
+            assert_eq!(complete, back.left_out == whole.left_out, "{:?}", back.left_out);
+        }
+    }
+
+    #[test]
+    fn inflating_is_bounded() {
+        let bomb = STANDARD.encode(deflate(&vec![b' '; 64 << 20]));
+        assert!(bomb.len() < 100_000);
+        assert_eq!(unpack(&bomb, 1000), Err(MessageError::TooLong(1001, 1000)));
+        assert!(matches!(unpack_reply(&format!("{MARKER}{bomb}")), Err(MessageError::TooLong(..))));
+        let plain = STANDARD.encode([b"{", vec![b' '; 2000].as_slice()].concat());
+        assert_eq!(unpack(&plain, 1000), Err(MessageError::TooLong(2001, 1000)));
+        assert!(matches!(unpack("eJw=", 1000), Err(MessageError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_refusal_always_fits() {
+        let outcome = Outcome::Refused { reason: Refusal::Busy, detail: "x".repeat(600) };
+        assert!(pack_reply(Reply { outcome, ..reply(Observation::default()) }, 1_000).len() < 1_000);
+    }
+}

@@ -23,7 +23,7 @@ pub const MAXIMUM_ORDER_BYTES: usize = 256 * 1024;
 pub const MAXIMUM_REPLY_BYTES: usize = 960 * 1024;
 
 /// An order may be carried out this long after it was issued, whatever it says.
-pub const LONGEST_VALIDITY: Duration = Duration::from_secs(15 * 60);
+pub const LONGEST_VALIDITY: Duration = Duration::from_mins(15);
 
 /// What an agent says first, where there is a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

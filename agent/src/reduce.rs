@@ -119,3 +119,86 @@ fn shorten(text: &mut String) {
 }
 
 const SHORT: usize = 80;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::IpAddr;
+
+    use kubereach_probes::PathTrace;
+
+    use super::*;
+
+    /// An observation with much in every place, of as many addresses, and text that does not deflate well.
+    pub(crate) fn large(addresses: u8) -> Observation {
+        let mut noise = 1_u64;
+        let mut text = |length: usize| -> String {
+            let mut letter = || {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                char::from(b'a' + u8::try_from((noise >> 33) % 26).unwrap())
+            };
+            (0..length).map(|_| letter()).collect()
+        };
+        let stage = |detail: String| {
+            let certificate = serde_json::json!({"subject": detail, "issuer": detail, "notBefore": null, "notAfter": null,
+                "sha256": detail[..64], "names": vec![detail.clone(); 9]});
+            let variant =
+                serde_json::json!({"kind": "no-server-name", "outcome": "alert", "ms": 3.0, "detail": detail});
+            serde_json::json!({"outcome": "untrusted", "ms": 1.5, "version": "1.3", "suite": null, "keyExchange": null,
+                "alpn": "h2", "serverName": "api.example", "detail": detail, "checks": null, "variants": [variant],
+                "chain": vec![certificate; 3]})
+        };
+        let attempts: Vec<_> = (0..addresses)
+            .map(|last| {
+                serde_json::json!({"address": IpAddr::from([10, 0, 0, last]), "port": 443, "class": "private",
+                    "resolvers": ["system"], "decides": true, "skipped": null,
+                    "tcp": {"outcome": "connected", "ms": 2.0, "detail": null, "source": null, "icmp": null},
+                    "tls": stage(text(150)),
+                    "http": {"outcome": "not-api-server", "status": 302, "ms": 4.0, "version": null, "detail": text(150),
+                        "date": null, "clockAheadSeconds": null, "server": null, "location": null,
+                        "authenticated": false, "http1Outcome": null,
+                        "requests": [{"path": "/version", "status": 302, "ms": 4.0, "body": "html"}]},
+                    "observed": "unreachable", "route": null, "repeats": null, "pathMtu": null,
+                    "trace": {"hops": [], "note": text(200)}})
+            })
+            .collect();
+        let dns: Vec<_> = ["system", "public"]
+            .map(|resolver| {
+                let query = serde_json::json!({"server": "10.0.0.2:53", "name": "api.example", "type": "A",
+                    "transport": "udp", "outcome": "answer", "rcode": "NOERROR", "authoritative": false,
+                    "recursionAvailable": true, "extendedErrors": [text(100)], "ignored": 0, "ms": 1.0,
+                    "detail": text(200)});
+                serde_json::json!({"resolver": resolver, "server": "10.0.0.2:53", "name": "api.example",
+                    "outcome": "answer", "addresses": ["10.0.0.1"], "cnames": [], "ttl": 60, "class": "private",
+                    "ms": 1.0, "source": "server", "detail": text(300), "queries": [query]})
+            })
+            .to_vec();
+        serde_json::from_value(serde_json::json!({"dns": dns, "attempts": attempts})).unwrap()
+    }
+
+    #[test]
+    fn steps_go_in_their_order_and_never_further_than_needed() {
+        let reply = |observation| Reply {
+            protocol: crate::PROTOCOL,
+            id: "a".to_owned(),
+            agent: "a".to_owned(),
+            finished_at: jiff::Timestamp::UNIX_EPOCH,
+            outcome: Outcome::Observed { observation: Box::new(observation) },
+        };
+        let seen = |reply: &Reply| match &reply.outcome {
+            Outcome::Observed { observation } => (**observation).clone(),
+            Outcome::Refused { .. } => panic!("{reply:?}"),
+        };
+        let untraced = |reply: &Reply| seen(reply).attempts.iter().all(|attempt| attempt.trace.is_none());
+        let first = seen(&to_fit(reply(large(3)), untraced, 9));
+        assert_eq!(first.left_out, ["left out so that the reply fits into 9 bytes: traces"]);
+        assert_eq!(first.attempts[0].tls.variants.len(), 1);
+        let trace = PathTrace { hops: Vec::new(), note: None };
+        assert!(large(3).attempts.iter().all(|attempt| attempt.trace.as_ref() != Some(&trace)));
+        let none = seen(&to_fit(reply(large(3)), |_| false, 9));
+        assert!(none.vantage_error.unwrap().contains("3 addresses"));
+        let twice =
+            |reply: &Reply| seen(reply).canaries.is_empty() && seen(reply).left_out.len() == 1 && untraced(reply);
+        let again = seen(&to_fit(reply(large(3)), |reply| twice(reply) && seen(reply).dns[1].queries.is_empty(), 9));
+        assert!(again.left_out[0].ends_with("traces, canaries, the single questions of other resolvers"));
+    }
+}

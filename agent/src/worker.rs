@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kubereach_probes::{Observation, Permit, Run, Target, probe};
+use kubereach_probes::{Attempt, Observation, Permit, Run, Target, probe};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 
@@ -114,8 +114,10 @@ impl Worker {
                 reduce::to_fit(reply, |reply| order::write(reply).len() <= limit, limit)
             }
             Err((reason, detail)) => {
-                let id = if inspect::check_id(&order.id).is_ok() { order.id.as_str() } else { "" };
-                self.refuse(id, reason, detail)
+                let (id, agent) =
+                    if inspect::check_names(&order).is_ok() { (order.id, order.agent) } else { Default::default() };
+                let reply = self.refuse(&id, reason, detail);
+                if self.name.is_none() { Reply { agent, ..reply } } else { reply }
             }
         }
     }
@@ -176,21 +178,14 @@ impl Worker {
 
 /// Nothing is known of a target whose deciding addresses may all not be dialled.
 fn judge(observation: &Observation, target: &Target, permit: &Permit) -> Result<(), Refused> {
-    let mut reasons = observation
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.decides)
-        .map(|attempt| permit.refuses((attempt.address?, target.port).into()))
-        .collect::<Vec<_>>();
-    if reasons.is_empty() || reasons.iter().any(Option::is_none) {
+    let deciding = || observation.attempts.iter().filter(|attempt| attempt.decides);
+    let forbidden = |attempt: &Attempt| permit.refuses((attempt.address?, target.port).into());
+    let reasons: Vec<String> = deciding().filter_map(forbidden).take(8).collect();
+    if reasons.is_empty() || deciding().any(|attempt| attempt.skipped.is_none()) {
         return Ok(());
     }
-    reasons.dedup();
-    let words: Vec<String> = reasons.into_iter().flatten().collect();
-    Err((
-        Refusal::NotPermitted,
-        format!("{} resolves to nothing that this agent may dial: {}", target.host, words.join("; ")),
-    ))
+    let detail = format!("{} resolves to nothing that this agent may dial: {}", target.host, reasons.join("; "));
+    Err((Refusal::NotPermitted, detail))
 }
 
 /// Completes when the run is stopped, or the time is up.

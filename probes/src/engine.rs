@@ -368,6 +368,17 @@ impl Round {
     /// Dials those of the addresses that have not been dialled yet, and credits the resolver for the others.
     fn dial(&mut self, addresses: &[IpAddr], label: &str, decides: bool) {
         let options = Arc::clone(&self.options);
+        let addresses: Vec<IpAddr> = addresses
+            .iter()
+            .copied()
+            .filter(|address| match self.forbidden(*address) {
+                None => true,
+                Some(reason) => {
+                    self.leave_out(*address, label, decides, &reason);
+                    false
+                }
+            })
+            .collect();
         // Only where both families are there can one of them be left out; asking the kernel is not for free.
         let both = addresses.iter().any(IpAddr::is_ipv4) && addresses.iter().any(IpAddr::is_ipv6);
         let reaches = |ipv6: bool| {
@@ -381,10 +392,6 @@ impl Round {
             self.owed.extend(addresses.iter().skip(MAXIMUM_DIALLED).filter(|address| !left_out(address)));
         }
         for address in addresses.iter().take(MAXIMUM_DIALLED) {
-            if let Some(reason) = self.forbidden(*address) {
-                self.leave_out(*address, label, decides, reason);
-                continue;
-            }
             if !self.dialled.insert(*address) {
                 continue;
             }
@@ -410,21 +417,23 @@ impl Round {
         }
     }
 
-    /// Why the target may not be dialled there. What stands between here and there, a proxy, is not asked of.
+    /// Why the target may not be dialled there.
     fn forbidden(&self, address: IpAddr) -> Option<String> {
         self.options.permit.refuses(SocketAddr::new(address, self.target.port))
     }
 
     /// Whatever DNS says, nothing is sent to an address that this prober may not dial: nothing is known of it.
-    fn leave_out(&mut self, address: IpAddr, label: &str, decides: bool, reason: String) {
+    fn leave_out(&mut self, address: IpAddr, label: &str, decides: bool, reason: &str) {
         if decides {
             self.owed.insert(address);
         }
-        if self.observation.attempts.iter().any(|attempt| attempt.address == Some(address)) {
+        if self.observation.attempts.len() > MAXIMUM_LISTED
+            || self.observation.attempts.iter().any(|attempt| attempt.address == Some(address))
+        {
             return;
         }
         let attempt = blank(Some(address), &self.target, &self.options, vec![label.to_owned()], decides);
-        self.observation.attempts.push(Attempt { skipped: Some(format!("not dialled: {reason}")), ..attempt });
+        self.observation.attempts.push(Attempt { skipped: Some(format!("this vantage may not: {reason}")), ..attempt });
     }
 
     fn skipped(&self, address: IpAddr, label: &str, decides: bool) -> Attempt {
@@ -813,6 +822,8 @@ const REPEAT_PACE: Duration = Duration::from_millis(50);
 const REPEATS: u32 = 8;
 const SMALL_SEGMENT: u32 = 1_100;
 const MAXIMUM_DIALLED: usize = 64;
+/// Attempts beyond which an address that may not be dialled is not listed.
+const MAXIMUM_LISTED: usize = 256;
 const MAXIMUM_INVESTIGATORS: usize = 32;
 
 #[cfg(test)]
@@ -868,6 +879,40 @@ mod tests {
             probe(&target(closed_port().await), &Arc::new(options(server.address)), &Run::unattended()).await;
         let deciding = observation.attempts.iter().filter(|attempt| attempt.decides).count();
         assert_eq!((deciding, observation.undecided.len()), (MAXIMUM_DIALLED, 70 - MAXIMUM_DIALLED));
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_dialled_is_not_and_nothing_is_known_of_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let given = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
+        let server = FakeServer::start(move |asked| vec![asked.send(&asked.addresses(&given))]).await;
+        let permit = crate::Permit { ranges: vec!["127.0.0.3/32".parse().unwrap()], ..crate::Permit::default() };
+        let controls = vec![Endpoint { host: "127.0.0.2".into(), port }];
+        let mut options = Options {
+            permit,
+            controls,
+            investigate: true,
+            connect_timeout: Duration::from_secs(2),
+            ..options(server.address)
+        };
+        let target = Target { known_addresses: Vec::new(), ..Target::clone(&target(port)) };
+        let observation = probe(&Arc::new(target.clone()), &Arc::new(options.clone()), &Run::unattended()).await;
+        assert_eq!(observation.undecided, [IpAddr::from(given[0])]);
+        let [left_out, dialled] = observation.attempts.as_slice() else { panic!("{observation:?}") };
+        assert!(left_out.decides && left_out.skipped.as_ref().unwrap().contains("127.0.0.2 is in no permitted range"));
+        assert_eq!((left_out.observed, dialled.observed), (Reachability::Unknown, Reachability::Unreachable));
+        assert_eq!((dialled.address, &dialled.skipped), (Some(given[1].into()), &None));
+        assert!(observation.connectivity.unwrap().controls.is_empty());
+        assert!(observation.left_out[0].contains("control 127.0.0.2"), "{:?}", observation.left_out);
+        // Behind everything else that chooses an address, the connect itself looks.
+        let (stage, stream) = tcp::connect((given[0], port).into(), connect_settings(&options)).await;
+        assert!(stream.is_none() && stage.outcome == TcpOutcome::LocalError, "{stage:?}");
+        let silence = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        options.permit = crate::Permit::default();
+        let observation = probe(&Arc::new(target), &Arc::new(options), &Run::unattended()).await;
+        assert!(observation.undecided.is_empty() && listener.accept().await.is_ok());
     }
 
     #[tokio::test]

@@ -590,8 +590,13 @@ fn no_path_for_address_family(view: &CellView<'_>) -> Option<Told> {
 fn missing_family(view: &CellView<'_>, ipv6: bool) -> Option<Told> {
     let decides = || view.observation.attempts.iter().filter(|attempt| attempt.decides);
     let of_family = |attempt: &&Attempt| attempt.address.is_some_and(|address| address.is_ipv6() == ipv6);
+    // What the vantage's own limits forbid is skipped, too, and stands among the undecided.
+    let left_out = |attempt: &Attempt| {
+        let forbidden = attempt.address.is_some_and(|address| view.observation.undecided.contains(&address));
+        attempt.skipped.is_some() && !forbidden
+    };
     let lacks_route = |attempt: &Attempt| {
-        attempt.skipped.is_some()
+        left_out(attempt)
             || (attempt.tcp.outcome == TcpOutcome::Unreachable
                 && attempt.tcp.ms <= LOCAL_MS
                 && attempt.tcp.icmp.is_none())
@@ -618,7 +623,7 @@ fn missing_family(view: &CellView<'_>, ipv6: bool) -> Option<Told> {
         // The other family has addresses and fails for a reason of its own.
         return Some(Told::new(Confidence::Certain, seen).severity(Severity::Info));
     }
-    let skipped = decides().all(|attempt| attempt.skipped.is_some());
+    let skipped = decides().all(left_out);
     let other_route = view.observation.connectivity.as_ref().is_some_and(|connectivity| {
         if ipv6 {
             connectivity.ipv4_route && !connectivity.ipv6_route
@@ -881,5 +886,12 @@ mod tests {
         assert_eq!(only.errors(), ["client-no-path-for-address-family"]);
         let timeout = Scene::new().saw(vec![], vec![silent("2001:db8::20")]);
         assert!(timeout.finding("client-no-path-for-address-family").is_none());
+        // What an agent's own limits forbid says nothing of routes.
+        let mut forbidden = attempt("fd00:ec2::254", TcpOutcome::LocalError, 0.0);
+        forbidden.skipped = Some("this vantage may not".into());
+        let limited = Scene::new()
+            .saw(vec![], vec![reached("198.51.100.20"), forbidden])
+            .with(|scene| scene.observation.undecided = vec!["fd00:ec2::254".parse().unwrap()]);
+        assert!(limited.finding("client-no-path-for-address-family").is_none());
     }
 }

@@ -44,8 +44,12 @@ impl Progress {
     /// Shows one event.
     pub fn on(&self, event: &Event) {
         match &self.shown {
-            Shown::Nothing => {}
-            Shown::Lines => printer::complain(&(line(event) + "\n")),
+            // What was left behind on another host is said to whoever runs this, however quietly.
+            Shown::Bar { bar, .. } if matches!(event, Event::Note { .. }) => {
+                bar.suspend(|| printer::complain(&(line(event) + "\n")));
+            }
+            Shown::Nothing if !matches!(event, Event::Note { .. }) => {}
+            Shown::Nothing | Shown::Lines => printer::complain(&(line(event) + "\n")),
             Shown::Bar { bar, running } => {
                 // A panic elsewhere while the list was held leaves it usable: it only says what to show.
                 let mut running = running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -85,7 +89,7 @@ impl Drop for Progress {
 pub fn line(event: &Event) -> String {
     match event {
         Event::Configuration { cluster, text } => format!("{}: {}", visible(cluster), visible(text)),
-        Event::Note { text } => visible(text).to_string(),
+        Event::Note { text } => visible(text),
         Event::CellStarted { cluster, vantage } => format!("{}: started", name(cluster, vantage)),
         Event::Stage { cluster, vantage, text } => format!("{}: {}", name(cluster, vantage), visible(text)),
         Event::CellDone { cluster, vantage, verdict, ms } => {
@@ -130,7 +134,7 @@ fn advance(bar: &ProgressBar, running: &mut Vec<String>, event: &Event) {
             bar.set_message(line(event));
         }
         Event::Configuration { .. } | Event::Note { .. } | Event::Stage { .. } | Event::Waiting { .. } => {
-            bar.set_message(line(event))
+            bar.set_message(line(event));
         }
         Event::CellDone { .. } => {
             running.retain(|other| *other != name);

@@ -7,6 +7,8 @@ mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vantage_tests;
 
 use std::{net::IpAddr, path::Path};
 

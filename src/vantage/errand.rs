@@ -63,7 +63,7 @@ fn id() -> String {
     if rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bytes).is_err() {
         bytes = Timestamp::now().as_nanosecond().to_be_bytes();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 const SLACK: Duration = Duration::from_secs(5);
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn no_credential_travels_and_ids_differ() {
-        let [one, other] = [(); 2].map(|()| order("a", &target(), &options(), Duration::from_secs(60)));
+        let [one, other] = [(); 2].map(|()| order("a", &target(), &options(), Duration::from_mins(1)));
         assert_ne!(one.id, other.id);
         assert!(!String::from_utf8(kubereach_agent::order::write(&one)).unwrap().contains("sesame"));
         let never = order("a", &target(), &options(), Duration::MAX);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_observation_of_this_order_says_nothing_of_the_cluster() {
-        let order = order("a", &target(), &options(), Duration::from_secs(60));
+        let order = order("a", &target(), &options(), Duration::from_mins(1));
         let seen = Outcome::Observed { observation: Box::default() };
         assert!(observed(Ok(reply(&order, seen.clone())), &order, "bastion").vantage_error.is_none());
         let stranger = Reply { id: "other".to_owned(), ..reply(&order, seen) };

@@ -1,17 +1,61 @@
 //! Probing from a pod of another cluster.
+//!
+//! The agent runs as a Job that ends by itself: it is created, waited for, read from its log and deleted. Should this
+//! process die in between, the cluster stops the Job after its `activeDeadlineSeconds` and removes it after its
+//! `ttlSecondsAfterFinished`.
 
-use std::sync::Arc;
+mod manifest;
+mod state;
 
+use std::{
+    collections::HashMap,
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_util::AsyncReadExt as _;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Pod},
+};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams, LogParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use kubereach_agent::{Order, Reply, order};
 use kubereach_probes::{Observation, Options, Run, Target};
+use tokio::sync::{OnceCell, Semaphore};
 
-use super::unavailable;
+use self::state::{Progress, progress};
+use super::{errand, unavailable};
 use crate::scenario::PodPlace;
 
-/// What is open for the run.
+/// The clusters that pods were started in during this run, and the Jobs that are still there.
 #[derive(Default)]
-pub(super) struct Pods {}
+pub(super) struct Pods {
+    clusters: Mutex<HashMap<PodPlace, Arc<Cluster>>>,
+}
+
+/// One cluster, as one kubeconfig's user.
+#[derive(Default)]
+struct Cluster {
+    connection: OnceCell<Result<Connection, String>>,
+    /// Names of the Jobs that were asked for and are not known to be gone.
+    outstanding: Mutex<Vec<String>>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    client: Client,
+    namespace: String,
+    at_once: Arc<Semaphore>,
+}
 
 impl Pods {
+    /// Probes from a new pod. When `run` is stopped the pod is deleted at once.
     pub(super) async fn observe(
         &self,
         place: &PodPlace,
@@ -19,11 +63,244 @@ impl Pods {
         options: &Arc<Options>,
         run: &Run,
     ) -> Observation {
-        let _ = (place, target, options, run);
-        unavailable("not there yet")
+        let cluster =
+            Arc::clone(self.clusters.lock().unwrap_or_else(PoisonError::into_inner).entry(place.clone()).or_default());
+        let connection = match cluster.connection.get_or_init(|| connect(place)).await {
+            Ok(connection) => connection.clone(),
+            Err(reason) => return unavailable(reason.clone()),
+        };
+        // The semaphore is never closed.
+        let _permit = connection.at_once.acquire().await.ok();
+        let order = errand::order("", target, options, VALIDITY);
+        let name = format!("kubereach-{}", &order.id[..12]);
+        let job = manifest::job(&name, place, &order, active_deadline(options));
+        cluster.outstanding.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
+        let mut stop = run.stop.clone();
+        let stopped = async {
+            // A sender that is gone will never stop us.
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = stopped => None,
+            outcome = errand_of(&connection, &job, &name, &order, options) => Some(outcome),
+        };
+        // Whatever came of it, the pod goes now; what cannot be deleted is named at the end of the run.
+        if remove(&connection, &name).await.is_ok() {
+            cluster.forget(&name);
+        }
+        match outcome {
+            None => Observation { cut_short: true, ..Observation::default() },
+            Some(Ok(reply)) => errand::observed(Ok(reply), &order, &format!("pod {name}")),
+            Some(Err(reason)) => unavailable(reason),
+        }
     }
 
+    /// Deletes what is still there. Says what could not be deleted.
     pub(super) async fn close(&self) -> Vec<String> {
-        Vec::new()
+        let clusters: Vec<Arc<Cluster>> =
+            self.clusters.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, cluster)| cluster).collect();
+        let mut left = Vec::new();
+        for cluster in clusters {
+            let Some(Ok(connection)) = cluster.connection.get() else { continue };
+            let names = std::mem::take(&mut *cluster.outstanding.lock().unwrap_or_else(PoisonError::into_inner));
+            for name in names {
+                if let Err(reason) = remove(connection, &name).await {
+                    let namespace = &connection.namespace;
+                    left.push(format!(
+                        "the job {name} could not be deleted: {reason}; it ends by itself, or: \
+                         kubectl delete job --namespace {namespace} {name}"
+                    ));
+                }
+            }
+        }
+        left
     }
 }
+
+impl Cluster {
+    fn forget(&self, name: &str) {
+        self.outstanding.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known != name);
+    }
+}
+
+async fn connect(place: &PodPlace) -> Result<Connection, String> {
+    let from = place.kubeconfig.as_deref().map_or_else(|| "the user's kubeconfig".to_owned(), shown);
+    let read = match &place.kubeconfig {
+        Some(file) => Kubeconfig::read_from(file),
+        None => Kubeconfig::read(),
+    };
+    let kubeconfig = read.map_err(|error| format!("{from}: {error}"))?;
+    let options = KubeConfigOptions { context: place.context.clone(), cluster: None, user: None };
+    let mut config = within(CONNECT, "reading it", async {
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| error.to_string())
+    })
+    .await
+    .map_err(|reason| format!("{from}: {reason}"))?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(REQUEST);
+    config.write_timeout = Some(REQUEST);
+    let namespace = place.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).map_err(|error| format!("{from}: {}", told(&error)))?;
+    Ok(Connection { client, namespace, at_once: Arc::new(Semaphore::new(PODS_AT_ONCE)) })
+}
+
+/// Create, wait, read.
+async fn errand_of(
+    connection: &Connection,
+    job: &Job,
+    name: &str,
+    order: &Order,
+    options: &Options,
+) -> Result<Reply, String> {
+    let jobs: Api<Job> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let namespace = &connection.namespace;
+    asked("create jobs", namespace, jobs.create(&PostParams::default(), job)).await?;
+    let pod = finished(connection, &jobs, name, active_deadline(options)).await?;
+    let log = log(connection, &pod).await?;
+    kubereach_agent::unpack_reply(&log).map_err(|error| match error {
+        order::MessageError::OtherVersion(theirs) => errand::other_version(&format!("pod {pod}"), theirs),
+        error => {
+            let said = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+            let said: String = said.chars().take(LONGEST_WORDS).collect();
+            let id = &order.id;
+            format!("the log of pod {pod} holds no reply to order {id}: {error}; its last line is {said:?}")
+        }
+    })
+}
+
+/// Waits until the Job's pod has ended, and gives the pod's name; or says why it never will.
+async fn finished(connection: &Connection, jobs: &Api<Job>, name: &str, deadline: Duration) -> Result<String, String> {
+    let namespace = &connection.namespace;
+    let pods: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
+    let selector = ListParams::default().labels(&format!("job-name={name}")).limit(2);
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let found = asked("list pods", namespace, pods.list(&selector)).await?;
+        let job = asked("get jobs", namespace, jobs.get(name)).await?;
+        let state = match progress(&job, found.items.first()) {
+            Progress::Ended { pod } => return Ok(pod),
+            Progress::Never(reason) => {
+                return Err(format!(
+                    "the pod of job {name} does not run: {}",
+                    with_events(connection, name, reason).await
+                ));
+            }
+            Progress::Waiting(state) => state,
+        };
+        if started.elapsed() > deadline + SCHEDULING {
+            let why = with_events(connection, name, state).await;
+            return Err(format!("the pod of job {name} has not ended after {} s: {why}", started.elapsed().as_secs()));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What the cluster's events say of a Job that has no pod; nothing more where they may not be read.
+async fn with_events(connection: &Connection, name: &str, reason: String) -> String {
+    let events: Api<Event> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let about = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(20);
+    let Ok(Ok(list)) = tokio::time::timeout(REQUEST, events.list(&about)).await else { return reason };
+    let warning = |event: &&Event| event.type_.as_deref() == Some("Warning");
+    match list.items.iter().rev().find(warning).and_then(|event| event.message.as_deref()) {
+        Some(message) => format!("{reason}: {}", message.chars().take(LONGEST_WORDS).collect::<String>()),
+        None => reason,
+    }
+}
+
+/// The end of a pod's log, bounded.
+async fn log(connection: &Connection, pod: &str) -> Result<String, String> {
+    let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let most = i64::try_from(order::MAXIMUM_REPLY_BYTES).unwrap_or(i64::MAX);
+    let wanted = LogParams { limit_bytes: Some(most), ..LogParams::default() };
+    let stream = asked("get pods/log", &connection.namespace, pods.log_stream(pod, &wanted)).await?;
+    let mut text = Vec::new();
+    let reading = async {
+        let stream = std::pin::pin!(stream);
+        let mut bounded = stream.take(order::MAXIMUM_REPLY_BYTES as u64);
+        bounded.read_to_end(&mut text).await.map_err(|error| error.to_string())
+    };
+    within(REQUEST, "reading the log", reading).await?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Deletes the Job and its pod. That it is not there is as good.
+async fn remove(connection: &Connection, name: &str) -> Result<(), String> {
+    let jobs: Api<Job> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let how = DeleteParams::background().grace_period(0);
+    let deleting = async {
+        match jobs.delete(name, &how).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(told(&error)),
+        }
+    };
+    within(REQUEST, "deleting it", deleting).await
+}
+
+/// One request, within its time; a denial names the permission.
+async fn asked<T>(
+    action: &str,
+    namespace: &str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, String> {
+    let answer = async {
+        request.await.map_err(|error| match &error {
+            kube::Error::Api(status) if status.code == 403 => {
+                format!("not permitted (the role needs to {action} there): {}", status.message)
+            }
+            kube::Error::Api(status) if status.code == 401 => {
+                "the credentials of the kubeconfig are not accepted".to_owned()
+            }
+            _ => told(&error),
+        })
+    };
+    within(REQUEST, "no answer", answer).await.map_err(|reason| format!("{action} in namespace {namespace}: {reason}"))
+}
+
+async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::time::timeout(limit, future)
+        .await
+        .unwrap_or_else(|_| Err(format!("{what} took longer than {} s", limit.as_secs())))
+}
+
+/// An error with what is behind it, bounded.
+fn told(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return format!("{} ({})", status.message, status.code).chars().take(LONGEST_WORDS).collect();
+    }
+    let mut words = error.to_string();
+    let mut inner = std::error::Error::source(error);
+    while let Some(cause) = inner {
+        let more = cause.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        inner = cause.source();
+    }
+    words.chars().take(LONGEST_WORDS).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// How long the Job may run once its pod has started.
+fn active_deadline(options: &Options) -> Duration {
+    errand::longest_probe(options) + SCHEDULING
+}
+
+/// A node's clock may be minutes from ours, and an image takes its time to arrive.
+const VALIDITY: Duration = Duration::from_mins(10);
+/// Scheduling and pulling the image.
+const SCHEDULING: Duration = Duration::from_mins(1);
+const CONNECT: Duration = Duration::from_secs(10);
+const REQUEST: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const PODS_AT_ONCE: usize = 8;
+const LONGEST_WORDS: usize = 400;

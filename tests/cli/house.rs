@@ -45,6 +45,11 @@ impl House {
         house
     }
 
+    /// Runs something on the house's runtime, which goes on with what it spawned.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Starts a server; its first address.
     pub(crate) fn serve(&mut self, server: ServerSpec) -> SocketAddr {
         let running = self.runtime.block_on(serve(&self.authorities, &[server])).unwrap();

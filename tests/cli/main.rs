@@ -5,10 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
+mod cluster;
 mod doctor;
 mod facts;
 mod house;
 mod input;
 mod manuals;
 mod outputs;
+mod pod;
 mod verify;

@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use kubereach::demo::servers::{AuthoritySpec, ServerSpec};
+use kubereach::demo::servers::{AuthoritySpec, CertificateSpec, ServerSpec};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -37,6 +37,9 @@ pub(crate) struct Case {
     /// Certificate authorities beside `prod`, by name.
     #[serde(default)]
     pub(crate) authorities: BTreeMap<String, AuthoritySpec>,
+    /// Certificates of servers of others, by name: `NAME.pem` and `NAME-key.pem` of the working folder.
+    #[serde(default)]
+    pub(crate) certificates: BTreeMap<String, CertificateSpec>,
     /// Zones of the DNS host.
     #[serde(default)]
     pub(crate) dns: Dns,
@@ -504,7 +507,7 @@ const OBJECT_LISTS: &[(&str, &str)] = &[
     ("routes", "name"),
 ];
 /// The hosts of every case.
-pub(crate) const HOSTS: [&str; 6] = ["client", "branch", "router", "server", "dns", "proxy"];
+pub(crate) const HOSTS: [&str; 7] = ["client", "branch", "inner", "router", "server", "dns", "proxy"];
 /// The views of the DNS host.
 pub(crate) const VIEWS: [&str; 3] = ["system", "public", "vpc"];
 

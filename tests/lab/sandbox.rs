@@ -84,6 +84,13 @@ impl Sandbox {
             let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, authority.certificate_pem());
             self.values.insert(format!("ca.{name}.path"), path);
             self.values.insert(format!("ca.{name}.base64"), base64);
+            for (file, certificate) in case.certificates.iter().filter(|(_, certificate)| certificate.authority == name)
+            {
+                let identity = authority.issue(certificate).map_err(|error| error.to_string())?;
+                let chain: String = identity.chain.iter().map(|one| pem("CERTIFICATE", one)).collect();
+                write(&format!("{WORK}/{file}.pem"), &chain)?;
+                write(&format!("{WORK}/{file}-key.pem"), &pem("PRIVATE KEY", identity.key.secret_der()))?;
+            }
             spec.key_pem = Some(authority.key_pem());
             self.authorities.insert(name, spec);
         }
@@ -476,6 +483,14 @@ fn zone(all: &Records, own: &Records, ttl: u32) -> Result<String, String> {
     Ok(text)
 }
 
+/// DER as PEM text.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, der);
+    let lines: Vec<String> =
+        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
 /// A command on a host, with that host's network and files of /etc.
 fn host_command(host: &str) -> Command {
     let mut command = Command::new(ON_HOST);
@@ -564,15 +579,16 @@ for file in /run/lab/etc/"$0"/*; do mount --bind "$file" "/etc/${file##*/}" || e
 exec "$@"' "$host" "$@"
 "#;
 
-/// Six hosts around a router. Addresses are those of documentation and benchmark ranges, and 10.20.0.0/16 inside.
+/// Six hosts around a router, and one behind the branch, whose address nobody routes to: `branch` has to translate it
+/// (`nft`) before it reaches anything. Addresses are those of documentation and benchmark ranges, and 10.20.0.0/16 inside.
 ///
 /// ```text
 /// client 198.51.100.7, 2001:db8:c::7 ──┐                 ┌── server 203.0.113.10-12, 10.20.0.10-11, 2001:db8:5::10-11
-/// branch 198.18.7.7 ───────────────────┼── router (.1) ──┼── dns 192.0.2.53 (system), .99 9.9.9.9 1.1.1.1 (public), 10.20.0.2 (vpc)
+/// inner 10.99.0.7 ── branch 198.18.7.7 ┼── router (.1) ──┼── dns 192.0.2.53 (system), .99 9.9.9.9 1.1.1.1 (public), 10.20.0.2 (vpc)
 ///                                      └─────────────────┴── proxy 192.0.2.130
 /// ```
 const TOPOLOGY: &str = r"
-for host in client branch router server dns proxy; do
+for host in client branch inner router server dns proxy; do
   ip netns add $host
   ip netns exec $host sh -c '
     cd /proc/sys/net
@@ -583,6 +599,7 @@ done
 ip -batch - <<END
 link add name eth0 netns client type veth peer name client netns router
 link add name eth0 netns branch type veth peer name branch netns router
+link add name eth0 netns inner type veth peer name inner netns branch
 link add name eth0 netns server type veth peer name server netns router
 link add name eth0 netns dns type veth peer name dns netns router
 link add name eth0 netns proxy type veth peer name proxy netns router
@@ -619,7 +636,15 @@ ip -n branch -batch - <<END
 link set lo up
 link set eth0 up
 address add 198.18.7.7/24 dev eth0
+link set inner up
+address add 10.99.0.1/24 dev inner
 route add default via 198.18.7.1
+END
+ip -n inner -batch - <<END
+link set lo up
+link set eth0 up
+address add 10.99.0.7/24 dev eth0
+route add default via 10.99.0.1
 END
 ip -n server -batch - <<END
 link set lo up

@@ -1,0 +1,124 @@
+//! The keys of remote vantages, read rightly and refused rightly.
+
+use std::path::Path;
+
+use kubereach_probes::EchoScheme;
+
+use super::*;
+
+const KEY: &str = "UD552R5ME77LIBNPUSNQFZ4GP4TS2EZWZRW6X3NSB4BV4LXPMUFVP4UE";
+
+fn read(text: &str) -> Result<Plan, InputErrors> {
+    let surroundings = Surroundings { environment: &|_| None, resolve: &|_| None };
+    let text = text.replace("KEY", KEY);
+    let whole = format!(
+        "apiVersion: kubereach/v1\nclusters: {{ prod: {{ endpoint: https://prod.example.com }} }}\n\
+         expect: [{{ cluster: prod, from: v, reachable: true }}]\n{text}\n"
+    );
+    read::read(&whole, Path::new("scenario.yaml"), &surroundings)
+}
+
+fn kind(vantage: &str) -> VantageKind {
+    read(&format!("vantages: {{ v: {{ {vantage} }} }}")).unwrap_or_else(|errors| panic!("{errors}")).vantages[0]
+        .kind
+        .clone()
+}
+
+#[test]
+fn every_kind_is_read_whole() {
+    let VantageKind::Ssh(ssh) = kind("ssh: { host: ops@bastion, port: 2222, config: ./ssh_config, agent: /opt/agent }")
+    else {
+        panic!()
+    };
+    assert_eq!((ssh.host.as_str(), ssh.port, ssh.agent.as_deref()), ("ops@bastion", Some(2222), Some("/opt/agent")));
+    assert_eq!(ssh.config.as_deref(), Some(Path::new("./ssh_config")));
+    let digest = "0".repeat(64);
+    let VantageKind::Ssm(ssm) = kind(&format!(
+        "ssm: {{ instance: i-1, region: eu-west-1, profile: ops, download: {{ url: 'https://h/agent', sha256: '{digest}' }} }}"
+    )) else {
+        panic!()
+    };
+    assert_eq!((ssm.instance.as_str(), ssm.download.unwrap().sha256), ("i-1", digest));
+    let VantageKind::Kubernetes(pod) = kind(
+        "kubernetes: { kubeconfig: { path: k, context: c }, namespace: n, image: 'i:1', nodeSelector: { zone: a } }",
+    ) else {
+        panic!()
+    };
+    assert_eq!((pod.context.as_deref(), pod.image.as_str()), (Some("c"), "i:1"));
+    assert_eq!(pod.node_selector, [("zone".to_owned(), "a".to_owned())]);
+    let VantageKind::Agent(agent) = kind("agent: { name: eu-1, key: KEY }") else { panic!() };
+    assert_eq!((agent.name.as_str(), agent.key.as_deref()), ("eu-1", Some(KEY)));
+    // The contract's own form: what is missing is said when the agent is needed.
+    let VantageKind::Agent(agent) = kind("agent: { name: eu-1 }") else { panic!() };
+    assert_eq!(agent.key, None);
+}
+
+#[test]
+fn a_vantage_without_echo_servers_of_its_own_has_the_scenarios() {
+    let plan = read(
+        "vantages: { v: { local: {}, egress: { addresses: [203.0.113.0/29] } }, \
+         w: { local: {}, egress: { echo: ['http://[2001:db8::1]:8080/ip'] } } }\n\
+         egress: { echo: [stun://stun.example, 'stun-tcp://stun.example:99', https://echo.example] }",
+    )
+    .unwrap();
+    let [v, w] = &plan.vantages[..] else { panic!() };
+    assert_eq!(v.egress.declared.len(), 1);
+    let seen: Vec<_> = v.egress.echo.iter().map(ToString::to_string).collect();
+    assert_eq!(seen, ["stun://stun.example:3478", "stun-tcp://stun.example:99", "https://echo.example:443/"]);
+    assert_eq!(
+        (w.egress.echo[0].scheme, w.egress.echo[0].to_string().as_str()),
+        (EchoScheme::Http, "http://[2001:db8::1]:8080/ip")
+    );
+}
+
+#[test]
+fn each_mistake_is_told_with_its_place_and_its_cure() {
+    for (text, words) in [
+        (
+            "vantages: { v: { ssh: { host: -oProxyCommand=id } } }",
+            ["cannot be a `host`", "one word that does not begin with `-`"],
+        ),
+        ("vantages: { v: { ssh: { host: a, agent: '/bin/x; id' } } }", ["cannot be a `agent`", "one word"]),
+        (
+            "vantages: { v: { ssh: { host: a, agent: '/bin/$(id)' } } }",
+            ["cannot be the path of an agent", "absolute path"],
+        ),
+        ("vantages: { v: { ssh: { host: a, port: 0 } } }", ["is no port", "1 to 65535"]),
+        (
+            "vantages: { v: { ssm: { instance: i-1, download: { url: 'http://h/a', sha256: 'x' } } } }",
+            ["no address to download", "https://"],
+        ),
+        (
+            "vantages: { v: { ssm: { instance: i-1, download: { url: 'https://h/a', sha256: 'x' } } } }",
+            ["no SHA-256", "sha256sum"],
+        ),
+        ("vantages: { v: { kubernetes: { namespace: n } } }", ["`image`", "kubernetes"]),
+        ("vantages: { v: { agent: { name: 'a.b' } } }", ["cannot be the name of an agent", "1 to 64"]),
+        ("vantages: { v: { agent: { name: a, key: UABC } } }", ["no public key", "begins with `U`"]),
+        ("vantages: { v: { local: {}, egress: { addresses: [203.0.113.1/24] } } }", ["203.0.113.1/24", "host bits"]),
+        ("vantages: { v: { local: {} } }\negress: { echo: [ftp://h] }", ["its scheme is not known", "stun://"]),
+        (
+            "vantages: { v: { local: {} } }\negress: { echo: ['https://u:p@h/'] }",
+            ["credentials do not belong here", "write"],
+        ),
+        ("vantages: { v: { local: {} } }\negress: { addresses: [192.0.2.1] }", ["addresses", "echo"]),
+        (
+            "vantages: { v: { local: {} } }\nnats: { servers: ['nats://nats.example:4222'], signingKey: k }",
+            ["travel by TLS", "tls://host:port"],
+        ),
+        (
+            "vantages: { v: { local: {} } }\nnats: { servers: ['tls://u:p@h:4222'], signingKey: k }",
+            ["credentials do not belong here", "tls://"],
+        ),
+        ("vantages: { v: { local: {} } }\nnats: { servers: ['tls://h'] }", ["`signingKey`", "nats"]),
+        (
+            "vantages: { v: { local: {} } }\nnats: { servers: ['tls://h'], signingKey: k, key: f }",
+            ["go together", "certificate"],
+        ),
+    ] {
+        let errors = read(text).map(|_| ()).unwrap_err().to_string();
+        assert!(words.iter().all(|word| errors.contains(word)), "{text}\n{errors}");
+        assert!(errors.contains("scenario.yaml:"), "{errors}");
+        assert!(!errors.contains("p@h") || !errors.contains("u:p"), "a password: {errors}");
+    }
+}

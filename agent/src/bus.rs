@@ -555,7 +555,7 @@ impl Agent {
         work: impl FnOnce(&mut Book) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         if self.settings.state.is_none() {
-            return work(&mut *self.book.lock().unwrap_or_else(PoisonError::into_inner));
+            return work(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let agent = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
@@ -602,7 +602,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 const LONGEST_HEADER: usize = 256;
 const MOST_SLOTS: usize = 256;
-const CLOCKS_DIFFER: Duration = Duration::from_secs(5 * 60);
+const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
 const PULL: Duration = Duration::from_secs(20);
 const FIRST_PULL: Duration = Duration::from_secs(2);
 const QUEUE_PAUSE: Duration = Duration::from_secs(2);

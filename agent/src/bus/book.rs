@@ -294,7 +294,7 @@ const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(5);
 /// An order whose message is delivered once more just after it expired gets its reply, not another refusal.
-const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(2 * 60);
+const KEPT_AFTER_EXPIRY: Duration = Duration::from_mins(2);
 
 #[cfg(test)]
 mod tests {

@@ -277,7 +277,7 @@ impl Dispatcher {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
             ack_policy: AckPolicy::None,
             filter_subject: observation_subject("*"),
-            inactive_threshold: Duration::from_secs(60),
+            inactive_threshold: Duration::from_mins(1),
             memory_storage: true,
             ..pull::Config::default()
         };
@@ -455,8 +455,8 @@ impl Dispatcher {
             subjects: vec![order_subject("*")],
             retention: stream::RetentionPolicy::WorkQueue,
             discard: stream::DiscardPolicy::New,
-            max_age: LONGEST_VALIDITY + Duration::from_secs(60),
-            duplicate_window: LONGEST_VALIDITY + Duration::from_secs(60),
+            max_age: LONGEST_VALIDITY + Duration::from_mins(1),
+            duplicate_window: LONGEST_VALIDITY + Duration::from_mins(1),
             max_bytes: 256 * MEBIBYTE,
             max_message_size: whole(MAXIMUM_ORDER_BYTES + HEADER_BYTES),
             ..shared.clone()
@@ -464,8 +464,8 @@ impl Dispatcher {
         let observations = stream::Config {
             name: OBSERVATIONS.to_owned(),
             subjects: vec![observation_subject("*")],
-            max_age: Duration::from_secs(3600),
-            duplicate_window: Duration::from_secs(1800),
+            max_age: Duration::from_hours(1),
+            duplicate_window: Duration::from_mins(30),
             max_bytes: 1024 * MEBIBYTE,
             max_messages_per_subject: MOST_KEPT_OF_ONE_AGENT,
             max_message_size: whole(MAXIMUM_REPLY_BYTES + HEADER_BYTES),
@@ -474,7 +474,7 @@ impl Dispatcher {
         let presence = stream::Config {
             name: PRESENCE.to_owned(),
             subjects: vec![presence_subject("*")],
-            max_age: Duration::from_secs(30 * 24 * 3600),
+            max_age: Duration::from_hours(30 * 24),
             max_bytes: 16 * MEBIBYTE,
             max_messages_per_subject: 1,
             max_message_size: whole(MAXIMUM_PRESENCE_BYTES),

@@ -255,7 +255,7 @@ mod tests {
             id: "order-1".to_owned(),
             agent: "ops@bastion.example.com".to_owned(),
             issued_at: now(),
-            expires_at: now() + Duration::from_secs(60),
+            expires_at: now() + Duration::from_mins(1),
             probe: ProbeOrder {
                 host: "api.example.com".to_owned(),
                 port: 443,
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn an_order_as_kubereach_writes_it_is_permitted() {
         let permitted = changed(|_| {}).unwrap();
-        assert_eq!((permitted.left_out.len(), permitted.remaining), (0, Duration::from_secs(60)));
+        assert_eq!((permitted.left_out.len(), permitted.remaining), (0, Duration::from_mins(1)));
         assert_eq!(permitted.options.permit, AllowList::default().permit());
         assert!(permitted.options.proxy.is_none() && permitted.options.credentials.is_none());
     }

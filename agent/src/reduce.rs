@@ -41,8 +41,11 @@ pub(crate) fn to_fit(mut reply: Reply, fits: impl Fn(&Reply) -> bool, limit: usi
     reply
 }
 
+/// What goes, in words, and how.
+type Step = (&'static str, fn(&mut Observation));
+
 /// What goes, in this order.
-const STEPS: [(&str, fn(&mut Observation)); 10] = [
+const STEPS: [Step; 10] = [
     ("traces", |observation| {
         for attempt in &mut observation.attempts {
             attempt.trace = None;

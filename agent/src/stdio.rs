@@ -144,7 +144,7 @@ async fn reader_gone(output: OwnedFd) {
         }
     });
     if waiting.is_err() || gone.await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

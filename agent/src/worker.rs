@@ -40,7 +40,7 @@ impl Default for Limits {
             orders_per_minute: 1200,
             concurrency: 64,
             waiting: 256,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             order_bytes: MAXIMUM_ORDER_BYTES,
             reply_bytes: MAXIMUM_REPLY_BYTES,
         }

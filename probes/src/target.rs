@@ -236,26 +236,31 @@ fn guises(address: IpAddr) -> Vec<IpAddr> {
     let octets = v6.octets();
     let at = |indexes: [usize; 4]| IpAddr::from(indexes.map(|index| octets[index]));
     let last = at([12, 13, 14, 15]);
-    match octets {
+    let last_is_one = match octets {
         // `::` and `::1` are addresses of their own.
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => {}
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => false,
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
         // Translated addresses (RFC 2765), which few still know.
         | [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, ..]
-        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..] => guises.push(last),
+        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..]
+        | [_, _, _, _, _, _, _, _, 0 | 2, 0, 0x5e, 0xfe, ..] => true,
+        // A network's own NAT64 prefix cannot be told from any other; its last four octets can.
+        _ => METADATA.contains(&last),
+    };
+    if last_is_one {
+        guises.push(last);
+    }
+    // One address may wear several of these.
+    match octets {
         // A prefix of 48, 56, 64 or 96 bits: the IPv4 address stands around octet 8, or last.
         [0, 0x64, 0xff, 0x9b, 0, 1, ..] => {
             guises.extend([at([6, 7, 9, 10]), at([7, 9, 10, 11]), at([9, 10, 11, 12]), last]);
         }
         [0x20, 0x02, ..] => guises.push(at([2, 3, 4, 5])),
         [0x20, 0x01, 0, 0, ..] => {
-            guises.push(at([4, 5, 6, 7]));
-            guises.push(IpAddr::from([12, 13, 14, 15].map(|index| !octets[index])));
+            guises.extend([at([4, 5, 6, 7]), IpAddr::from([12, 13, 14, 15].map(|index| !octets[index]))]);
         }
-        [_, _, _, _, _, _, _, _, 0 | 2, 0, 0x5e, 0xfe, ..] => guises.push(last),
-        // A network's own NAT64 prefix cannot be told from any other; its last four octets can.
-        _ if METADATA.contains(&last) => guises.push(last),
         _ => {}
     }
     guises

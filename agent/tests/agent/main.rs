@@ -1,6 +1,7 @@
 //! The agent as a whole: its pipe, its limits, and what somebody with orders to give might try.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures, and tests that are not run, are told")]
 
 mod footprint;
 mod limits;
@@ -30,7 +31,7 @@ fn order(id: &str, host: &str, port: u16) -> Order {
         id: id.to_owned(),
         agent: "somebody".to_owned(),
         issued_at: now,
-        expires_at: now + Duration::from_secs(60),
+        expires_at: now + Duration::from_mins(1),
         probe: ProbeOrder {
             host: host.to_owned(),
             port,

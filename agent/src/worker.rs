@@ -190,15 +190,8 @@ fn judge(observation: &Observation, target: &Target, permit: &Permit) -> Result<
 
 /// Completes when the run is stopped, or the time is up.
 async fn ended(run: &Run, patience: Duration) {
-    let mut stop = run.stop.clone();
-    let stopped = async {
-        // A sender that is gone will never stop us.
-        if stop.wait_for(|stop| *stop).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
-        () = stopped => {}
+        () = run.stopped() => {}
         () = tokio::time::sleep(patience) => {}
     }
 }

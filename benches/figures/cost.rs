@@ -12,10 +12,7 @@ use std::{
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, body::Bytes, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kubereach_probes::{
-    AddressClasses, ClusterCa, Observation, Options, Reachability, Run, SharedControls, SourceBinding, SystemResolver,
-    Target, Trust,
-};
+use kubereach_probes::{ClusterCa, Observation, Options, Reachability, Run, SystemResolver, Target, Trust};
 use nix::sys::{
     resource::{Usage, UsageWho, getrusage},
     time::TimeValLike as _,
@@ -96,29 +93,13 @@ pub(crate) fn run_measured(program: &str, arguments: &[&str]) -> Result<(), Box<
 pub(crate) fn probe(ca: &Path, count: &str) -> Result<(), Box<dyn Error>> {
     let ca = ClusterCa::from_pem(&std::fs::read_to_string(ca)?)?;
     let target = Arc::new(Target {
-        host: SERVER.ip().to_string(),
-        port: SERVER.port(),
-        base_path: String::new(),
         server_name: Some(HOST.to_owned()),
-        trust: Trust::ClusterCa(Arc::new(ca)),
-        known_addresses: Vec::new(),
-        service: kubereach_probes::Service::default(),
+        ..Target::new(SERVER.ip().to_string(), SERVER.port(), Trust::ClusterCa(Arc::new(ca)))
     });
     let options = Arc::new(Options {
-        connect_timeout: Duration::from_secs(3),
-        dns_timeout: Duration::from_secs(3),
         system: SystemResolver::Servers(Vec::new()),
-        resolvers: Vec::new(),
-        source: SourceBinding::default(),
-        classes: AddressClasses::default(),
-        proxy: None,
-        controls: Vec::new(),
-        shared_controls: SharedControls::default(),
-        credentials: None,
         requests: vec![PATH.to_owned()],
-        investigate: false,
-        echo: Vec::new(),
-        permit: kubereach_probes::Permit::default(),
+        ..Options::plain(Duration::from_secs(3))
     });
     repeat(count, async || {
         let observation = kubereach_probes::probe(&target, &options, &Run::unattended()).await;

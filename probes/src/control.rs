@@ -81,24 +81,14 @@ mod tests {
     use tokio::{net::TcpListener, task::JoinSet};
 
     use super::*;
-    use crate::{AddressClasses, SourceBinding, SystemResolver};
+    use crate::SystemResolver;
 
     fn options() -> Options {
         Options {
-            connect_timeout: Duration::from_secs(1),
-            dns_timeout: Duration::from_secs(1),
             system: SystemResolver::Servers(Vec::new()),
-            resolvers: Vec::new(),
-            source: SourceBinding::default(),
-            classes: AddressClasses::default(),
-            proxy: None,
-            controls: Vec::new(),
-            shared_controls: SharedControls::default(),
-            credentials: None,
             requests: Vec::new(),
             investigate: true,
-            echo: Vec::new(),
-            permit: crate::Permit::default(),
+            ..Options::plain(Duration::from_secs(1))
         }
     }
 

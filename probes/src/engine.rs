@@ -60,6 +60,14 @@ impl Run {
         Self { stop: NEVER.1.clone(), events: None }
     }
 
+    /// Completes when the run is to stop.
+    pub async fn stopped(&self) {
+        // A sender that is gone will never stop us.
+        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn tell(&self, event: impl FnOnce() -> ProbeEvent) {
         if let Some(events) = &self.events {
             // Nobody listening is no reason to stop probing.
@@ -96,16 +104,9 @@ pub async fn probe(target: &Arc<Target>, options: &Arc<Options>, run: &Run) -> O
         in_trouble: false,
         pending: Pending::default(),
     };
-    let mut stop = run.stop.clone();
-    let stopped = async {
-        // A sender that is gone will never stop us.
-        if stop.wait_for(|stop| *stop).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
         biased;
-        () = stopped => {}
+        () = run.stopped() => {}
         () = round.work() => {}
     }
     round.tasks.abort_all();
@@ -875,37 +876,17 @@ mod tests {
     use hickory_resolver::proto::op::ResponseCode;
 
     use super::*;
-    use crate::{AddressClasses, ProxyScheme, SystemResolver, Trust, dns::fake::FakeServer};
+    use crate::{ProxyScheme, SystemResolver, Trust, dns::fake::FakeServer};
 
     fn target(port: u16) -> Arc<Target> {
         Arc::new(Target {
-            host: "api.lab.test".into(),
-            port,
-            base_path: String::new(),
-            server_name: None,
-            trust: Trust::SystemRoots,
             known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
-            service: Service::default(),
+            ..Target::new("api.lab.test", port, Trust::SystemRoots)
         })
     }
 
     fn options(resolver: SocketAddr) -> Options {
-        Options {
-            connect_timeout: Duration::from_secs(2),
-            dns_timeout: Duration::from_secs(2),
-            system: SystemResolver::Servers(vec![resolver]),
-            resolvers: Vec::new(),
-            source: SourceBinding::default(),
-            classes: AddressClasses::default(),
-            proxy: None,
-            controls: Vec::new(),
-            shared_controls: crate::SharedControls::default(),
-            credentials: None,
-            requests: vec!["/version".into()],
-            investigate: false,
-            echo: Vec::new(),
-            permit: crate::Permit::default(),
-        }
+        Options { system: SystemResolver::Servers(vec![resolver]), ..Options::plain(Duration::from_secs(2)) }
     }
 
     /// A port on which nothing listens, on any loopback address.

@@ -34,6 +34,22 @@ pub struct Target {
     pub service: Service,
 }
 
+impl Target {
+    /// A Kubernetes API server at this host and port, of which nothing else is known.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, trust: Trust) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            base_path: String::new(),
+            server_name: None,
+            trust,
+            known_addresses: Vec::new(),
+            service: Service::default(),
+        }
+    }
+}
+
 /// What has to answer over a verified connection for a target to be reachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -171,6 +187,30 @@ pub struct Options {
     pub echo: Vec<EchoServer>,
     /// Where packets may go at all.
     pub permit: Permit,
+}
+
+impl Options {
+    /// A bare probe: this host's own resolver and network, one request, nothing asked beside it, and this bound for each
+    /// lookup and each stage.
+    #[must_use]
+    pub fn plain(timeout: Duration) -> Self {
+        Self {
+            connect_timeout: timeout,
+            dns_timeout: timeout,
+            system: SystemResolver::Host,
+            resolvers: Vec::new(),
+            source: SourceBinding::default(),
+            classes: AddressClasses::default(),
+            proxy: None,
+            controls: Vec::new(),
+            shared_controls: SharedControls::default(),
+            credentials: None,
+            requests: vec!["/version".to_owned()],
+            investigate: false,
+            echo: Vec::new(),
+            permit: Permit::default(),
+        }
+    }
 }
 
 /// Which addresses and ports may be dialled: an agent's own limits, whatever DNS says of a permitted name.

@@ -38,42 +38,22 @@ pub(super) fn allowances(target: &Target, options: &Options) -> BTreeSet<String>
 mod tests {
     use std::time::Duration;
 
-    use kubereach_probes::{
-        AddressClasses, Endpoint, NamedResolver, Permit, Service, SharedControls, SourceBinding, Trust,
-    };
+    use kubereach_probes::{Endpoint, NamedResolver, Trust};
 
     use super::*;
 
     #[test]
     fn leave_is_given_for_what_is_named_and_nothing_else() {
-        let mut target = Target {
-            host: "api.example$(id)".to_owned(),
-            port: 8443,
-            base_path: String::new(),
-            server_name: None,
-            trust: Trust::SystemRoots,
-            known_addresses: Vec::new(),
-            service: Service::Kubernetes,
-        };
+        let mut target = Target::new("api.example$(id)", 8443, Trust::SystemRoots);
         let options = Options {
-            connect_timeout: Duration::from_secs(3),
-            dns_timeout: Duration::from_secs(3),
             system: SystemResolver::Servers(vec!["[2001:db8::53]:53".parse().unwrap()]),
             resolvers: vec![NamedResolver {
                 label: "vpc".to_owned(),
                 servers: vec!["10.0.0.2:5353".parse().unwrap()],
                 eager: true,
             }],
-            source: SourceBinding::default(),
-            classes: AddressClasses::default(),
-            proxy: None,
             controls: vec![Endpoint { host: "9.9.9.9".to_owned(), port: 53 }],
-            shared_controls: SharedControls::default(),
-            credentials: None,
-            requests: Vec::new(),
-            investigate: true,
-            echo: Vec::new(),
-            permit: Permit::default(),
+            ..Options::plain(Duration::from_secs(3))
         };
         let expected = [
             "--allow-port=53",

@@ -61,17 +61,10 @@ impl Controller {
             let make = || issued.insert(errand::order(&agent.name, target, options, validity)).clone();
             dispatcher.dispatch(&agent.name, key, make).await
         };
-        let mut stop = run.stop.clone();
-        let stopped = async {
-            // A sender that is gone will never stop us.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         let ended = tokio::select! {
             biased;
             ended = carried => ended,
-            () = stopped => return Observation { cut_short: true, ..Observation::default() },
+            () = run.stopped() => return Observation { cut_short: true, ..Observation::default() },
         };
         match (ended, issued) {
             (Ok(Ending::Replied(reply)), Some(order)) => errand::observed(Ok(*reply), &order, &place),

@@ -70,40 +70,19 @@ const SLACK: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use kubereach_probes::{
-        AddressClasses, Credentials, Permit, Service, SharedControls, SourceBinding, SystemResolver, Trust,
-    };
+    use kubereach_probes::{Credentials, Trust};
 
     use super::*;
 
     fn target() -> Target {
-        Target {
-            host: "api.example".to_owned(),
-            port: 443,
-            base_path: String::new(),
-            server_name: None,
-            trust: Trust::SystemRoots,
-            known_addresses: Vec::new(),
-            service: Service::Kubernetes,
-        }
+        Target::new("api.example", 443, Trust::SystemRoots)
     }
 
     fn options() -> Options {
         Options {
-            connect_timeout: Duration::from_secs(3),
-            dns_timeout: Duration::from_secs(3),
-            system: SystemResolver::Host,
-            resolvers: Vec::new(),
-            source: SourceBinding::default(),
-            classes: AddressClasses::default(),
-            proxy: None,
-            controls: Vec::new(),
-            shared_controls: SharedControls::default(),
             credentials: Some(Credentials::Bearer("sesame".to_owned())),
-            requests: vec!["/version".to_owned()],
             investigate: true,
-            echo: Vec::new(),
-            permit: Permit::default(),
+            ..Options::plain(Duration::from_secs(3))
         }
     }
 

@@ -75,16 +75,9 @@ impl Pods {
         let name = format!("kubereach-{}", &order.id[..12]);
         let job = manifest::job(&name, place, &order, allow::allowances(target, options), active_deadline(options));
         cluster.outstanding.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
-        let mut stop = run.stop.clone();
-        let stopped = async {
-            // A sender that is gone will never stop us.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         let outcome = tokio::select! {
             biased;
-            () = stopped => None,
+            () = run.stopped() => None,
             outcome = errand_of(&connection, &job, &name, &order, options) => Some(outcome),
         };
         // Whatever came of it, the pod goes now; what cannot be deleted is named at the end of the run.

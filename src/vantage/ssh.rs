@@ -45,16 +45,9 @@ impl Hosts {
         run: &Run,
     ) -> Observation {
         let host = self.host(host);
-        let mut stop = run.stop.clone();
-        let stopped = async {
-            // A sender that is gone will never stop us.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             biased;
-            () = stopped => Observation { cut_short: true, ..Observation::default() },
+            () = run.stopped() => Observation { cut_short: true, ..Observation::default() },
             observation = host.observe(target, options) => observation,
         }
     }

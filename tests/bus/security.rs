@@ -17,10 +17,7 @@ use kubereach_agent::{
     order::{MAXIMUM_REPLY_BYTES, write},
     seal::{OrderDigest, Seal, seal_order, seal_reply},
 };
-use kubereach_probes::{
-    AddressClasses, Observation, Options, Permit, Run, Service, SharedControls, SourceBinding, SystemResolver, Target,
-    Trust,
-};
+use kubereach_probes::{Observation, Options, Run, Target, Trust};
 use nkeys::KeyPair;
 
 use crate::world::{Echo, World, order, sealed, seen, worker};
@@ -353,31 +350,8 @@ fn what(key: Option<String>) -> (Vantage, Arc<Target>, Arc<Options>) {
     let kind = VantageKind::Agent(AgentName { name: "seven".to_owned(), key });
     let vantage =
         Vantage { name: "remote".to_owned(), kind, resolvers: Vec::new(), egress: Default::default(), line: 1 };
-    let target = Target {
-        host: "127.0.0.1".to_owned(),
-        port: 443,
-        base_path: String::new(),
-        server_name: None,
-        trust: Trust::SystemRoots,
-        known_addresses: Vec::new(),
-        service: Service::Kubernetes,
-    };
-    let options = Options {
-        connect_timeout: Duration::from_millis(200),
-        dns_timeout: Duration::from_millis(200),
-        system: SystemResolver::Host,
-        resolvers: Vec::new(),
-        source: SourceBinding::default(),
-        classes: AddressClasses::default(),
-        proxy: None,
-        controls: Vec::new(),
-        shared_controls: SharedControls::default(),
-        credentials: None,
-        requests: vec!["/version".to_owned()],
-        investigate: false,
-        echo: Vec::new(),
-        permit: Permit::default(),
-    };
+    let target = Target::new("127.0.0.1", 443, Trust::SystemRoots);
+    let options = Options::plain(Duration::from_millis(200));
     (vantage, Arc::new(target), Arc::new(options))
 }
 

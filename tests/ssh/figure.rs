@@ -14,10 +14,7 @@ use kubereach::{
     scenario::{Egress, SshHost, Vantage, VantageKind},
     vantage::Transports,
 };
-use kubereach_probes::{
-    AddressClasses, ClusterCa, Credentials, Observation, Options, Permit, Run, Service, SharedControls, SourceBinding,
-    SystemResolver, Target, Trust,
-};
+use kubereach_probes::{ClusterCa, Credentials, Observation, Options, Run, Target, Trust};
 
 use crate::{
     cases::Case,
@@ -142,34 +139,15 @@ fn vantage(world: &World) -> Vantage {
 }
 
 fn target(world: &World) -> Target {
-    Target {
-        host: "api.test".to_owned(),
-        port: 443,
-        base_path: String::new(),
-        server_name: None,
-        trust: Trust::ClusterCa(Arc::new(ClusterCa::from_pem(world.authority.certificate_pem()).unwrap())),
-        known_addresses: Vec::new(),
-        service: Service::Kubernetes,
-    }
+    Target::new(
+        "api.test",
+        443,
+        Trust::ClusterCa(Arc::new(ClusterCa::from_pem(world.authority.certificate_pem()).unwrap())),
+    )
 }
 
 fn options(credentials: Option<Credentials>) -> Options {
-    Options {
-        connect_timeout: Duration::from_secs(3),
-        dns_timeout: Duration::from_secs(3),
-        system: SystemResolver::Host,
-        resolvers: Vec::new(),
-        source: SourceBinding::default(),
-        classes: AddressClasses::default(),
-        proxy: None,
-        controls: Vec::new(),
-        shared_controls: SharedControls::default(),
-        credentials,
-        requests: vec!["/version".to_owned()],
-        investigate: false,
-        echo: Vec::new(),
-        permit: Permit::default(),
-    }
+    Options { credentials, ..Options::plain(Duration::from_secs(3)) }
 }
 
 /// Passes every connection on, each byte as much later as the way is long. The handshake of TCP is not delayed, neither

@@ -1,24 +1,13 @@
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::{Permit, ProxyScheme, SharedControls, SourceBinding, SystemResolver};
+use crate::{Permit, ProxyScheme, SystemResolver};
 
 fn options() -> Options {
     Options {
-        connect_timeout: Duration::from_secs(2),
-        dns_timeout: Duration::from_secs(2),
         system: SystemResolver::Servers(Vec::new()),
-        resolvers: Vec::new(),
-        source: SourceBinding::default(),
-        classes: AddressClasses::default(),
-        proxy: None,
-        controls: Vec::new(),
-        shared_controls: SharedControls::default(),
-        credentials: None,
         requests: Vec::new(),
-        investigate: false,
-        echo: Vec::new(),
-        permit: Permit::default(),
+        ..Options::plain(Duration::from_secs(2))
     }
 }
 
@@ -342,13 +331,8 @@ async fn a_probe_asks_beside_its_attempts_for_each_family_that_it_dials() {
         ..options()
     };
     let target = crate::Target {
-        host: "127.0.0.1".to_owned(),
-        port: closed,
-        base_path: String::new(),
-        server_name: None,
-        trust: Trust::SystemRoots,
         known_addresses: vec![IpAddr::from([127, 0, 0, 1])],
-        service: crate::Service::default(),
+        ..crate::Target::new("127.0.0.1", closed, Trust::SystemRoots)
     };
     let begun = Instant::now();
     let seen = crate::probe(&Arc::new(target), &Arc::new(options), &crate::Run::unattended()).await;

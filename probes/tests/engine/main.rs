@@ -11,9 +11,9 @@ use std::{
 };
 
 use kubereach_probes::{
-    AddressClass, AddressClasses, Attempt, ClusterCa, Credentials, DnsOutcome, Endpoint, HttpOutcome, NamedResolver,
-    Observation, Options, ProbeEvent, ProxyScheme, ProxyTarget, Reachability, Run, SourceBinding, SystemResolver,
-    Target, TcpOutcome, TlsOutcome, TlsVariantKind, Trust, TunnelOutcome, probe, route,
+    AddressClass, Attempt, ClusterCa, Credentials, DnsOutcome, Endpoint, HttpOutcome, NamedResolver, Observation,
+    Options, ProbeEvent, ProxyScheme, ProxyTarget, Reachability, Run, SourceBinding, SystemResolver, Target,
+    TcpOutcome, TlsOutcome, TlsVariantKind, Trust, TunnelOutcome, probe, route,
 };
 use peers::{Authority, Certificate, Conduct, Dns, Peer, Proxy, new_address, new_port};
 use tokio::sync::{mpsc, watch};
@@ -23,33 +23,18 @@ const HOST: &str = "api.probes.test";
 /// A target of this name and port that trusts `authority`.
 fn target(host: &str, port: u16, authority: &Authority) -> Target {
     Target {
-        host: host.to_owned(),
-        port,
-        base_path: String::new(),
         server_name: Some(HOST.to_owned()),
-        trust: Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&authority.pem()).unwrap())),
-        known_addresses: Vec::new(),
-        service: kubereach_probes::Service::default(),
+        ..Target::new(host.to_owned(), port, Trust::ClusterCa(Arc::new(ClusterCa::from_pem(&authority.pem()).unwrap())))
     }
 }
 
 /// Short limits, no controls, nobody to ask but `system`.
 fn options(system: &[SocketAddr]) -> Options {
     Options {
-        connect_timeout: LIMIT,
-        dns_timeout: LIMIT,
         system: SystemResolver::Servers(system.to_vec()),
-        resolvers: Vec::new(),
-        source: SourceBinding::default(),
-        classes: AddressClasses::default(),
-        proxy: None,
-        controls: Vec::new(),
-        shared_controls: kubereach_probes::SharedControls::default(),
-        credentials: None,
         requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
         investigate: true,
-        echo: Vec::new(),
-        permit: kubereach_probes::Permit::default(),
+        ..Options::plain(LIMIT)
     }
 }
 

@@ -53,14 +53,7 @@ impl Instances {
         options: &Arc<Options>,
         run: &Run,
     ) -> Observation {
-        let mut stop = run.stop.clone();
-        let stopped = async {
-            // A sender that is gone will never stop us.
-            if stop.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let mut stopped = std::pin::pin!(stopped);
+        let mut stopped = std::pin::pin!(run.stopped());
         let cut_short = || Observation { cut_short: true, ..Observation::default() };
         let turn = {
             let mut at_once = self.at_once.lock().unwrap_or_else(PoisonError::into_inner);

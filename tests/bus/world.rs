@@ -74,7 +74,9 @@ impl World {
             .iter()
             .map(|(name, key)| block.replace("eu-west-1a", name).replace("USER_KEY_OF_AGENT", key))
             .collect();
-        users += &format!("    {{ nkey: \"{}\" }}\n", self.key("admin").public_key());
+        users.push_str("    { nkey: \"");
+        users.push_str(&self.key("admin").public_key());
+        users.push_str("\" }\n");
         let folder = self.folder.display().to_string();
         format!("{before}{users}{after}")
             .replace("port: 4222", &format!("host: 127.0.0.1\nport: {}", self.port))

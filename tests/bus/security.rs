@@ -254,7 +254,7 @@ fn bad_orders() {
         assert_eq!(echo.carried.load(Ordering::SeqCst), 2);
         // A worker refuses by its own clock what has expired.
         drop(agent);
-        let agent = world.agent("four", 4, worker("four"));
+        let _agent = world.agent("four", 4, worker("four"));
         tokio::time::sleep(Duration::from_millis(1500)).await;
         put("13", sealed(&signing, &order("four", "expired", -1)), "1").await;
         let mut got = outcome(&mut replies).await;

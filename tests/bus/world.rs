@@ -22,7 +22,7 @@ use kubereach_agent::{
     order::write,
     seal::{Seal, seal_order},
 };
-use kubereach_probes::{Observation, Run, Service};
+use kubereach_probes::{Observation, Options, Run, Target, Trust};
 use nkeys::KeyPair;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
 use tokio::{sync::watch, task::JoinHandle};
@@ -229,26 +229,10 @@ pub(crate) fn order(agent: &str, id: &str, seconds: i64) -> Order {
         agent: agent.to_owned(),
         issued_at: now,
         expires_at: now + jiff::SignedDuration::from_secs(seconds),
-        probe: ProbeOrder {
-            host: "127.0.0.1".to_owned(),
-            port: 443,
-            base_path: String::new(),
-            server_name: None,
-            certificate_authorities: None,
-            other_authorities: Vec::new(),
-            known_addresses: Vec::new(),
-            service: Service::Kubernetes,
-            connect_timeout_ms: 1000,
-            dns_timeout_ms: 1000,
-            system_resolver: None,
-            resolvers: Vec::new(),
-            private: Vec::new(),
-            public: Vec::new(),
-            controls: Vec::new(),
-            requests: vec!["/version".to_owned()],
-            investigate: false,
-            echo: Vec::new(),
-        },
+        probe: ProbeOrder::of(
+            &Target::new("127.0.0.1", 443, Trust::SystemRoots),
+            &Options::plain(Duration::from_secs(1)),
+        ),
     }
 }
 

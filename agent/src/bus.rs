@@ -6,6 +6,7 @@
 
 mod arguments;
 mod book;
+mod lines;
 mod link;
 mod refusals;
 
@@ -35,6 +36,7 @@ use tokio::{
 
 pub(crate) use self::arguments::servers_of_environment;
 pub use self::arguments::{BusArguments, make_key, serve};
+pub use self::lines::read_lines;
 pub use self::link::{Link, LinkError, Servers, backoff, connect};
 use self::{
     book::{Book, Entered, Sealed},

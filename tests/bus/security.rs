@@ -277,7 +277,7 @@ fn not_permitted() {
         let agent = world.agent("six", 4, worker("six"));
         let key = world.identity("six").public_key();
         let mut elsewhere = order("six", "metadata", 20);
-        elsewhere.probe.host = "169.254.169.254".to_owned();
+        "169.254.169.254".clone_into(&mut elsewhere.probe.host);
         let ending = dispatcher.dispatch("six", &key, || elsewhere).await;
         let Ok(Ending::Replied(reply)) = ending else { panic!("{ending:?}") };
         let refused = matches!(reply.outcome, Outcome::Refused { reason: Refusal::NotPermitted, .. });
@@ -306,26 +306,26 @@ fn vantages() {
         let key = Some(world.identity("seven").public_key());
         let says = async |servers: Option<&NatsServers>, key: Option<String>, word: &str| {
             let transports = here(servers);
-            let observation = observe(&transports, key).await;
+            let observation = Box::pin(observe(&transports, key)).await;
             transports.close().await;
             let error = observation.vantage_error.unwrap_or_default();
             assert!(error.contains(word), "{word}: {error}");
         };
-        says(None, key.clone(), "has no `nats`").await;
-        says(Some(&nats), None, "has no `key`").await;
+        Box::pin(says(None, key.clone(), "has no `nats`")).await;
+        Box::pin(says(Some(&nats), None, "has no `key`")).await;
         let away = NatsServers { servers: vec!["tls://localhost:1".to_owned()], ..nats.clone() };
-        says(Some(&away), key.clone(), "no NATS server answers").await;
+        Box::pin(says(Some(&away), key.clone(), "no NATS server answers")).await;
         let stranger = NatsServers { user_key: Some(world.folder.join("stranger.nk")), ..nats.clone() };
-        says(Some(&stranger), key.clone(), "look at its `users`").await;
+        Box::pin(says(Some(&stranger), key.clone(), "look at its `users`")).await;
         let nobody = NatsServers { user_key: None, ..nats.clone() };
-        says(Some(&nobody), key.clone(), "no credentials were given").await;
+        Box::pin(says(Some(&nobody), key.clone(), "no credentials were given")).await;
         let other_ca = NatsServers { ca: None, ..nats.clone() };
-        says(Some(&other_ca), key.clone(), "by `nats.ca`").await;
+        Box::pin(says(Some(&other_ca), key.clone(), "by `nats.ca`")).await;
         let lost = NatsServers { signing_key: world.folder.join("lost.nk"), ..nats.clone() };
-        says(Some(&lost), key.clone(), "lost.nk").await;
+        Box::pin(says(Some(&lost), key.clone(), "lost.nk")).await;
         let agent_user = NatsServers { user_key: Some(world.folder.join("seven.nk")), ..nats.clone() };
-        says(Some(&agent_user), key.clone(), "does not give").await;
-        says(Some(&nats), key.clone(), "is it running, under the name `seven`").await;
+        Box::pin(says(Some(&agent_user), key.clone(), "does not give")).await;
+        Box::pin(says(Some(&nats), key.clone(), "is it running, under the name `seven`")).await;
         let agent = world.agent("seven", 4, worker("seven"));
         let transports = here(Some(&nats));
         let observation = observe(&transports, key.clone()).await;
@@ -342,7 +342,7 @@ fn vantages() {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             stop.send(true).unwrap();
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         });
         let (vantage, target, options) = what(key);
         assert!(fresh.observe(&vantage, &target, &options, &run).await.cut_short);
@@ -360,8 +360,13 @@ async fn observe(transports: &Transports, key: Option<String>) -> Observation {
 
 fn what(key: Option<String>) -> (Vantage, Arc<Target>, Arc<Options>) {
     let kind = VantageKind::Agent(AgentName { name: "seven".to_owned(), key });
-    let vantage =
-        Vantage { name: "remote".to_owned(), kind, resolvers: Vec::new(), egress: Default::default(), line: 1 };
+    let vantage = Vantage {
+        name: "remote".to_owned(),
+        kind,
+        resolvers: Vec::new(),
+        egress: kubereach::scenario::Egress::default(),
+        line: 1,
+    };
     let target = Target::new("127.0.0.1", 443, Trust::SystemRoots);
     let options = Options::plain(Duration::from_millis(200));
     (vantage, Arc::new(target), Arc::new(options))

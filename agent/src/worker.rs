@@ -176,8 +176,9 @@ impl Worker {
         if observation.cut_short && !*run.stop.borrow() {
             let limit =
                 if patience == self.limits.deadline { "its `--deadline`" } else { "what the order left of its time" };
-            observation.ended_early =
-                Some(format!("this agent gave the order {:?} ({limit}), and ended it then", rounded(patience)));
+            let words = format!("this agent gave the order {:?} ({limit}), and ended it then", rounded(patience));
+            observation.left_out.push(words.clone());
+            observation.ended_early = Some(words);
         }
         judge(&observation, &target, &permit)?;
         Ok(observation)

@@ -878,6 +878,19 @@ mod tests {
     }
 
     #[test]
+    fn shut_out_as_only_an_echo_server_says_is_never_silent() {
+        const CODE: &str = "inconclusive-egress-address-unknown";
+        let seen = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![silent("198.51.100.20")]);
+        let mut scene = seen.with(|scene| {
+            scene.intended = Intended::Unreachable;
+            scene.verdict = Verdict::Match;
+        });
+        assert!(scene.finding(CODE).is_none());
+        scene.circumstances.intent_by_egress = IntentByEgress::Observed;
+        assert_eq!(scene.finding(CODE).unwrap().severity, Severity::Warning);
+    }
+
+    #[test]
     fn an_intent_that_no_echo_server_decided_is_said() {
         let seen = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![reached("198.51.100.20")]);
         let scene = seen.with(|scene| {
@@ -950,6 +963,22 @@ mod tests {
         assert_eq!(interrupted.errors(), ["inconclusive-run-interrupted"]);
         let cut = unknown(|scene| scene.observation.cut_short = true);
         assert_eq!(cut.errors(), ["inconclusive-run-interrupted"]);
+        let by_agent = unknown(|scene| {
+            scene.observation.cut_short = true;
+            scene.observation.ended_early = Some("this agent gave the order 1s (its `--deadline`)".to_owned());
+        });
+        assert_eq!(by_agent.errors(), ["inconclusive-vantage-unavailable"]);
+        let told = by_agent.findings()[0].evidence.join(" ");
+        assert!(told.contains("ended there before it was done: this agent gave the order 1s"), "{told}");
+        let perhaps = unknown(|scene| {
+            scene.circumstances.perhaps_offline = true;
+            let unasked = vec!["192.0.2.1:53".to_owned()];
+            scene.observation.connectivity =
+                Some(kubereach_probes::Connectivity { unasked, ..kubereach_probes::Connectivity::default() });
+        });
+        assert_eq!(perhaps.errors(), ["inconclusive-prober-offline"]);
+        assert_eq!(perhaps.findings()[0].confidence, Confidence::Possible);
+        assert!(perhaps.findings()[0].evidence.join(" ").contains("192.0.2.1:53 was not asked"));
         assert_eq!(unknown(|_| {}).errors(), ["unexplained"]);
     }
 

@@ -536,3 +536,40 @@ const EKS_DNS_TTL: Duration = Duration::from_mins(1);
 const EKS_LONGEST_UPDATE: Duration = Duration::from_mins(45);
 /// The same of AKS.
 const AKS_LONGEST_UPDATE: Duration = Duration::from_mins(45);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_echo_of_a_family_that_nobody_dials_decides_nothing() {
+        let echo = |asked: serde_json::Value, address: &str| json!({"server": "https://echo.example/", "asked": asked, "address": address, "ms": 1.0, "detail": null});
+        let mut observation: Observation = serde_json::from_value(json!({"egress": [
+            echo(json!("2001:4860::53"), "2a00:1450::9"),
+            echo(json!("198.51.100.53"), "203.0.113.9"),
+        ]}))
+        .unwrap();
+        let classes = AddressClasses::default();
+        let seen = |observation: &Observation| {
+            let (seen, dialled) = egress_of_the_path(observation, &classes);
+            (seen.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(" "), dialled)
+        };
+        assert_eq!(seen(&observation), ("2a00:1450::9 203.0.113.9".to_owned(), false));
+        let stage = json!({"outcome": "timeout", "ms": 1.0, "detail": null, "source": null, "icmp": null});
+        let attempt = |address: serde_json::Value, skipped: Option<&str>| {
+            json!({"address": address, "port": 443, "class": "public", "resolvers": ["system"], "decides": true,
+            "skipped": skipped, "tcp": stage, "observed": "unreachable", "route": null, "repeats": null, "pathMtu": null, "trace": null,
+            "tls": {"outcome": "skipped", "ms": 0.0, "version": null, "suite": null, "keyExchange": null, "alpn": null, "serverName": null, "detail": null, "checks": null, "variants": [], "chain": []},
+            "http": {"outcome": "skipped", "status": null, "ms": 0.0, "version": null, "detail": null, "date": null, "clockAheadSeconds": null, "server": null, "location": null, "authenticated": false, "http1Outcome": null, "requests": []}})
+        };
+        let of = |attempts: Vec<serde_json::Value>| serde_json::from_value(json!(attempts)).unwrap();
+        observation.attempts =
+            of(vec![attempt(json!("198.51.100.1"), None), attempt(json!("2001:4860::1"), Some("no IPv6 route"))]);
+        assert_eq!(seen(&observation), ("203.0.113.9".to_owned(), true));
+        // A proxy chooses the family itself.
+        observation.attempts = of(vec![attempt(json!(null), None)]);
+        assert_eq!(seen(&observation), ("2a00:1450::9 203.0.113.9".to_owned(), true));
+    }
+}

@@ -116,6 +116,7 @@ fn observed_is_reachable_when_at_least_one_deciding_address_is() {
         ("cut short, nothing at all", cut(of(vec![])), Unknown, None, 0, 0),
         ("cut short, one good", cut(of(vec![good(one, Public)])), Reachable, Some(Via::Public), 1, 1),
         ("vantage unusable", broken(of(vec![])), Unknown, None, 0, 0),
+        ("vantage unusable, and it says more", broken(of(vec![good(one, Public)])), Unknown, None, 0, 0),
     ] {
         let seen = read(&observation);
         let read = (seen.observed, seen.via, seen.dialled, seen.answered);
@@ -210,6 +211,30 @@ fn anything_that_came_back_shows_that_the_prober_is_online() {
     // A vantage in a closed network that reaches the target is never offline.
     let closed = with_controls(looked(vec![good(address, AddressClass::Private)], vec![silent()]), &[false]);
     assert_eq!(read(&without_routes(closed)).observed, Reachability::Reachable);
+}
+
+/// What a reply was cut down to never makes a prober offline, and a control that was not asked leaves it open.
+#[test]
+fn what_was_cut_or_not_asked_is_not_silence() {
+    let cut =
+        |outcome| DnsObservation { server: Some("192.0.2.53:53".to_owned()), queries: Vec::new(), ..answer(outcome) };
+    let dead = || vec![bad("198.51.100.1")];
+    for outcome in [DnsOutcome::Answer, DnsOutcome::Nxdomain, DnsOutcome::Servfail] {
+        let seen = read(&with_controls(looked(dead(), vec![cut(outcome)]), &[false]));
+        assert!(!seen.offline && seen.observed == Reachability::Unreachable, "{outcome:?} {seen:?}");
+    }
+    let seen = read(&looked(dead(), vec![cut(DnsOutcome::Timeout)]));
+    assert!(seen.offline, "{seen:?}");
+    let left_out = |mut observation: Observation| {
+        observation.connectivity.as_mut().unwrap().unasked = vec!["192.0.2.1:53".to_owned()];
+        read(&observation)
+    };
+    let seen = left_out(looked(dead(), vec![]));
+    assert!(!seen.offline && seen.perhaps_offline && seen.observed == Reachability::Unknown, "{seen:?}");
+    let heard = left_out(looked(dead(), vec![cut(DnsOutcome::Answer)]));
+    assert!(!heard.perhaps_offline && heard.observed == Reachability::Unreachable, "{heard:?}");
+    let answered = left_out(looked(vec![good("198.51.100.1", AddressClass::Public)], vec![]));
+    assert_eq!(answered.observed, Reachability::Reachable);
 }
 
 #[test]

@@ -92,6 +92,31 @@ async fn its_deadline_ends_an_order() {
     assert!(observation.attempts.iter().all(|attempt| attempt.observed == Reachability::Unknown));
     let left_out = observation.left_out.join("; ");
     assert!(left_out.contains("300ms") && left_out.contains("given 15s"), "{left_out}");
+    let ended = observation.ended_early.as_deref().unwrap();
+    assert!(ended.contains("gave the order 300ms (its `--deadline`)"), "{ended}");
+}
+
+#[tokio::test]
+async fn an_echo_server_is_asked_once_for_many_orders() {
+    let silent = Silent::start([127, 0, 0, 1], 0).await;
+    let port = silent.address.port();
+    let worker = Arc::new(Worker::new(None, loopback(port), Limits::default()));
+    let mut tasks = JoinSet::new();
+    for number in 0..6 {
+        let worker = Arc::clone(&worker);
+        let mut order = order(&format!("o-{number}"), "127.0.0.1", port);
+        order.probe.investigate = false;
+        // Another bound is another question.
+        order.probe.connect_timeout_ms = if number < 5 { 300 } else { 400 };
+        let (scheme, host) = (kubereach_probes::EchoScheme::Http, "127.0.0.1".to_owned());
+        order.probe.echo = vec![kubereach_probes::EchoServer { scheme, host, port, path: "/ip".to_owned() }];
+        tasks.spawn(async move { worker.carry_out(order, &Run::unattended()).await });
+    }
+    for reply in tasks.join_all().await {
+        assert_eq!(observed(&reply).egress.len(), 1);
+    }
+    // One connection an order, and two for each time that the echo server is asked.
+    assert_eq!(silent.came(), 6 + 2 * 2);
 }
 
 #[tokio::test]

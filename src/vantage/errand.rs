@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use kubereach_agent::{MessageError, Order, Outcome, PROTOCOL, ProbeOrder, Refusal, Reply, order::LONGEST_VALIDITY};
-use kubereach_probes::{AddressClasses, Observation, Options, Target};
+use kubereach_probes::{AddressClass, AddressClasses, Observation, Options, Target};
 
 use super::unavailable;
 
@@ -95,7 +95,7 @@ fn checked(mut observation: Observation, probe: &ProbeOrder) -> Result<Observati
     let classes = AddressClasses { private: probe.private.clone(), public: probe.public.clone() };
     for attempt in &mut observation.attempts {
         attempt.observed = attempt.reachability(probe.service);
-        attempt.address_class = attempt.address.map_or_else(Default::default, |address| classes.of(address));
+        attempt.address_class = attempt.address.map_or(AddressClass::None, |address| classes.of(address));
     }
     if let Some(connectivity) = &mut observation.connectivity {
         let wanted: BTreeSet<String> = probe.controls.iter().map(ToString::to_string).collect();

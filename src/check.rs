@@ -348,7 +348,7 @@ fn follow(context: &Arc<Context>) -> JoinSet<()> {
             let tell = |event| context.tell(|| event);
             let name = &context.plan.clusters[index].name;
             let interval = context.plan.propagation.interval;
-            context.configurations[index].follow(name, interval, context.stop.clone(), &tell).await;
+            Box::pin(context.configurations[index].follow(name, interval, context.stop.clone(), &tell)).await;
         });
     }
     followers

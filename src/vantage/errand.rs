@@ -38,7 +38,11 @@ pub(super) fn observed(reply: Result<Reply, MessageError>, order: &Order, place:
             unavailable(format!("the agent of {place} may not probe this: {detail} (its own allow list says so)"))
         }
         Outcome::Refused { reason, detail } => {
-            unavailable(format!("the agent of {place} refused ({}): {detail}", reason.label()))
+            let advice = match reason {
+                Refusal::BadSignature => "; start the agent with `--controller-key` and the public key of `signingKey`",
+                _ => "",
+            };
+            unavailable(format!("the agent of {place} refused ({}): {detail}{advice}", reason.label()))
         }
     }
 }
@@ -107,9 +111,11 @@ mod tests {
         assert!(observed(Ok(reply(&order, seen.clone())), &order, "bastion").vantage_error.is_none());
         let stranger = Reply { id: "other".to_owned(), ..reply(&order, seen) };
         let refused = Outcome::Refused { reason: Refusal::NotPermitted, detail: "port 22".to_owned() };
+        let unsigned = Outcome::Refused { reason: Refusal::BadSignature, detail: "signed by another key".to_owned() };
         for (reply, word) in [
             (Ok(stranger), "another order"),
             (Ok(reply(&order, refused)), "may not probe this: port 22"),
+            (Ok(reply(&order, unsigned)), "start the agent with `--controller-key`"),
             (Err(MessageError::OtherVersion(0)), "older"),
             (Err(MessageError::OtherVersion(2)), "newer"),
             (Err(MessageError::Malformed("no JSON".to_owned())), "no JSON"),

@@ -13,7 +13,7 @@ mod world;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     if let Ok(role) = std::env::var(kill::ROLE) {
@@ -21,15 +21,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> =
-        security::CASES.iter().map(|(name, case)| Trial::test(*name, move || run(*case))).collect();
-    trials.push(Trial::test("every_order_ends_though_each_part_is_killed", || run(kill::each_part_in_turn)));
-    trials.push(Trial::test("figure", || run(figure::measure)));
+    let mut trials: Vec<Trial> = security::CASES.iter().map(|(name, case)| trial(name, *case)).collect();
+    trials.push(trial("every_order_ends_though_each_part_is_killed", kill::each_part_in_turn));
+    trials.push(trial("figure", figure::measure));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A panic is a failure with its message printed.
-fn run(case: fn()) -> Result<(), Failed> {
-    case();
-    Ok(())
+fn trial(name: &str, case: fn()) -> Trial {
+    Trial::test(name, move || {
+        case();
+        Ok(())
+    })
 }

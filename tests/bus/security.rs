@@ -161,7 +161,9 @@ fn forged() {
         until(|| dispatcher.ledger().tally().late == 1).await;
         let tally = dispatcher.ledger().tally();
         assert_eq!((tally.issued, tally.observed, tally.expired, tally.outstanding), (1, 0, 1, 0));
-        assert!(dispatcher.close().await.join(" ").contains("3 (bad-signature)"));
+        let left = dispatcher.close().await.join("\n");
+        assert!(left.contains("3 (bad-signature)"), "{left}");
+        assert!(left.contains("1 reply came after its order had expired, and was not counted"), "{left}");
     });
 }
 
@@ -191,7 +193,7 @@ fn bad_orders() {
     within(&["four"], async |world| {
         let dispatcher = world.dispatcher().await;
         let echo = Arc::new(Echo::default());
-        let _agent = world.agent("four", 4, Arc::clone(&echo) as _);
+        let agent = world.agent("four", 4, Arc::clone(&echo) as _);
         let admin = world.client("admin", "_INBOX.admin").await;
         let mut replies = admin.subscribe("kubereach.observations.four").await.unwrap();
         let key = world.identity("four").public_key();
@@ -252,8 +254,12 @@ fn bad_orders() {
         }
         assert_eq!(last, ("twice".to_owned(), Some(Refusal::Replayed)));
         assert_eq!(echo.carried.load(Ordering::SeqCst), 2);
+        let log = agent.log();
+        for line in ["order unsigned refused (bad-signature), signed by nobody", "order twice refused (replayed)"] {
+            assert!(log.contains(line), "{line}: {log}");
+        }
         // A worker refuses by its own clock what has expired.
-        drop(_agent);
+        drop(agent);
         let _agent = world.agent("four", 4, worker("four"));
         tokio::time::sleep(Duration::from_millis(1500)).await;
         put("13", sealed(&signing, &order("four", "expired", -1)), "1").await;
@@ -268,14 +274,18 @@ fn bad_orders() {
 fn not_permitted() {
     within(&["six"], async |world| {
         let dispatcher = world.dispatcher().await;
-        let _agent = world.agent("six", 4, worker("six"));
+        let agent = world.agent("six", 4, worker("six"));
         let key = world.identity("six").public_key();
         let mut elsewhere = order("six", "metadata", 20);
-        elsewhere.probe.host = "169.254.169.254".to_owned();
+        "169.254.169.254".clone_into(&mut elsewhere.probe.host);
         let ending = dispatcher.dispatch("six", &key, || elsewhere).await;
         let Ok(Ending::Replied(reply)) = ending else { panic!("{ending:?}") };
         let refused = matches!(reply.outcome, Outcome::Refused { reason: Refusal::NotPermitted, .. });
         assert!(refused, "{reply:?}");
+        let signer = world.key("signing").public_key();
+        let line = format!("order metadata refused (not-permitted), signed by {signer}: ");
+        assert!(agent.log().contains(&line), "{}", agent.log());
+        until(|| agent.log().lines().any(|line| line == "taking orders")).await;
         let tally = dispatcher.ledger().tally();
         assert_eq!((tally.refused, tally.observed), (1, 0));
     });
@@ -296,24 +306,26 @@ fn vantages() {
         let key = Some(world.identity("seven").public_key());
         let says = async |servers: Option<&NatsServers>, key: Option<String>, word: &str| {
             let transports = here(servers);
-            let observation = observe(&transports, key).await;
+            let observation = Box::pin(observe(&transports, key)).await;
             transports.close().await;
             let error = observation.vantage_error.unwrap_or_default();
             assert!(error.contains(word), "{word}: {error}");
         };
-        says(None, key.clone(), "has no `nats`").await;
-        says(Some(&nats), None, "has no `key`").await;
+        Box::pin(says(None, key.clone(), "has no `nats`")).await;
+        Box::pin(says(Some(&nats), None, "has no `key`")).await;
         let away = NatsServers { servers: vec!["tls://localhost:1".to_owned()], ..nats.clone() };
-        says(Some(&away), key.clone(), "no NATS server answers").await;
+        Box::pin(says(Some(&away), key.clone(), "no NATS server answers")).await;
         let stranger = NatsServers { user_key: Some(world.folder.join("stranger.nk")), ..nats.clone() };
-        says(Some(&stranger), key.clone(), "refused the credentials").await;
+        Box::pin(says(Some(&stranger), key.clone(), "look at its `users`")).await;
+        let nobody = NatsServers { user_key: None, ..nats.clone() };
+        Box::pin(says(Some(&nobody), key.clone(), "no credentials were given")).await;
         let other_ca = NatsServers { ca: None, ..nats.clone() };
-        says(Some(&other_ca), key.clone(), "TLS with the NATS server failed").await;
+        Box::pin(says(Some(&other_ca), key.clone(), "by `nats.ca`")).await;
         let lost = NatsServers { signing_key: world.folder.join("lost.nk"), ..nats.clone() };
-        says(Some(&lost), key.clone(), "lost.nk").await;
+        Box::pin(says(Some(&lost), key.clone(), "lost.nk")).await;
         let agent_user = NatsServers { user_key: Some(world.folder.join("seven.nk")), ..nats.clone() };
-        says(Some(&agent_user), key.clone(), "does not give").await;
-        says(Some(&nats), key.clone(), "never heard of").await;
+        Box::pin(says(Some(&agent_user), key.clone(), "does not give")).await;
+        Box::pin(says(Some(&nats), key.clone(), "is it running, under the name `seven`")).await;
         let agent = world.agent("seven", 4, worker("seven"));
         let transports = here(Some(&nats));
         let observation = observe(&transports, key.clone()).await;
@@ -330,7 +342,7 @@ fn vantages() {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             stop.send(true).unwrap();
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         });
         let (vantage, target, options) = what(key);
         assert!(fresh.observe(&vantage, &target, &options, &run).await.cut_short);
@@ -348,8 +360,13 @@ async fn observe(transports: &Transports, key: Option<String>) -> Observation {
 
 fn what(key: Option<String>) -> (Vantage, Arc<Target>, Arc<Options>) {
     let kind = VantageKind::Agent(AgentName { name: "seven".to_owned(), key });
-    let vantage =
-        Vantage { name: "remote".to_owned(), kind, resolvers: Vec::new(), egress: Default::default(), line: 1 };
+    let vantage = Vantage {
+        name: "remote".to_owned(),
+        kind,
+        resolvers: Vec::new(),
+        egress: kubereach::scenario::Egress::default(),
+        line: 1,
+    };
     let target = Target::new("127.0.0.1", 443, Trust::SystemRoots);
     let options = Options::plain(Duration::from_millis(200));
     (vantage, Arc::new(target), Arc::new(options))

@@ -22,7 +22,7 @@ use kubereach_agent::{
     order::write,
     seal::{Seal, seal_order},
 };
-use kubereach_probes::{Observation, Run, Service};
+use kubereach_probes::{Observation, Options, Run, Target, Trust};
 use nkeys::KeyPair;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
 use tokio::{sync::watch, task::JoinHandle};
@@ -74,7 +74,9 @@ impl World {
             .iter()
             .map(|(name, key)| block.replace("eu-west-1a", name).replace("USER_KEY_OF_AGENT", key))
             .collect();
-        users += &format!("    {{ nkey: \"{}\" }}\n", self.key("admin").public_key());
+        users.push_str("    { nkey: \"");
+        users.push_str(&self.key("admin").public_key());
+        users.push_str("\" }\n");
         let folder = self.folder.display().to_string();
         format!("{before}{users}{after}")
             .replace("port: 4222", &format!("host: 127.0.0.1\nport: {}", self.port))
@@ -158,6 +160,14 @@ pub(crate) fn servers(folder: &Path, port: u16, user: &str) -> Servers {
 pub(crate) struct Running {
     _stop: watch::Sender<bool>,
     pub(crate) task: JoinHandle<()>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Running {
+    /// What its log says.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
 }
 
 impl Drop for Running {
@@ -182,10 +192,12 @@ pub(crate) fn start_agent(
         slots,
     };
     let key = keys::read(&folder.join(format!("{name}.identity.nk"))).unwrap();
-    let agent = Agent::new(settings, key, carrier, Arc::new(|_| {})).unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&log);
+    let agent = Agent::new(settings, key, carrier, Arc::new(move |line| written.lock().unwrap().push(line))).unwrap();
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(async move { agent.run(stopped).await.unwrap() });
-    Running { _stop: stop, task }
+    Running { _stop: stop, task, log }
 }
 
 /// Says that it saw something, and counts.
@@ -227,26 +239,10 @@ pub(crate) fn order(agent: &str, id: &str, seconds: i64) -> Order {
         agent: agent.to_owned(),
         issued_at: now,
         expires_at: now + jiff::SignedDuration::from_secs(seconds),
-        probe: ProbeOrder {
-            host: "127.0.0.1".to_owned(),
-            port: 443,
-            base_path: String::new(),
-            server_name: None,
-            certificate_authorities: None,
-            other_authorities: Vec::new(),
-            known_addresses: Vec::new(),
-            service: Service::Kubernetes,
-            connect_timeout_ms: 1000,
-            dns_timeout_ms: 1000,
-            system_resolver: None,
-            resolvers: Vec::new(),
-            private: Vec::new(),
-            public: Vec::new(),
-            controls: Vec::new(),
-            requests: vec!["/version".to_owned()],
-            investigate: false,
-            echo: Vec::new(),
-        },
+        probe: ProbeOrder::of(
+            &Target::new("127.0.0.1", 443, Trust::SystemRoots),
+            &Options::plain(Duration::from_secs(1)),
+        ),
     }
 }
 

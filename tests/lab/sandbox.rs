@@ -553,7 +553,7 @@ fn stage(what: &str) {
 
 static STAGE: Mutex<String> = Mutex::new(String::new());
 
-const LONGEST_CASE: Duration = Duration::from_mins(1);
+const LONGEST_CASE: Duration = Duration::from_mins(2);
 const LONGEST_START: Duration = Duration::from_secs(15);
 /// The endpoint of the clusters under `scenarios/lab/bases`.
 const EKS_HOST: &str = "0123456789abcdef0123456789abcdef.gr7.eu-west-1.eks.amazonaws.com";

@@ -135,14 +135,14 @@ fn ssm_tells_what_is_not_allowed() {
 
 fn ssm_tells_what_it_lacks_itself() {
     let house = House::new();
-    let told = house.told(house.command("").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_ACCESS_KEY_ID"));
+    let told = why_unavailable(house.command("").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_ACCESS_KEY_ID"));
     assert!(told.contains("no AWS credentials") && told.contains("aws sso login"), "{told}");
     let mut command = house.command("");
     house.scenario("", "");
-    let told = house.told(&mut command);
+    let told = why_unavailable(&mut command);
     assert!(told.contains("no region is given or configured"), "{told}");
     drop(TcpListener::bind(house.server.address));
-    let told = house.told(&mut house.command_at("http://127.0.0.1:9", ""));
+    let told = why_unavailable(&mut house.command_at("http://127.0.0.1:9", ""));
     assert!(told.contains("cannot be reached"), "{told}");
 }
 
@@ -189,9 +189,7 @@ fn ssm_cancels_what_is_interrupted() {
     let mut house = House::new();
     house.silent();
     let child = house.command("").spawn().unwrap();
-    house.until("the command", || {
-        house.server.state.lock().unwrap().commands.values().any(|command| command.pid.is_some())
-    });
+    until("the command", || house.server.state.lock().unwrap().commands.values().any(|command| command.pid.is_some()));
     sleep(Duration::from_millis(500));
     let begun = Instant::now();
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
@@ -200,13 +198,13 @@ fn ssm_cancels_what_is_interrupted() {
     let report = report(&output);
     assert!(report["findings"].to_string().contains("inconclusive-run-interrupted"), "{report:#}");
     assert!(house.asked().contains("CancelCommand"));
-    house.until("the agent to end", || {
+    until("the agent to end", || {
         house.server.state.lock().unwrap().commands.values().all(|command| command.ended.is_some())
     });
     // One that cannot be cancelled is named.
     house.server.fault("CancelCommand", 400, "AccessDeniedException", "no");
     let child = house.command("").spawn().unwrap();
-    house.until("the command", || house.server.state.lock().unwrap().commands.len() > 1);
+    until("the command", || house.server.state.lock().unwrap().commands.len() > 1);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -340,30 +338,30 @@ impl House {
 
     /// Why nothing was probed.
     fn unavailable(&self, more: &str) -> String {
-        self.told(&mut self.command(more))
-    }
-
-    fn told(&self, command: &mut Command) -> String {
-        let output = command.output().unwrap();
-        let report = report(&output);
-        assert_eq!(output.status.code(), Some(3), "{report:#}");
-        let finding = &report["cells"][0]["findings"][0];
-        assert_eq!(finding["code"], "inconclusive-vantage-unavailable", "{report:#}");
-        let evidence = finding["evidence"].as_array().unwrap();
-        let told = evidence.iter().filter_map(Value::as_str).find(|told| told.starts_with("Nothing was probed"));
-        told.unwrap_or_else(|| panic!("{report:#}")).to_owned()
+        why_unavailable(&mut self.command(more))
     }
 
     fn asked(&self) -> BTreeSet<String> {
         self.server.state.lock().unwrap().asked.clone()
     }
+}
 
-    fn until(&self, what: &str, ready: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !ready() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
-            sleep(Duration::from_millis(30));
-        }
+fn why_unavailable(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let report = report(&output);
+    assert_eq!(output.status.code(), Some(3), "{report:#}");
+    let finding = &report["cells"][0]["findings"][0];
+    assert_eq!(finding["code"], "inconclusive-vantage-unavailable", "{report:#}");
+    let evidence = finding["evidence"].as_array().unwrap();
+    let told = evidence.iter().filter_map(Value::as_str).find(|told| told.starts_with("Nothing was probed"));
+    told.unwrap_or_else(|| panic!("{report:#}")).to_owned()
+}
+
+fn until(what: &str, ready: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !ready() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        sleep(Duration::from_millis(30));
     }
 }
 

@@ -22,6 +22,9 @@ use crate::tool;
 pub(crate) struct World {
     pub(crate) authority: Arc<LabCa>,
     pub(crate) runtime: Runtime,
+    folder: PathBuf,
+    /// Where temporary files may be left behind.
+    temporary: [&'static str; 2],
     _running: Running,
     /// The servers of the hosts, so that they can be ended.
     servers: Vec<Child>,
@@ -51,7 +54,14 @@ impl World {
         let server = ApiServer::new(vec!["10.20.0.10:443".parse().unwrap()], certificate);
         let authorities = BTreeMap::from([("prod".to_owned(), Arc::clone(&authority))]);
         let running = runtime.block_on(serve(&authorities, &[ServerSpec::Api(server)])).unwrap();
-        let mut world = Self { authority, runtime, _running: running, servers: Vec::new() };
+        let mut world = Self {
+            authority,
+            runtime,
+            folder: PathBuf::from(WORK),
+            temporary: ["/run/world/tmp", "/tmp"],
+            _running: running,
+            servers: Vec::new(),
+        };
         world.write_client_configuration("");
         world.on_path("kubereach", &format!("#!/bin/sh\nexec {WORK}/bin/kubereach \"$@\"\n"));
         for host in ["jump", "bastion"] {
@@ -95,7 +105,7 @@ impl World {
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        Path::new(WORK).join(name)
+        self.folder.join(name)
     }
 
     /// Puts a program into the `PATH` of logins.
@@ -153,7 +163,7 @@ impl World {
         command.args(["env", "-i", &format!("PATH={}", tool_path()), "HOME=/nowhere", "TMPDIR=/run/world/tmp"]);
         command.arg("AWS_SECRET_ACCESS_KEY=sesame-of-the-environment");
         command.arg(format!("KUBEREACH_AGENT_BINARIES={WORK}/binaries"));
-        command.arg(format!("{WORK}/bin/kubereach"));
+        command.arg(self.file("bin/kubereach"));
         command.args(["verify", "scenario.yaml", "--no-wait", "-o", "json"]);
         command.current_dir(WORK).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -185,7 +195,7 @@ impl World {
     /// That no process of an agent, no file of one and no private folder is left, after at most some seconds.
     pub(crate) fn assert_nothing_left(&self) {
         until("every agent to end", || agents().is_empty());
-        let left: Vec<_> = ["/run/world/tmp", "/tmp"].iter().flat_map(|folder| ours_in(folder)).collect();
+        let left: Vec<_> = self.temporary.iter().flat_map(|folder| ours_in(folder)).collect();
         assert!(left.is_empty(), "{left:?}");
     }
 }

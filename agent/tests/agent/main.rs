@@ -20,7 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 use kubereach_agent::{AllowList, Order, Outcome, PROTOCOL, ProbeOrder, Refusal, Reply};
-use kubereach_probes::{Observation, Service};
+use kubereach_probes::{Observation, Options, Target, Trust};
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// An order to probe this, valid for a minute.
@@ -32,26 +32,7 @@ fn order(id: &str, host: &str, port: u16) -> Order {
         agent: "somebody".to_owned(),
         issued_at: now,
         expires_at: now + Duration::from_mins(1),
-        probe: ProbeOrder {
-            host: host.to_owned(),
-            port,
-            base_path: String::new(),
-            server_name: None,
-            certificate_authorities: None,
-            other_authorities: Vec::new(),
-            known_addresses: Vec::new(),
-            service: Service::Kubernetes,
-            connect_timeout_ms: 1000,
-            dns_timeout_ms: 1000,
-            system_resolver: None,
-            resolvers: Vec::new(),
-            private: Vec::new(),
-            public: Vec::new(),
-            controls: Vec::new(),
-            requests: vec!["/version".to_owned()],
-            investigate: false,
-            echo: Vec::new(),
-        },
+        probe: ProbeOrder::of(&Target::new(host, port, Trust::SystemRoots), &Options::plain(Duration::from_secs(1))),
     }
 }
 

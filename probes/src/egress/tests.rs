@@ -58,8 +58,8 @@ async fn http(answers: Vec<Option<String>>) -> u16 {
     port
 }
 
-fn ok(body: &str) -> Option<String> {
-    Some(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn what_an_http_server_says_is_read_in_every_usual_form() {
         "fl=1\nip=127.0.0.9\nts=1\n",
         "::ffff:127.0.0.9",
     ] {
-        let port = http(vec![ok(body)]).await;
+        let port = http(vec![Some(ok(body))]).await;
         assert_eq!(
             told(&server(EchoScheme::Http, port)).await,
             (vec!["127.0.0.9".to_owned()], String::new()),
@@ -129,11 +129,11 @@ fn a_public_server_that_tells_a_private_address_is_not_believed() {
 
 #[tokio::test]
 async fn two_addresses_that_take_turns_are_both_kept() {
-    let port = http(vec![ok("127.0.0.8"), ok("127.0.0.9")]).await;
+    let port = http(vec![Some(ok("127.0.0.8")), Some(ok("127.0.0.9"))]).await;
     let (mut addresses, _) = told(&server(EchoScheme::Http, port)).await;
     addresses.sort();
     assert_eq!(addresses, ["127.0.0.8", "127.0.0.9"]);
-    let port = http(vec![ok("127.0.0.8"), ok("nothing")]).await;
+    let port = http(vec![Some(ok("127.0.0.8")), Some(ok("nothing"))]).await;
     assert_eq!(told(&server(EchoScheme::Http, port)).await, (vec!["127.0.0.8".to_owned()], String::new()));
 }
 
@@ -322,7 +322,7 @@ async fn a_probe_asks_beside_its_attempts_for_each_family_that_it_dials() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap().port();
     drop(listener);
-    let port = http(vec![ok("127.0.0.9")]).await;
+    let port = http(vec![Some(ok("127.0.0.9"))]).await;
     let stalled = http(vec![None]).await;
     let only_six = EchoServer { host: "::1".to_owned(), ..server(EchoScheme::Http, port) };
     let options = Options {

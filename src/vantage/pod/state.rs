@@ -5,6 +5,8 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
+use crate::redact::clean;
+
 /// How far a Job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -62,7 +64,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 fn words(reason: Option<&str>, message: Option<&str>) -> String {
     let text = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    if text.is_empty() { "no reason is given".to_owned() } else { text.chars().take(LONGEST).collect() }
+    if text.is_empty() { "no reason is given".to_owned() } else { clean(&text) }
 }
 
 /// What a container does not recover from within the time of a probe.
@@ -76,7 +78,6 @@ const HOPELESS: &[&str] = &[
     "RunContainerError",
     "CrashLoopBackOff",
 ];
-const LONGEST: usize = 300;
 
 #[cfg(test)]
 mod tests {
@@ -84,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn of(job: Value, pod: Option<Value>) -> Progress {
+    fn of(job: &Value, pod: Option<Value>) -> Progress {
         let pod: Option<Pod> =
             pod.map(|status| serde_json::from_value(json!({ "metadata": { "name": "p" }, "status": status })).unwrap());
         let job: Job = serde_json::from_value(json!({ "metadata": {}, "status": job })).unwrap();
@@ -101,24 +102,26 @@ mod tests {
             }] })
         };
         let ended = Progress::Ended { pod: "p".to_owned() };
-        assert_eq!(of(none(), Some(json!({ "phase": "Succeeded" }))), ended);
-        assert_eq!(of(none(), Some(json!({ "phase": "Failed" }))), ended, "its log tells why");
+        assert_eq!(of(&none(), Some(json!({ "phase": "Succeeded" }))), ended);
+        assert_eq!(of(&none(), Some(json!({ "phase": "Failed" }))), ended, "its log tells why");
         let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "disk" });
-        assert_eq!(of(none(), Some(evicted)), Progress::Never("Evicted: disk".to_owned()));
-        assert_eq!(of(none(), Some(waiting("ErrImagePull"))), Progress::Never("ErrImagePull: why".to_owned()));
+        assert_eq!(of(&none(), Some(evicted)), Progress::Never("Evicted: disk".to_owned()));
+        assert_eq!(of(&none(), Some(waiting("ErrImagePull"))), Progress::Never("ErrImagePull: why".to_owned()));
+        let painted = json!({ "phase": "Failed", "reason": "Evicted", "message": "\u{1b}[31mdisk\n\u{7}" });
+        assert_eq!(of(&none(), Some(painted)), Progress::Never("Evicted:  [31mdisk".to_owned()));
         assert_eq!(
-            of(none(), Some(waiting("ContainerCreating"))),
+            of(&none(), Some(waiting("ContainerCreating"))),
             Progress::Waiting("ContainerCreating: why".to_owned())
         );
         let unscheduled = json!({ "phase": "Pending", "conditions": [
             { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes" },
         ] });
-        assert_eq!(of(none(), Some(unscheduled)), Progress::Waiting("Unschedulable: 0/3 nodes".to_owned()));
+        assert_eq!(of(&none(), Some(unscheduled)), Progress::Waiting("Unschedulable: 0/3 nodes".to_owned()));
         let failed = json!({ "conditions": [
             { "type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long" },
         ] });
-        assert_eq!(of(failed.clone(), None), Progress::Never("DeadlineExceeded: too long".to_owned()));
-        assert_eq!(of(failed, Some(json!({ "phase": "Succeeded" }))), ended, "what it wrote stands");
-        assert_eq!(of(none(), None), Progress::Waiting("no pod was made for it".to_owned()));
+        assert_eq!(of(&failed, None), Progress::Never("DeadlineExceeded: too long".to_owned()));
+        assert_eq!(of(&failed, Some(json!({ "phase": "Succeeded" }))), ended, "what it wrote stands");
+        assert_eq!(of(&none(), None), Progress::Waiting("no pod was made for it".to_owned()));
     }
 }

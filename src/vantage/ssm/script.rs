@@ -84,9 +84,11 @@ run "$f"
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use jiff::Timestamp;
     use kubereach_agent::{PROTOCOL, ProbeOrder};
-    use kubereach_probes::Service;
+    use kubereach_probes::{Options, Target, Trust};
 
     use super::*;
 
@@ -103,26 +105,8 @@ mod tests {
 
     fn order() -> Order {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let probe = ProbeOrder {
-            host: "api.example$(reboot)`'\"".to_owned(),
-            port: 443,
-            base_path: String::new(),
-            server_name: None,
-            certificate_authorities: None,
-            other_authorities: Vec::new(),
-            known_addresses: Vec::new(),
-            service: Service::Kubernetes,
-            connect_timeout_ms: 3_000,
-            dns_timeout_ms: 3_000,
-            system_resolver: None,
-            resolvers: Vec::new(),
-            private: Vec::new(),
-            public: Vec::new(),
-            controls: Vec::new(),
-            requests: Vec::new(),
-            investigate: true,
-            echo: Vec::new(),
-        };
+        let target = Target::new("api.example$(reboot)`'\"", 443, Trust::SystemRoots);
+        let probe = ProbeOrder::of(&target, &Options::plain(Duration::from_secs(3)));
         Order { protocol: PROTOCOL, id: "a".to_owned(), agent: String::new(), issued_at: now, expires_at: now, probe }
     }
 

@@ -179,9 +179,9 @@ pub(crate) fn read_bytes(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Whether a line of text may carry credentials: something like `user:password@host`, or a private key.
+/// Whether a line of text may carry credentials: something like `user:password@host`, a private key, or the seed of one.
 pub(crate) fn may_hold_secret(text: &str) -> bool {
-    if text.contains("PRIVATE KEY") {
+    if text.contains("PRIVATE KEY") || text.split(|c: char| !c.is_ascii_alphanumeric()).any(looks_like_a_seed) {
         return true;
     }
     let Some(at) = text.rfind('@') else { return false };
@@ -189,6 +189,13 @@ pub(crate) fn may_hold_secret(text: &str) -> bool {
     before
         .match_indices(':')
         .any(|(index, _)| before[index + 1..].chars().next().is_some_and(|next| !next.is_whitespace()))
+}
+
+/// Whether a word has the form of a seed of NATS's keys, whole or cut off: `S`, the kind of key, then base 32.
+pub(crate) fn looks_like_a_seed(word: &str) -> bool {
+    let mut letters = word.trim().chars();
+    let begins = letters.next() == Some('S') && letters.next().is_some_and(|kind| "UANCOX".contains(kind));
+    begins && word.trim().len() >= SHORTEST_SEED && letters.all(|letter| matches!(letter, 'A'..='Z' | '2'..='7'))
 }
 
 /// A value for a message: in backticks, shortened, control characters escaped, and not at all if it may be a secret.
@@ -313,6 +320,8 @@ fn distance(left: &str, right: &str) -> usize {
 /// Bytes of a mebibyte.
 pub(crate) const MEBIBYTE: u64 = 1024 * 1024;
 const MOST_ERRORS: usize = 100;
+/// A whole one has 58.
+const SHORTEST_SEED: usize = 24;
 const MOST_QUOTED: usize = 80;
 const MOST_LISTED: usize = 20;
 const WIDEST_SNIPPET: usize = 120;

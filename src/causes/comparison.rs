@@ -2,7 +2,7 @@
 //! evidence. Pure, over the cells of a report; it adds sentences and weighs, and never names a cause of its own.
 //!
 //! Only what was dialled at the same address is compared stage by stage. Of other addresses no more is said than that
-//! they are others.
+//! they are others. A loopback or link-local address is each vantage's own, and the same for no two of them.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -51,7 +51,12 @@ fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
     let others: Vec<&Cell> = all.iter().copied().filter(|other| !std::ptr::eq(*other, cell)).collect();
     let others = others.as_slice();
     let mut compared = Compared {
-        serves_others: others.iter().any(|other| other.observed == Reachability::Reachable),
+        serves_others: others.iter().any(|other| {
+            let own = |attempt: &Attempt| attempt.address.is_some_and(is_own);
+            let reached = |attempt: &&Attempt| attempt.observed == Reachability::Reachable;
+            let own_only = || dialled(other).into_iter().find(reached).is_some_and(own);
+            other.observed == Reachability::Reachable && !own_only()
+        }),
         ..Compared::default()
     };
     let vantage = clean(&cell.vantage);
@@ -89,7 +94,31 @@ fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
         compared.sentences.extend(alike(&failed, all, others));
     }
     compared.sentences.extend(by_other_addresses(cell, &failed, others));
+    compared.sentences.extend(own_addresses(&failed, others));
     compared
+}
+
+/// Others reach something at an address that this vantage dialled too, and that is another host for each of them.
+fn own_addresses(failed: &[&Attempt], others: &[&Cell]) -> Option<String> {
+    let address = failed.iter().filter_map(|attempt| attempt.address).find(|address| is_own(*address))?;
+    let reached = |attempt: &&Attempt| attempt.address == Some(address) && attempt.observed == Reachability::Reachable;
+    let reach: Vec<&Cell> =
+        others.iter().copied().filter(|other| dialled(other).iter().any(|attempt| reached(&attempt))).collect();
+    (!reach.is_empty()).then(|| {
+        format!(
+            "{address} is each vantage's own: what {} {} there is on another host, and says nothing of this one",
+            names(&reach),
+            if reach.len() == 1 { "reaches" } else { "reach" }
+        )
+    })
+}
+
+/// Whether the address means another host, or another link, wherever it is dialled.
+fn is_own(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.octets()[0] == 0,
+        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified(),
+    }
 }
 
 /// The cluster's name is answered elsewhere.
@@ -215,8 +244,11 @@ fn dialled(cell: &Cell) -> Vec<&Attempt> {
     cell.attempts.iter().filter(direct).collect()
 }
 
-/// What a vantage saw of an address, wherever it had it from.
+/// What a vantage saw of an address, wherever it had it from; never of one that is each vantage's own.
 fn at<'a>(cell: &'a Cell, address: IpAddr) -> Option<&'a Attempt> {
+    if is_own(address) {
+        return None;
+    }
     dialled(cell).into_iter().find(|attempt| attempt.address == Some(address))
 }
 
@@ -346,6 +378,26 @@ mod tests {
     fn silence(cell: &Cell) -> (&Finding, String) {
         let finding = cell.findings.iter().find(|finding| finding.code == SILENCE).unwrap();
         (finding, finding.evidence.join("\n"))
+    }
+
+    #[test]
+    fn a_loopback_or_link_local_address_is_each_vantages_own() {
+        for address in ["127.0.0.1", "::1", "169.254.7.7", "fe80::7"] {
+            let mut cells = vec![
+                cell("laptop", vec![reached(address)]),
+                cell("far", vec![attempt(address, TcpOutcome::Refused, 0.1)]),
+                cell("farther", vec![attempt(address, TcpOutcome::Refused, 0.1)]),
+            ];
+            compare(&mut cells);
+            let said: Vec<&str> =
+                cells[1].findings.iter().flat_map(|finding| &finding.evidence).map(String::as_str).collect();
+            let said = said.join("\n");
+            assert!(said.contains(&format!("{address} is each vantage's own: what laptop reaches there")), "{said}");
+            assert!(!said.contains("not in the cluster") && !said.contains("alike"), "{said}");
+        }
+        let mut cells = vec![cell("office", vec![silent("127.0.0.1")]), cell("branch", vec![silent("127.0.0.1")])];
+        compare(&mut cells);
+        assert!(cells[0].findings.iter().flat_map(|one| &one.evidence).all(|said| !said.contains("alike")));
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use kubereach_probes::{AddressClass, DnsOutcome, Observation, Reachability, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{
-    BY_CONFIGURATION, Cause, CellView, Need, Told, aks, by_code, configuration,
+    BY_CONFIGURATION, Cause, CellView, IntentByEgress, Need, Told, aks, by_code, configuration,
     dns::{answer_still_running_out, is_private_name},
+    egress,
     eks::{changes, paths, public},
+    evidence::clean,
     lookups::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
         lookup_words, moment_words, system,
@@ -85,10 +87,10 @@ pub(super) const CAUSES: &[Cause] = &[
         code: "inconclusive-vantage-unavailable",
         title: "The vantage cannot be used",
         needs: &[Need::Probe],
-        signature: "The interface, network namespace, proxy, SSH host or agent from which this cell should have been probed cannot be used, so nothing was probed. That says nothing about the cluster. The evidence names the step that failed.",
+        signature: "The place from which this cell should have been probed cannot be used: the interface or network namespace of this host, the proxy, the SSH host, the EC2 instance or managed node behind Systems Manager, the pod of another cluster, or the long-lived agent behind NATS. So nothing was probed, and that says nothing about the cluster. The evidence names the step that failed, in the words of whoever refused it.",
         setting: "vantages.<vantage>",
-        fix: "# Restore the vantage (the evidence names the step that failed), then run again.",
-        docs: HOME,
+        fix: "# Try the vantage's own way without kubereach; its guide has a table of what can be wrong:\nssh <bastion> true   # ssh\naws ssm describe-instance-information --filters Key=InstanceIds,Values=<instance>   # ssm\nkubectl --context <context> -n <namespace> auth can-i create jobs   # kubernetes\n# agent: is it running, under this name, and connected to the NATS server? Its log says so.",
+        docs: sources::VANTAGES,
         kubectl: &[],
         decided_by: "the step that the evidence names",
         predicate: Some(vantage_unavailable),
@@ -304,6 +306,20 @@ pub(super) fn configured_not_known(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
+    if let IntentByEgress::NotKnown(origin) = view.circumstances.intent_by_egress {
+        let vantage = clean(view.vantage);
+        let mut told = Told::new(
+            Confidence::Certain,
+            format!(
+                "whether {vantage} should get in follows from the address that it is seen by ({origin}), and nobody could tell that address"
+            ),
+        );
+        told.evidence.extend(egress::failures(view));
+        return Some(told.setting(format!("vantages.{vantage}.egress")).fix(format!(
+            "# Declare it, or mend the echo server that the evidence names, or say under `expect` what should be:\n\
+             # vantages: {{ {vantage}: {{ egress: {{ addresses: [<egress address>/32] }} }} }}"
+        )));
+    }
     public::egress_not_known(view).or_else(|| aks::public::egress_not_known(view))
 }
 
@@ -349,8 +365,44 @@ fn vantage_unavailable(view: &CellView<'_>) -> Option<Told> {
             format!("Nothing was probed from {} ({}): {why}.", view.vantage, view.vantage_kind),
         )
         .and("This says nothing about the cluster.")
-        .setting(format!("vantages.{}", view.vantage)),
+        .setting(format!("vantages.{}", view.vantage))
+        .fix(restored(view.vantage_kind, &clean(view.vantage)))
+        .docs(guide(view.vantage_kind)),
     )
+}
+
+/// What to try without kubereach, where the vantage is of this kind.
+fn restored(vantage_kind: &str, vantage: &str) -> String {
+    let setting = format!("vantages.{vantage}.{vantage_kind}");
+    match vantage_kind {
+        "ssh" => format!(
+            "# What the evidence names, then run again. With the `host` of {setting}, this has to work without a question:\nssh -o BatchMode=yes <host of the vantage> true"
+        ),
+        "ssm" => format!(
+            "# What the evidence names, then run again. With the `instance` of {setting}, this has to say Online:\naws ssm describe-instance-information --filters Key=InstanceIds,Values=<instance> --query 'InstanceInformationList[].PingStatus'"
+        ),
+        "kubernetes" => format!(
+            "# What the evidence names, then run again. With the kubeconfig and `namespace` of {setting}, this has to say yes:\nkubectl -n <namespace> auth can-i create jobs"
+        ),
+        "agent" => format!(
+            "# What the evidence names, then run again: the agent of {setting} has to run under that name, connected to the same NATS server; its log says so."
+        ),
+        "proxy" => format!("# Mend the proxy, or the `url` of {setting}, then run again."),
+        _ => format!(
+            "# Mend what the evidence names in {setting} (interface, address or namespace of this host), then run again."
+        ),
+    }
+}
+
+/// The guide of this kind of vantage.
+fn guide(vantage_kind: &str) -> &'static str {
+    match vantage_kind {
+        "ssh" => sources::VANTAGES_SSH,
+        "ssm" => sources::VANTAGES_SSM,
+        "kubernetes" => sources::VANTAGES_KUBERNETES,
+        "agent" => sources::VANTAGES_AGENT,
+        _ => sources::VANTAGES,
+    }
 }
 
 fn prober_offline(view: &CellView<'_>) -> Option<Told> {
@@ -716,6 +768,51 @@ mod tests {
             tcp: vec![],
         };
         observed.iter().map(round).collect()
+    }
+
+    #[test]
+    fn a_vantage_that_cannot_be_used_has_the_advice_of_its_kind() {
+        for (kind, command, guide) in [
+            ("ssh", "ssh -o BatchMode=yes", "docs/vantages-ssh.md"),
+            ("ssm", "aws ssm describe-instance-information", "docs/vantages-ssm.md"),
+            ("kubernetes", "auth can-i create jobs", "docs/vantages-kubernetes.md"),
+            ("agent", "vantages.laptop.agent", "docs/agents-over-nats.md"),
+            ("local", "vantages.laptop.local", "docs/vantages.md"),
+        ] {
+            let scene = Scene::new().with(|scene| {
+                scene.vantage_kind = kind;
+                scene.observed = Reachability::Unknown;
+                scene.verdict = Verdict::Inconclusive;
+                scene.circumstances.vantage_unavailable = Some("this host has no way there");
+            });
+            let finding = scene.finding("inconclusive-vantage-unavailable").unwrap();
+            assert!(finding.fix.unwrap().contains(command), "{kind}");
+            assert!(finding.docs.unwrap().ends_with(guide), "{kind}");
+            assert!(finding.evidence.join(" ").contains("this host has no way there"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_rests_on_an_echo_server_alone_is_at_most_likely() {
+        let seen = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![reached("198.51.100.20")]);
+        let mut scene = seen.with(|scene| scene.intended = Intended::Unreachable);
+        let confidence = |scene: &Scene| scene.finding("net-reachable-though-not-intended").unwrap().confidence;
+        assert_eq!(confidence(&scene), Confidence::Certain);
+        scene.circumstances.intent_by_egress = IntentByEgress::Observed;
+        assert_eq!(confidence(&scene), Confidence::Likely);
+    }
+
+    #[test]
+    fn an_intent_that_no_echo_server_decided_is_said() {
+        let seen = Scene::new().saw(vec![answer("system", &["198.51.100.20"])], vec![reached("198.51.100.20")]);
+        let scene = seen.with(|scene| {
+            scene.intended = Intended::Unspecified;
+            scene.verdict = Verdict::Inconclusive;
+            scene.circumstances.intent_by_egress = IntentByEgress::NotKnown("intent.publicAccess, line 7");
+        });
+        assert_eq!(scene.errors(), ["inconclusive-egress-address-unknown"]);
+        let told = scene.finding("inconclusive-egress-address-unknown").unwrap().evidence.join(" ");
+        assert!(told.contains("intent.publicAccess, line 7"), "{told}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod configuration;
 mod dns;
 mod egress;
 mod eks;
+mod elsewhere;
 mod evidence;
 mod generic;
 mod http;
@@ -291,6 +292,20 @@ pub struct Circumstances<'a> {
     pub unstable: bool,
     /// The prober is offline.
     pub offline: bool,
+    /// What is intended follows from the egress address.
+    pub intent_by_egress: IntentByEgress<'a>,
+}
+
+/// Whether what is intended of a cell hangs on the address that its vantage is seen by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IntentByEgress<'a> {
+    /// The scenario says what is intended, or says nothing of it.
+    #[default]
+    No,
+    /// It follows from what echo servers say.
+    Observed,
+    /// It would follow, but those that were asked told no address. Which part of the intent it is.
+    NotKnown(&'a str),
 }
 
 /// A cause that signed.
@@ -306,6 +321,8 @@ pub struct Told {
     pub setting: Option<String>,
     /// The command with everything filled in that is known.
     pub fix: Option<String>,
+    /// A page that tells more of this very case than the cause's.
+    pub docs: Option<&'static str>,
 }
 
 impl Told {
@@ -333,6 +350,13 @@ impl Told {
     #[must_use]
     pub fn setting(mut self, setting: impl Into<String>) -> Self {
         self.setting = Some(setting.into());
+        self
+    }
+
+    /// Names the page that tells more of this very case.
+    #[must_use]
+    pub const fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = Some(docs);
         self
     }
 
@@ -440,6 +464,12 @@ impl Signed {
 
     fn finding(self, view: &CellView<'_>) -> Finding {
         let Self { cause, mut told, own, severity, .. } = self;
+        // Whether it is one at all rests on what an echo server says, which may stand on another path.
+        if RESTS_ON_THE_INTENT.contains(&cause.code) && view.circumstances.intent_by_egress == IntentByEgress::Observed
+        {
+            told.confidence = told.confidence.max(Some(Confidence::Likely));
+            told.evidence.push(ECHO_DECIDES.to_owned());
+        }
         // What was expected stands first in every error, said once and alike.
         told.evidence.retain(|clause| !clause.starts_with("expected: ") && !clause.trim().is_empty());
         told.evidence.iter_mut().for_each(|clause| *clause = sentence(clause, view));
@@ -455,6 +485,12 @@ impl Signed {
             provider: view.provider,
             fill_in: &|text| filled_in(text, view),
         });
+        // Why a vantage cannot be used is told by the host that tried.
+        let finding = if elsewhere::is_another_host(view.vantage_kind) && cause.code != UNAVAILABLE {
+            elsewhere::named(finding, view.vantage)
+        } else {
+            finding
+        };
         // What keeps out whom it is meant to keep out needs no mending: its command would open the door.
         let as_meant = view.verdict == Verdict::Match && view.intended == Intended::Unreachable;
         match (as_meant && own == Severity::Error, finding) {
@@ -494,7 +530,10 @@ impl Told {
             evidence: self.evidence,
             setting: self.setting.or_else(|| Some(fill_in(cause.setting))),
             fix: self.fix.or_else(|| Some(fill_in(&general))),
-            docs: Some(sources::of_provider(cause.docs, own_provider(cause.code).unwrap_or(provider)).to_owned()),
+            docs: Some(self.docs.map_or_else(
+                || sources::of_provider(cause.docs, own_provider(cause.code).unwrap_or(provider)).to_owned(),
+                str::to_owned,
+            )),
         }
     }
 }
@@ -674,10 +713,15 @@ const NOT_EVALUABLE: &str = "inconclusive-rule-not-evaluable";
 /// Who intends, where doctor does: see `cli::doctor`.
 const DOCTOR: &str = "doctor";
 const REACHABLE: &str = "net-reachable-though-not-intended";
+const UNAVAILABLE: &str = "inconclusive-vantage-unavailable";
 const OTHER_PATH: &str = "net-path-not-as-intended";
 const INTERMITTENT: &str = "net-intermittent-timeout";
 const EGRESS: &str = "net-egress-address-not-as-declared";
 const SOURCES_NAMED: usize = 16;
+
+/// What is only wrong because of what is intended: it can be no surer than that.
+const RESTS_ON_THE_INTENT: &[&str] = &[REACHABLE, "net-unreachable-for-another-reason", UNEXPLAINED];
+const ECHO_DECIDES: &str = "what is intended follows from an address that only an echo server told, and the API server may see another; declaring it makes it sure";
 
 /// Errors that stand whatever was seen on the wire: they are not about the network.
 const STANDS_ALWAYS: &[&str] = &[

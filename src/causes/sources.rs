@@ -77,6 +77,13 @@ pub(super) const AZURE_DNS_FALLBACK: &str = "https://learn.microsoft.com/azure/d
 pub(super) const AZURE_PRIVATE_LINK_POLICY: &str =
     "https://learn.microsoft.com/azure/private-link/disable-private-endpoint-network-policy";
 
+pub(super) const VANTAGES: &str = "https://github.com/kubereach/kubereach/blob/main/docs/vantages.md";
+pub(super) const VANTAGES_SSH: &str = "https://github.com/kubereach/kubereach/blob/main/docs/vantages-ssh.md";
+pub(super) const VANTAGES_SSM: &str = "https://github.com/kubereach/kubereach/blob/main/docs/vantages-ssm.md";
+pub(super) const VANTAGES_KUBERNETES: &str =
+    "https://github.com/kubereach/kubereach/blob/main/docs/vantages-kubernetes.md";
+pub(super) const VANTAGES_AGENT: &str = "https://github.com/kubereach/kubereach/blob/main/docs/agents-over-nats.md";
+
 pub(super) const KUBECTL_HELPERS: &str = "https://github.com/kubernetes/kubectl/blob/master/pkg/cmd/util/helpers.go";
 pub(super) const KUBECTL_SET_CLUSTER: &str =
     "https://kubernetes.io/docs/reference/kubectl/generated/kubectl_config/kubectl_config_set-cluster";

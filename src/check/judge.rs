@@ -12,7 +12,10 @@ use super::{
     configuration::{State, observed_egress, standpoint},
 };
 use crate::{
-    causes::{self, CellView, Change, Circumstances, ConfigurationView, Configured, KnownVantage, Strictness, Update},
+    causes::{
+        self, CellView, Change, Circumstances, ConfigurationView, Configured, IntentByEgress, KnownVantage, Strictness,
+        Update,
+    },
     client::ClientEnvironment,
     facts::Facts,
     model::{Missing, Outlook, Standpoint, aks, azure, eks, eks_api, network::Network},
@@ -191,6 +194,25 @@ impl Frame<'_> {
         meant
     }
 
+    /// Whether what is intended of a cell hangs on its vantage's egress address; with the part of the intent where that
+    /// address is asked for and nobody told it.
+    fn intent_by_egress(&self, index: usize, meant: &PlannedCell, observation: &Observation) -> (bool, Option<String>) {
+        let (planned, cluster, vantage) = self.cell(index);
+        if meant.intended != planned.intended {
+            return (true, None);
+        }
+        let undecided = planned.intended == Intended::Unspecified && planned.target.is_kubernetes();
+        let asked = !observation.egress.is_empty() && observed_egress(observation, &self.plan.classes).is_empty();
+        let (true, true, true, Some(intent)) = (undecided, asked, vantage.egress.declared.is_empty(), &cluster.intent)
+        else {
+            return (false, None);
+        };
+        let (intended, origin) = derive(intent, &vantage.kind, &[], &self.plan.classes);
+        // An enabled path with a list is what an address would decide; an empty `intent` says nothing of anybody.
+        let by_list = intent.public_access.as_ref().is_some_and(|access| access.enabled && access.allow.is_some());
+        (false, (intended == Intended::Unspecified && by_list).then_some(origin))
+    }
+
     /// What the configuration says of a cell; `None` without facts.
     pub(super) fn predicted(
         &self,
@@ -253,8 +275,11 @@ impl Frame<'_> {
             .map(|one| one.message.as_str());
         let case = judged(planned, &seen, predicted.as_ref(), next);
         let decided = verdict::decide(&Case { contradicted: contradiction.is_some(), ..case });
-        // A place that was to be probed and told nothing is not fine because the configuration is.
+        let (intent_observed, intent_unknown) = self.intent_by_egress(index, planned, &observation);
+        // A place that was to be probed and told nothing is not fine because the configuration is; nor is one of which
+        // something is intended that nobody could find out.
         let decided = match decided {
+            Verdict::Match if intent_unknown.is_some() => Verdict::Inconclusive,
             Verdict::Match if probes && seen.observed == Reachability::Unknown => Verdict::Inconclusive,
             Verdict::Match if self.settings.planned_beyond.is_some() => Verdict::Inconclusive,
             decided => decided,
@@ -332,6 +357,11 @@ impl Frame<'_> {
                 contradiction,
                 unstable: next == Next::Unstable,
                 offline: seen.offline,
+                intent_by_egress: match &intent_unknown {
+                    Some(origin) => IntentByEgress::NotKnown(origin),
+                    None if intent_observed => IntentByEgress::Observed,
+                    None => IntentByEgress::No,
+                },
             },
             now,
         };

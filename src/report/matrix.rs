@@ -93,12 +93,12 @@ pub(super) fn truths(cell: &Cell) -> String {
     format!("{intended} / {} / {}", cell.configured.label(), cell.observed.label())
 }
 
-/// The three truths as letters: `r` reachable, `u` unreachable, `?` not known, `-` not said.
+/// The three truths as letters: `r` reachable, `u` unreachable, `.` not known, `-` not said. A `?` is a verdict.
 pub(super) fn letters(cell: &Cell) -> String {
     let letter = |truth: Reachability| match truth {
         Reachability::Reachable => 'r',
         Reachability::Unreachable => 'u',
-        Reachability::Unknown => '?',
+        Reachability::Unknown => '.',
     };
     let intended = match cell.intended {
         Intended::Reachable => 'r',

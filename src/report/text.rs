@@ -69,7 +69,7 @@ fn doctor(page: &mut Page, report: &Report, verbose: bool) {
             page,
             cell,
             verbose,
-            ladder::Heading { answer: index > 0, verdict: verbose || cell.verdict != Verdict::Match },
+            ladder::Heading { answer: index > 0, verdict: verbose || cell.verdict != Verdict::Match, cause: false },
         );
     }
     finding::draw(page, &words::findings_once(report), report.cells.len() > 1);
@@ -89,7 +89,7 @@ fn verify(page: &mut Page, report: &Report, verbose: bool) {
     for cell in &report.cells {
         if verbose || cell.verdict != Verdict::Match {
             page.blank();
-            ladder::draw(page, cell, verbose, ladder::Heading { answer: true, verdict: true });
+            ladder::draw(page, cell, verbose, ladder::Heading { answer: true, verdict: true, cause: true });
         }
     }
     finding::draw(page, &words::findings_once(report), true);

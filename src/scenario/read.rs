@@ -24,8 +24,8 @@ use crate::{
         split_host_port,
     },
     input::{
-        Documents, Entry, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed, quoted,
-        read_bytes, read_tree,
+        Documents, Entry, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed,
+        looks_like_a_seed, quoted, read_bytes, read_tree,
     },
     report::{CellTarget, Intended, Provider, Via},
 };
@@ -464,7 +464,7 @@ impl Reader<'_> {
                     port: fields.get("port").and_then(|node| self.port(node)),
                     config: fields.get("config").and_then(|node| self.path(node, "`config`")),
                     agent: self.remote_path(&fields, "agent"),
-                    host: self.required_word(&fields, "host", &what)?,
+                    host: self.ssh_host(&fields, &what)?,
                 }))
             }
             "ssm" => {
@@ -475,7 +475,7 @@ impl Reader<'_> {
                     endpoint_url: self.word(&fields, "endpointUrl"),
                     agent: self.remote_path(&fields, "agent"),
                     download: fields.get("download").and_then(|node| self.download(node)),
-                    instance: self.required_word(&fields, "instance", &what)?,
+                    instance: self.managed_instance(&fields, &what)?,
                 }))
             }
             "kubernetes" => {
@@ -490,7 +490,7 @@ impl Reader<'_> {
                 Some(VantageKind::Kubernetes(PodPlace {
                     kubeconfig,
                     context,
-                    namespace: self.word(&fields, "namespace"),
+                    namespace: self.namespace(&fields),
                     service_account: self.word(&fields, "serviceAccount"),
                     node_selector: fields.get("nodeSelector").map(|node| self.labels(node)).unwrap_or_default(),
                     image: self.required_word(&fields, "image", &what)?,
@@ -570,8 +570,60 @@ impl Reader<'_> {
         })
     }
 
+    /// `[user@]host`: what OpenSSH takes, which has no place for a port.
+    fn ssh_host(&mut self, fields: &Fields<'_>, what: &str) -> Option<String> {
+        let host = self.required_word(fields, "host", what)?;
+        let name = host.rsplit_once('@').map_or(host.as_str(), |(_, name)| name);
+        if let Some((name, port)) = name.rsplit_once(':')
+            && !name.is_empty()
+            && (!name.contains(':') || name.ends_with(']'))
+        {
+            let message = format!("{} has a port in it", quoted(&host));
+            let help = match port.parse::<u16>() {
+                Ok(port) if port > 0 => format!("write `port: {port}` beside `host`"),
+                _ => "write the port beside it: `port: 22`".to_owned(),
+            };
+            self.error(fields.place("host"), message, help);
+            return None;
+        }
+        Some(host)
+    }
+
+    /// The id of a managed node: of EC2 (`i-…`) or of another machine (`mi-…`).
+    fn managed_instance(&mut self, fields: &Fields<'_>, what: &str) -> Option<String> {
+        let instance = self.required_word(fields, "instance", what)?;
+        let id = instance.strip_prefix("mi-").or_else(|| instance.strip_prefix("i-"));
+        if !id.is_some_and(|id| !id.is_empty() && id.chars().all(|digit| digit.is_ascii_alphanumeric())) {
+            let message = format!("{} is no id of a managed instance", quoted(&instance));
+            let help = "write an id such as `i-0123456789abcdef0` or `mi-0123456789abcdef0`, not a name; `aws ssm describe-instance-information` lists them";
+            self.error(fields.place("instance"), message, help);
+            return None;
+        }
+        Some(instance)
+    }
+
+    /// The name of a Kubernetes namespace: a DNS label
+    /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names>).
+    fn namespace(&mut self, fields: &Fields<'_>) -> Option<String> {
+        let name = self.word(fields, "namespace")?;
+        let plain = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '-');
+        if name.len() > 63 || !name.chars().all(plain) || name.ends_with('-') {
+            let message = format!("{} cannot be the name of a namespace", quoted(&name));
+            let help = "a namespace has 1 to 63 lower-case letters, digits and `-`, and begins and ends with a letter or digit";
+            self.error(fields.place("namespace"), message, help);
+            return None;
+        }
+        Some(name)
+    }
+
     fn public_key(&mut self, fields: &Fields<'_>) -> Option<String> {
         let key = self.word(fields, "key")?;
+        if looks_like_a_seed(&key) {
+            let message = "this is the secret seed; write the public key";
+            let help = "the public key begins with `U`; `kubereach agent --make-key` prints it, and so does the agent when it starts. Whoever reads this file can now speak for the agent: make another key";
+            self.error(fields.place("key"), message, help);
+            return None;
+        }
         if !kubereach_agent::is_public_key(&key) {
             let message = format!("{} is no public key of an agent", quoted(&key));
             let help = "it begins with `U` and has 56 characters; the agent prints it when it starts";

@@ -123,7 +123,11 @@ pub fn schema() -> Value {
             },
             "ssh": object(
                 json!({
-                    "host": { "$ref": "#/$defs/word", "description": "[user@]host, or an alias of OpenSSH's configuration" },
+                    "host": {
+                        "type": "string",
+                        "pattern": "^(?!-)([^\\s]+@)?([^\\s:@]+|[0-9A-Fa-f:]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$",
+                        "description": "[user@]host, or an alias of OpenSSH's configuration",
+                    },
                     "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
                     "config": text("An OpenSSH client configuration instead of the user's own"),
                     "agent": reference("remotePath"),
@@ -133,7 +137,11 @@ pub fn schema() -> Value {
             ),
             "ssm": object(
                 json!({
-                    "instance": reference("word"),
+                    "instance": {
+                        "type": "string",
+                        "pattern": "^m?i-[0-9A-Za-z]+$",
+                        "description": "Id of an EC2 instance (i-…) or of another managed node (mi-…)",
+                    },
                     "region": reference("word"),
                     "profile": reference("word"),
                     "endpointUrl": reference("word"),
@@ -160,7 +168,11 @@ pub fn schema() -> Value {
                         &[],
                         "The cluster that the pod runs in",
                     ),
-                    "namespace": reference("word"),
+                    "namespace": {
+                        "type": "string",
+                        "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+                        "description": "Namespace of the pod; the context's by default",
+                    },
                     "image": { "$ref": "#/$defs/word", "description": "An image whose entry point is the agent" },
                     "serviceAccount": reference("word"),
                     "nodeSelector": { "type": "object", "additionalProperties": { "type": "string" } },

@@ -93,6 +93,12 @@ fn each_mistake_is_told_with_its_place_and_its_cure() {
             ["no SHA-256", "sha256sum"],
         ),
         ("vantages: { v: { kubernetes: { namespace: n } } }", ["`image`", "kubernetes"]),
+        ("vantages: { v: { ssh: { host: 'ops@bastion:2222' } } }", ["has a port in it", "write `port: 2222`"]),
+        ("vantages: { v: { ssh: { host: '[2001:db8::1]:22' } } }", ["has a port in it", "write `port: 22`"]),
+        ("vantages: { v: { ssm: { instance: my-node } } }", ["no id of a managed instance", "i-0123456789abcdef0"]),
+        ("vantages: { v: { ssm: { instance: 'i-' } } }", ["no id of a managed instance", "mi-"]),
+        ("vantages: { v: { kubernetes: { namespace: Kube_Reach, image: i } } }", ["name of a namespace", "lower-case"]),
+        ("vantages: { v: { kubernetes: { namespace: a-, image: i } } }", ["name of a namespace", "1 to 63"]),
         ("vantages: { v: { agent: { name: 'a.b' } } }", ["cannot be the name of an agent", "1 to 64"]),
         ("vantages: { v: { agent: { name: a, key: UABC } } }", ["no public key", "begins with `U`"]),
         ("vantages: { v: { local: {}, egress: { addresses: [203.0.113.1/24] } } }", ["203.0.113.1/24", "host bits"]),
@@ -120,5 +126,34 @@ fn each_mistake_is_told_with_its_place_and_its_cure() {
         assert!(words.iter().all(|word| errors.contains(word)), "{text}\n{errors}");
         assert!(errors.contains("scenario.yaml:"), "{errors}");
         assert!(!errors.contains("p@h") || !errors.contains("u:p"), "a password: {errors}");
+    }
+}
+
+#[test]
+fn a_seed_that_is_pasted_anywhere_is_never_shown() {
+    const SEED: &str = "SUAGZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ";
+    for text in [
+        "vantages: { v: { agent: { name: a, key: SEED } } }",
+        "vantages: { v: { agent: { name: SEED.x } } }",
+        "vantages: { v: { agent: { name: 'a b', key: SEED } } }",
+        "vantages: { v: { agent: { nome: SEED } } }",
+        "vantages: { v: { ssh: { host: 'SEED:1' } } }",
+    ] {
+        let errors = read(&text.replace("SEED", SEED)).map(|_| ()).unwrap_err().to_string();
+        assert!(!errors.contains(&SEED[..12]), "{text}\n{errors}");
+    }
+    let errors = read(&format!("vantages: {{ v: {{ agent: {{ name: a, key: {SEED} }} }} }}")).map(|_| ()).unwrap_err();
+    assert!(errors.to_string().contains("this is the secret seed; write the public key"), "{errors}");
+}
+
+#[test]
+fn hosts_without_a_port_and_whole_addresses_are_taken() {
+    for host in ["bastion", "ops@bastion", "ops@192.0.2.7", "2001:db8::1", "ops@2001:db8::1", "::1"] {
+        let VantageKind::Ssh(ssh) = kind(&format!("ssh: {{ host: '{host}' }}")) else { panic!() };
+        assert_eq!(ssh.host, host);
+    }
+    for instance in ["i-0123456789abcdef0", "mi-0123456789abcdef0"] {
+        let VantageKind::Ssm(ssm) = kind(&format!("ssm: {{ instance: {instance} }}")) else { panic!() };
+        assert_eq!(ssm.instance, instance);
     }
 }

@@ -12,6 +12,7 @@ use kubereach_probes::{
 use super::{answer_ink, matrix, verdict_ink, verdict_mark};
 use crate::report::{
     Cell, Hop, Provider, Reachability,
+    matrix::first_error,
     page::{Ink, Page, Span, columns, fit, span},
     words,
 };
@@ -23,6 +24,8 @@ pub(super) struct Heading {
     pub(super) answer: bool,
     /// Verdict and truths: what one cell that is as it should be can do without.
     pub(super) verdict: bool,
+    /// The code of the most probable cause, where many cells stand before the findings and a narrow table has no room.
+    pub(super) cause: bool,
 }
 
 /// Draws one cell.
@@ -136,6 +139,9 @@ fn heading(page: &mut Page, cell: &Cell, above: Heading) {
             span(Ink::Dim, format!(": {}{}", matrix::truths(cell), rounds(cell))),
         ],
     );
+    if let Some(code) = first_error(cell).filter(|_| above.cause) {
+        page.line(2, &[span(Ink::Dim, "cause: "), span(Ink::Plain, code)]);
+    }
 }
 
 /// By which addresses the vantage is seen, a line each with those who say so, then who told none.

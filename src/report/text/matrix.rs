@@ -87,6 +87,7 @@ fn table<'a>(
         page.paragraph(3, 5, &[span(Ink::Dim, format!("{left_out} of {} rows are not shown{rest}", rows.len()))]);
     }
     page.paragraph(0, 2, &[span(Ink::Dim, LEGEND)]);
+    page.paragraph(0, 2, &[span(Ink::Dim, MARKS)]);
     true
 }
 
@@ -165,7 +166,8 @@ fn row(cell: &Cell) -> Vec<Span> {
     ]
 }
 
-const LEGEND: &str = "Each: intended, configured, observed (r reachable, u unreachable, ?/- unknown)";
+const LEGEND: &str = "Intended, configured, observed: r reachable, u unreachable, . unknown, - unsaid";
+const MARKS: &str = "✓ match, ✗ mismatch, … propagating, ? inconclusive; empty: not asked for";
 /// Column of the class of addresses.
 const VIA: usize = 6;
 /// Column of the cause.

@@ -179,7 +179,7 @@ fn chosen_context(kubeconfig: &Kubeconfig, named: Option<&str>) -> Result<String
     let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     let listed = match known.as_slice() {
         [] => "it has none".to_owned(),
-        [.., _] if known.len() > MOST_LISTED => format!("it has {}, …", known[..MOST_LISTED].join(", ")),
+        _ if known.len() > MOST_LISTED => format!("it has {}, …", known[..MOST_LISTED].join(", ")),
         _ => format!("it has {}", known.join(", ")),
     };
     match named.or(kubeconfig.current_context.as_deref()).filter(|name| !name.is_empty()) {

@@ -315,6 +315,10 @@ mod tests {
 
     #[test]
     fn what_fails_says_where_to_look() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("violation")]
+        struct Outer(#[source] std::io::Error);
+
         let ca = Path::new("/x/ca.pem");
         let unknown = "IO error: invalid peer certificate: UnknownIssuer";
         assert!(tls_advice(unknown, Some(ca)).contains("look at `nats.ca` (an agent's `--ca`): /x/ca.pem"));
@@ -327,9 +331,6 @@ mod tests {
         assert!(
             !credentials_advice(&keyed).contains("no credentials") && credentials_advice(&keyed).contains("/x/ca.pem")
         );
-        #[derive(Debug, thiserror::Error)]
-        #[error("violation")]
-        struct Outer(#[source] std::io::Error);
         assert_eq!(with_sources(&Outer(std::io::Error::other("nats: violation"))), "nats: violation");
     }
 

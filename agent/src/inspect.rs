@@ -395,7 +395,9 @@ mod tests {
 
     #[test]
     fn paths_that_a_scenario_may_hold_are_permitted() {
-        for path in ["", "/k8s/%41b", "/k8s//b", "//k8s", "/a%20b", "/a:b@c;d=e,f", "/a%", "/a%zz", "/a|b^c", "/a...b", "/..."] {
+        for path in
+            ["", "/k8s/%41b", "/k8s//b", "//k8s", "/a%20b", "/a:b@c;d=e,f", "/a%", "/a%zz", "/a|b^c", "/a...b", "/..."]
+        {
             assert!(changed(|order| order.probe.base_path = path.to_owned()).is_ok(), "{path}");
         }
     }

@@ -1,7 +1,7 @@
 //! How AWS is spoken to, whoever asks: configuration and credentials by the provider's own rules, limits, and what a
 //! failure means.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_eks::config::{AppName, ProvideCredentials, SharedCredentialsProvider};
@@ -95,17 +95,63 @@ pub(crate) async fn connect(choice: &Choice) -> Result<Session, SessionError> {
         loader = loader.endpoint_url(url);
     }
     let config = loader.load().await;
-    let region: Arc<str> = config.region().ok_or(SessionError::NoRegion)?.as_ref().into();
+    // A profile that is not there is passed over in silence, and then it is the region or the credentials that lack.
+    let named = choice.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+    let missing = named.and_then(|name| missing_profile(&name, &shared_files()));
+    let no_region = || missing.clone().map_or(SessionError::NoRegion, SessionError::NoCredentials);
+    let region: Arc<str> = config.region().ok_or_else(no_region)?.as_ref().into();
     // Credentials hold for the whole session: found once, so that a missing set is told once and clearly.
     let none = || SessionError::NoCredentials("no provider of credentials is configured".to_owned());
     let provider = config.credentials_provider().ok_or_else(none)?;
     let found = tokio::time::timeout(CREDENTIALS_LIMIT, provider.provide_credentials()).await;
     let found = found.map_err(|_| SessionError::NoCredentials("the search for them took too long".to_owned()))?;
-    let credentials = found.map_err(|error| SessionError::NoCredentials(chain(&error, &Secrets::default())))?;
+    let credentials = found.map_err(|error| {
+        SessionError::NoCredentials(missing.unwrap_or_else(|| not_found(&chain(&error, &Secrets::default()))))
+    })?;
     let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
     let secrets = secrets.into_iter().flatten().collect();
     let provider = SharedCredentialsProvider::new(credentials);
     Ok(Session { config: config.into_builder().credentials_provider(provider).build(), region, secrets })
+}
+
+/// The chain of providers lists what it tried on lines of its own, in the types' words.
+fn not_found(told: &str) -> String {
+    if told.contains("no credentials found in chain") {
+        "there are none in the environment, in the profile or from a role of this host".to_owned()
+    } else {
+        told.to_owned()
+    }
+}
+
+/// That no file of the shared configuration has this profile, in words; nothing when one does.
+fn missing_profile(name: &str, files: &[PathBuf]) -> Option<String> {
+    let has = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let mut headings = text.lines().filter_map(|line| line.trim().strip_prefix('[')?.split_once(']'));
+        headings.any(|(heading, _)| {
+            let heading = heading.trim();
+            let heading =
+                heading.strip_prefix("profile").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(heading);
+            heading.trim().trim_matches(['"', '\'']) == name
+        })
+    };
+    if files.iter().any(has) {
+        return None;
+    }
+    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    Some(format!("there is no profile {:?} in {}", one_line(name, &Secrets::default()), files.join(" or ")))
+}
+
+/// Where the shared configuration is: <https://docs.aws.amazon.com/sdkref/latest/guide/file-location.html>.
+fn shared_files() -> Vec<PathBuf> {
+    let file = |variable: &str, name: &str| {
+        let home = || Some(std::env::home_dir()?.join(".aws").join(name));
+        std::env::var_os(variable).map(PathBuf::from).or_else(home)
+    };
+    [file("AWS_CONFIG_FILE", "config"), file("AWS_SHARED_CREDENTIALS_FILE", "credentials")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What kind of failure a call that gave nothing is.
@@ -170,6 +216,22 @@ const ATTEMPTS: u32 = 5;
 mod tests {
     use super::*;
     use crate::redact::REPEATING;
+
+    #[test]
+    fn a_profile_that_is_not_there_is_said_to_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [folder.path().join("config"), folder.path().join("credentials")];
+        std::fs::write(&files[0], "[default]\nregion = x\n [profile  dev] # ours\nregion = y\n").unwrap();
+        let told = missing_profile("ops", &files).unwrap();
+        assert!(told.contains("no profile \"ops\" in ") && told.contains("/config or "), "{told}");
+        std::fs::write(&files[1], "[ops]\naws_access_key_id = x\n").unwrap();
+        for name in ["default", "dev", "ops"] {
+            assert_eq!(missing_profile(name, &files), None);
+        }
+        let told = not_found("the credential provider was not enabled: no credentials found in chain. Attempted:;");
+        assert!(!told.contains("Attempted"), "{told}");
+        assert_eq!(not_found("the SSO token has expired"), "the SSO token has expired");
+    }
 
     #[test]
     fn failures_are_told_apart_by_their_codes() {

@@ -82,6 +82,11 @@ pub(crate) fn one_line(message: &str, secrets: &Secrets) -> String {
     }
 }
 
+/// One line that comes from elsewhere: printable, and no longer than a line.
+pub(crate) fn clean(text: &str) -> String {
+    one_line(text, &Secrets::default())
+}
+
 /// Where something begins that looks like the head of a JSON web token.
 fn json_web_token(message: &str) -> Option<usize> {
     let begins = |index: usize| !message[..index].ends_with(|before: char| before.is_ascii_alphanumeric());

@@ -15,7 +15,7 @@ use crate::{
 
 /// How the agent takes orders, and what it may do.
 #[derive(Clone, Debug, Args)]
-#[command(group(clap::ArgGroup::new("way").args(["stdio", "once", "nats", "make_key"]).required(true)))]
+#[command(group(clap::ArgGroup::new("way").args(["stdio", "once", "nats", "make_key"])))]
 pub struct AgentArguments {
     /// Take orders as lines from stdin, and write each reply as a line to stdout
     #[arg(long)]
@@ -54,7 +54,7 @@ pub struct AllowArguments {
     #[arg(long, value_name = "CIDR", env = "KUBEREACH_AGENT_ALLOW_CIDR", value_delimiter = ',', value_parser = parse_range)]
     pub allow_cidr: Vec<IpNet>,
     /// A port that may be dialled. Repeatable; without it 443 and 6443
-    #[arg(long, value_name = "PORT", env = "KUBEREACH_AGENT_ALLOW_PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", env = "KUBEREACH_AGENT_ALLOW_PORT", value_delimiter = ',', value_parser = parse_port)]
     pub allow_port: Vec<u16>,
     /// A resolver that an order may name; port 53 unless one is given, `:*` for any. Repeatable; without it none
     #[arg(long, value_name = "CIDR[:PORT]", env = "KUBEREACH_AGENT_ALLOW_RESOLVER", value_delimiter = ',')]
@@ -102,13 +102,18 @@ impl LimitArguments {
     }
 }
 
-/// Runs the agent as its arguments say.
+/// Runs the agent as its arguments say. Without a way to take orders among them it is the servers of the variable
+/// `KUBEREACH_AGENT_NATS` that it asks.
 ///
 /// # Errors
 /// In words, when it could not begin.
 pub fn run(arguments: &AgentArguments) -> Result<ExitCode, String> {
     if let Some(file) = &arguments.bus.make_key {
         return crate::bus::make_key(file).map(|()| ExitCode::SUCCESS);
+    }
+    let mut bus = arguments.bus.clone();
+    if !arguments.stdio && !arguments.once && bus.nats.is_empty() {
+        bus.nats = crate::bus::servers_of_environment()?;
     }
     let worker = Arc::new(Worker::new(arguments.name.clone(), arguments.allow.list(), arguments.limits.limits()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -121,15 +126,20 @@ pub fn run(arguments: &AgentArguments) -> Result<ExitCode, String> {
             let order = std::env::var(once::VARIABLE)
                 .map_err(|_| format!("the environment variable {} holds no order", once::VARIABLE))?;
             once::answer(&worker, &order, arguments.reply_limit as usize).await
-        } else if !arguments.bus.nats.is_empty() {
-            crate::bus::serve(&arguments.bus, worker).await
-        } else {
+        } else if arguments.stdio {
             stdio::serve(worker).await.map_err(|error| format!("the conversation broke: {error}"))
+        } else {
+            crate::bus::serve(&bus, worker).await
         }
     });
     // A read of stdin that nobody ends must not hold the process.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    let port = text.trim().parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "a port from 1 to 65535 was expected".to_owned())
 }
 
 fn parse_name(text: &str) -> Result<String, String> {

@@ -6,7 +6,9 @@
 
 mod arguments;
 mod book;
+mod lines;
 mod link;
+mod refusals;
 
 use std::{
     future::Future,
@@ -32,9 +34,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 
+pub(crate) use self::arguments::servers_of_environment;
 pub use self::arguments::{BusArguments, make_key, serve};
-use self::book::{Book, Entered, Sealed};
+pub use self::lines::read_lines;
 pub use self::link::{Link, LinkError, Servers, backoff, connect};
+use self::{
+    book::{Book, Entered, Sealed},
+    refusals::Refusals,
+};
 use crate::{
     MessageError, Order, Outcome, PROTOCOL, Refusal, Reply, Worker, is_agent_name, is_public_key,
     order::{LONGEST_VALIDITY, MAXIMUM_ORDER_BYTES, MAXIMUM_REPLY_BYTES, read, write},
@@ -179,6 +186,7 @@ pub struct Agent {
     carrier: Arc<dyn Carrier>,
     slots: Arc<Semaphore>,
     tell: Tell,
+    refusals: Mutex<Refusals>,
 }
 
 impl Agent {
@@ -200,6 +208,11 @@ impl Agent {
             let text = "no controller's key is named, so that no order could be believed";
             return Err(AgentError::Unusable(text.to_owned()));
         }
+        if settings.controllers.iter().any(|key| key.starts_with('S')) {
+            let text = "what is given as a controller's public key begins with `S`: that is a secret seed, which is not to \
+                        leave its file; write the public key, which begins with `U`";
+            return Err(AgentError::Unusable(text.to_owned()));
+        }
         if let Some(key) = settings.controllers.iter().find(|key| !is_public_key(key)) {
             let text = format!("`{key}` is no public key of a controller: it begins with `U` and has 56 characters");
             return Err(AgentError::Unusable(text));
@@ -212,7 +225,7 @@ impl Agent {
             }
         };
         let slots = Arc::new(Semaphore::new(settings.slots.clamp(1, MOST_SLOTS)));
-        Ok(Arc::new(Self { settings, key, book: Mutex::new(book), carrier, slots, tell }))
+        Ok(Arc::new(Self { settings, key, book: Mutex::new(book), carrier, slots, tell, refusals: Mutex::default() }))
     }
 
     /// Takes orders until `stop` turns true; connects again whenever that is needed, for ever.
@@ -259,7 +272,8 @@ impl Agent {
         let mut tasks = JoinSet::new();
         let heart = tokio::spawn(Arc::clone(self).beat(link.clone()));
         let mut connections = link.connections.clone();
-        let mut waiting_for_queue = false;
+        // Whether orders could be taken when that was last told.
+        let mut told = None;
         // A server says nothing of a queue that is not there: until one has answered, it is asked often.
         let mut answered = false;
         'connection: loop {
@@ -320,11 +334,14 @@ impl Agent {
                         }
                     }
                 };
-                if answered {
-                    waiting_for_queue = false;
-                } else if !waiting_for_queue {
-                    waiting_for_queue = true;
-                    (self.tell)("no controller has made a queue for this agent yet; waiting for it".to_owned());
+                if told != Some(answered) {
+                    told = Some(answered);
+                    let text = if answered {
+                        "taking orders"
+                    } else {
+                        "no controller has made a queue for this agent yet; waiting for it"
+                    };
+                    (self.tell)(text.to_owned());
                 }
                 if let Some(problem) = link.take_problem() {
                     (self.tell)(format!("the NATS server says: {problem}"));
@@ -409,10 +426,15 @@ impl Agent {
             Ok(order) => order,
             Err((reason, detail)) => {
                 let Some(id) = id_of(&message.payload) else {
-                    (self.tell)(format!("a message that names no order was dropped ({}): {detail}", reason.label()));
+                    self.tell_bounded(format!(
+                        "a message that names no order was dropped ({}): {detail}",
+                        reason.label()
+                    ));
                     return true;
                 };
-                let reply = self.sealed(&digest, &self.refusal(&id, reason, detail));
+                let reply = self.refusal(&id, reason, detail);
+                self.tell_refusal(&reply, &seal);
+                let reply = self.sealed(&digest, &reply);
                 return self.publish(link, context, &reply, &format!("{id}.{sequence}")).await;
             }
         };
@@ -424,6 +446,7 @@ impl Agent {
         let refusal = match entered.await {
             Ok((Entered::New | Entered::Again, order)) => {
                 let reply = self.carrier.carry_out(order, &Run::unattended()).await;
+                self.tell_refusal(&reply, &seal);
                 let sealed = self.sealed(&digest, &reply);
                 let (kept, name) = (sealed.clone(), id.clone());
                 if let Err(error) = self.with_book(move |book| book.keep(&name, &kept)).await {
@@ -433,7 +456,6 @@ impl Agent {
             }
             Ok((Entered::Done(reply), _)) => return self.publish(link, context, &reply, &id).await,
             Ok((Entered::Replay(before), _)) => {
-                (self.tell)(format!("order {id} came once more as another message: refused as a replay"));
                 // Should the server have lost the reply to the one before, here it is again.
                 if let Some(reply) = before
                     && !self.publish(link, context, &reply, &id).await
@@ -455,8 +477,24 @@ impl Agent {
                 self.refusal(&id, Refusal::Busy, "it cannot write down that it takes the order".to_owned())
             }
         };
+        self.tell_refusal(&refusal, &seal);
         let reply = self.sealed(&digest, &refusal);
         self.publish(link, context, &reply, &format!("{id}.{sequence}")).await
+    }
+
+    /// What the log says of an order that is not carried out.
+    fn tell_refusal(&self, reply: &Reply, seal: &Seal) {
+        let Outcome::Refused { reason, detail } = &reply.outcome else { return };
+        let signer = Some(seal.key.as_str()).filter(|key| is_public_key(key)).unwrap_or("nobody that can be read");
+        // The detail may repeat what is in the order.
+        let detail: String = detail.chars().filter(|letter| !letter.is_control()).take(LONGEST_DETAIL).collect();
+        let text = format!("order {} refused ({}), signed by {signer}: {detail}", reply.id, reason.label());
+        self.tell_bounded(text);
+    }
+
+    fn tell_bounded(&self, text: String) {
+        let lines = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).lines(text, std::time::Instant::now());
+        lines.into_iter().for_each(|line| (self.tell)(line));
     }
 
     /// The order in a message, when a controller of ours signed it for us.
@@ -601,6 +639,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 const LONGEST_HEADER: usize = 256;
+const LONGEST_DETAIL: usize = 300;
 const MOST_SLOTS: usize = 256;
 const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
 const PULL: Duration = Duration::from_secs(20);

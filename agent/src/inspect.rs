@@ -46,8 +46,9 @@ pub(crate) fn inspect(
         return Err((Refusal::NotForThisAgent, format!("the order is for {}, and this agent is {name}", order.agent)));
     }
     let remaining = check_times(order, now)?;
-    let probe = bounded(&order.probe).map_err(malformed)?;
+    bounded(&order.probe).map_err(malformed)?;
     let mut left_out = Vec::new();
+    let probe = trimmed(&order.probe, &mut left_out);
     let probe = within(probe, allow, &mut left_out).map_err(|detail| (Refusal::NotPermitted, detail))?;
     let (mut target, mut options) = probe.unpack(allow.permit()).map_err(malformed)?;
     // Names are compared without regard to case; what goes on the wire is one form of them.
@@ -98,12 +99,12 @@ fn check_times(order: &Order, now: Timestamp) -> Result<Duration, Refused> {
 }
 
 /// Bounds of lists and texts, and what kubereach itself would never write.
-fn bounded(probe: &ProbeOrder) -> Result<&ProbeOrder, String> {
+fn bounded(probe: &ProbeOrder) -> Result<(), String> {
     check_host("host", &probe.host)?;
     if probe.port == 0 {
         return Err("`port` is a number from 1 to 65535".to_owned());
     }
-    check_path("basePath", &probe.base_path)?;
+    check_path(&probe.base_path).map_err(|reason| format!("`basePath`: {reason}"))?;
     if let Some(name) = &probe.server_name {
         check_host("serverName", name)?;
     }
@@ -115,18 +116,14 @@ fn bounded(probe: &ProbeOrder) -> Result<&ProbeOrder, String> {
     if texts.map(str::len).sum::<usize>() > MAXIMUM_AUTHORITY_BYTES {
         return Err(format!("the certificate authorities have more than {MAXIMUM_AUTHORITY_BYTES} bytes"));
     }
-    let servers = |resolver: &crate::order::ResolverOrder| resolver.servers.len();
     for (list, length, maximum) in [
         ("otherAuthorities", probe.other_authorities.len(), 64),
         ("knownAddresses", probe.known_addresses.len(), 64),
-        ("resolvers", probe.resolvers.len(), 16),
-        ("servers", probe.resolvers.iter().map(servers).max().unwrap_or_default(), 8),
-        ("systemResolver", probe.system_resolver.as_ref().map_or(0, Vec::len), 8),
+        // They decide: none of them can be left out.
+        ("systemResolver", probe.system_resolver.as_ref().map_or(0, Vec::len), 64),
         ("private", probe.private.len(), 1024),
         ("public", probe.public.len(), 1024),
-        ("controls", probe.controls.len(), 16),
         ("requests", probe.requests.len(), REQUESTS.len()),
-        ("echo", probe.echo.len(), 8),
     ] {
         if length > maximum {
             return Err(format!("`{list}` has {length} entries, and at most {maximum} were expected"));
@@ -138,18 +135,56 @@ fn bounded(probe: &ProbeOrder) -> Result<&ProbeOrder, String> {
             return Err("a label has at most 255 bytes and no control characters".to_owned());
         }
     }
-    for control in &probe.controls {
-        check_host("controls", &control.host)?;
+    Ok(())
+}
+
+/// The order without what is beside what decides and more than this agent does, or not as kubereach would write it: that
+/// is left out, and named.
+fn trimmed(probe: &ProbeOrder, left_out: &mut Vec<String>) -> ProbeOrder {
+    let mut probe = probe.clone();
+    shorten("resolvers", &mut probe.resolvers, MAXIMUM_RESOLVERS, left_out);
+    for resolver in &mut probe.resolvers {
+        shorten(
+            &format!("servers of the resolver {}", resolver.label),
+            &mut resolver.servers,
+            MAXIMUM_SERVERS,
+            left_out,
+        );
     }
-    for echo in &probe.echo {
-        check_host("echo", &echo.host)?;
-        let stun = matches!(echo.scheme, EchoScheme::Stun | EchoScheme::StunTcp);
-        if stun && !echo.path.is_empty() {
-            return Err("an echo server that speaks STUN has no path".to_owned());
-        }
-        check_path("echo", echo.path.strip_suffix('/').unwrap_or(&echo.path))?;
+    shorten("controls", &mut probe.controls, MAXIMUM_CONTROLS, left_out);
+    shorten("echo servers", &mut probe.echo, MAXIMUM_ECHO_SERVERS, left_out);
+    // What cannot be read is not repeated: it is named by its place in the order.
+    let mut place = 0;
+    probe.controls.retain(|control| {
+        place += 1;
+        let checked = check_host("host", &control.host);
+        checked.map_err(|reason| left_out.push(format!("control {place}: {reason}"))).is_ok()
+    });
+    place = 0;
+    probe.echo.retain(|echo| {
+        place += 1;
+        let checked = check_host("host", &echo.host).and_then(|()| check_echo_path(echo));
+        checked.map_err(|reason| left_out.push(format!("echo server {place}: {reason}"))).is_ok()
+    });
+    probe
+}
+
+fn shorten<T>(what: &str, list: &mut Vec<T>, maximum: usize, left_out: &mut Vec<String>) {
+    if list.len() > maximum {
+        left_out.push(format!("{what}: of {} this agent asks the first {maximum}", list.len()));
+        list.truncate(maximum);
     }
-    Ok(probe)
+}
+
+fn check_echo_path(echo: &EchoServer) -> Result<(), String> {
+    let stun = matches!(echo.scheme, EchoScheme::Stun | EchoScheme::StunTcp);
+    if stun && !echo.path.is_empty() {
+        return Err("an echo server that speaks STUN has no path".to_owned());
+    }
+    if echo.path.contains('?') {
+        return Err("this agent asks no echo server with a query in its URL".to_owned());
+    }
+    check_path(echo.path.trim_end_matches('/'))
 }
 
 fn check_host(field: &str, host: &str) -> Result<(), String> {
@@ -159,21 +194,48 @@ fn check_host(field: &str, host: &str) -> Result<(), String> {
     check_name(host).map_err(|reason| format!("`{field}`: {reason}"))
 }
 
-/// A path, without a query, without escapes, without a way up: what stands before it in a request stays before it.
-fn check_path(field: &str, path: &str) -> Result<(), String> {
-    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"-._~".contains(&letter);
-    let segment =
-        |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(plain);
-    let whole = path.is_empty() || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
-    if whole && path.len() <= 512 {
+/// A path without a query and without a way up, escaped or not: what stands before it in a request stays before it.
+fn check_path(path: &str) -> Result<(), String> {
+    // What a URL's path may hold as it stands.
+    let plain = |letter: u8| letter.is_ascii_graphic() && !b"?#\"<>\\`{}".contains(&letter);
+    let whole = path.is_empty() || (path.starts_with('/') && !path.ends_with('/') && path.bytes().all(plain));
+    let meant = unescaped(path);
+    let harmless = !meant.iter().any(u8::is_ascii_control);
+    let up = meant.split(|byte| b"/\\".contains(byte)).any(|segment| segment == b"." || segment == b"..");
+    if whole && harmless && !up && path.len() <= 512 {
         Ok(())
     } else {
-        Err(format!("`{field}`: a path of letters, digits, `-`, `.`, `_` and `~` between slashes was expected"))
+        Err("a path of at most 512 letters, digits and marks between slashes was expected, without `.`, `..` and a query"
+            .to_owned())
     }
 }
 
+/// The bytes that a path stands for; an escape that is none stays as it is.
+fn unescaped(path: &str) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut rest = path.as_bytes();
+    let mut meant = Vec::with_capacity(rest.len());
+    while let [first, tail @ ..] = rest {
+        let escape = match tail {
+            [high, low, after @ ..] if *first == b'%' => digit(high).zip(digit(low)).map(|digits| (digits, after)),
+            _ => None,
+        };
+        match escape {
+            Some(((high, low), after)) => {
+                meant.push(high * 16 + low);
+                rest = after;
+            }
+            None => {
+                meant.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    meant
+}
+
 /// What of the order the allow list has. What decides must all be permitted; the rest is left out, and named.
-fn within(probe: &ProbeOrder, allow: &AllowList, left_out: &mut Vec<String>) -> Result<ProbeOrder, String> {
+fn within(mut probe: ProbeOrder, allow: &AllowList, left_out: &mut Vec<String>) -> Result<ProbeOrder, String> {
     if let Some(reason) = allow.refuses(&probe.host, probe.port) {
         return Err(reason);
     }
@@ -188,7 +250,6 @@ fn within(probe: &ProbeOrder, allow: &AllowList, left_out: &mut Vec<String>) -> 
             return Err(format!("{reason}, and the order makes it the one that decides"));
         }
     }
-    let mut probe = probe.clone();
     for resolver in &mut probe.resolvers {
         let label = resolver.label.clone();
         resolver.servers.retain(|server| match allow.refuses_resolver(*server) {
@@ -210,7 +271,7 @@ fn within(probe: &ProbeOrder, allow: &AllowList, left_out: &mut Vec<String>) -> 
     probe.echo.retain(|echo: &EchoServer| match allow.refuses(&echo.host, echo.port) {
         None => true,
         Some(reason) => {
-            left_out.push(format!("echo server {echo}: {reason}"));
+            left_out.push(format!("echo server {}: {reason}", echo.redacted()));
             false
         }
     });
@@ -234,6 +295,10 @@ const REQUESTS: [&str; 4] = ["/version", "/livez", "/readyz", "/healthz"];
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);
 const MAXIMUM_AUTHORITY_BYTES: usize = 192 * 1024;
+const MAXIMUM_RESOLVERS: usize = 16;
+const MAXIMUM_SERVERS: usize = 8;
+const MAXIMUM_CONTROLS: usize = 16;
+const MAXIMUM_ECHO_SERVERS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -315,13 +380,56 @@ mod tests {
             "a",
             "/",
             "/a/",
-            "//evil.example",
+            "/a/.%2E/b",
+            "/a%2f..%2fb",
+            "/a%5c..",
+            "/a%0d%0aHost:evil",
+            "/a\\..\\b",
             "/a b",
             "/a\r\nHost: evil",
             "/ä",
         ] {
             assert_eq!(refusal(|order| order.probe.base_path = path.to_owned()), Refusal::Malformed, "{path}");
         }
+    }
+
+    #[test]
+    fn paths_that_a_scenario_may_hold_are_permitted() {
+        for path in ["", "/k8s/%41b", "/k8s//b", "//k8s", "/a%20b", "/a:b@c;d=e,f", "/a%", "/a%zz", "/a|b^c", "/a...b", "/..."] {
+            assert!(changed(|order| order.probe.base_path = path.to_owned()).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn one_echo_server_or_control_too_many_is_left_out_alone() {
+        let echo = |path: &str| EchoServer {
+            scheme: EchoScheme::Https,
+            host: "echo.example".to_owned(),
+            port: 443,
+            path: path.to_owned(),
+        };
+        let control = |host: &str| Endpoint { host: host.to_owned(), port: 443 };
+        let server = SocketAddr::from(([9, 9, 9, 9], 53));
+        let permitted = changed(|order| {
+            order.probe.echo = vec![echo("/ip?token=SESAME"), echo("/a b"), echo("/a%20b/"), echo("/")];
+            order.probe.controls = [vec![control("a b")], vec![control("a.example"); 16]].concat();
+        })
+        .unwrap();
+        assert_eq!((permitted.options.echo.len(), permitted.options.controls.len()), (2, 15));
+        let left_out = permitted.left_out.join("\n");
+        for word in
+            ["controls: of 17 this agent asks the first 16", "control 1: ", "echo server 1: ", "echo server 2: "]
+        {
+            assert!(left_out.contains(word), "{word} in {left_out}");
+        }
+        assert!(!left_out.contains("SESAME"));
+        let many = changed(|order| order.probe.echo = vec![echo("/ip"); 9]).unwrap();
+        assert_eq!((many.options.echo.len(), many.left_out.len()), (8, 1));
+        let mut left_out = Vec::new();
+        let mut probe = order().probe;
+        probe.resolvers = vec![ResolverOrder { label: "r".to_owned(), servers: vec![server; 9], eager: true }; 17];
+        let probe = trimmed(&probe, &mut left_out);
+        assert_eq!((probe.resolvers.len(), probe.resolvers[0].servers.len(), left_out.len()), (16, 8, 17));
     }
 
     #[test]
@@ -341,9 +449,6 @@ mod tests {
     #[test]
     fn lists_are_bounded() {
         let server = SocketAddr::from(([9, 9, 9, 9], 53));
-        let resolver =
-            |servers: usize| ResolverOrder { label: "r".to_owned(), servers: vec![server; servers], eager: true };
-        let control = Endpoint { host: "a.example".to_owned(), port: 443 };
         let changes: [fn(&mut ProbeOrder, usize); 4] = [
             |probe, count| probe.known_addresses = vec![[10, 0, 0, 1].into(); count],
             |probe, count| probe.private = vec!["10.0.0.0/8".parse().unwrap(); count],
@@ -353,10 +458,7 @@ mod tests {
         for change in changes {
             assert_eq!(refusal(|order| change(&mut order.probe, 2000)), Refusal::Malformed);
         }
-        assert_eq!(refusal(|order| order.probe.resolvers = vec![resolver(1); 17]), Refusal::Malformed);
-        assert_eq!(refusal(|order| order.probe.resolvers = vec![resolver(9)]), Refusal::Malformed);
-        assert_eq!(refusal(|order| order.probe.system_resolver = Some(vec![server; 9])), Refusal::Malformed);
-        assert_eq!(refusal(|order| order.probe.controls = vec![control.clone(); 17]), Refusal::Malformed);
+        assert_eq!(refusal(|order| order.probe.system_resolver = Some(vec![server; 65])), Refusal::Malformed);
         let pem = "x".repeat(MAXIMUM_AUTHORITY_BYTES + 1);
         assert_eq!(refusal(|order| order.probe.certificate_authorities = Some(pem)), Refusal::Malformed);
         assert_eq!(

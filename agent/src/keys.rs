@@ -22,6 +22,12 @@ pub enum KeyError {
         /// What the system says.
         error: io::Error,
     },
+    /// It holds the other half.
+    #[error(
+        "the key file {} holds a public key: name the file with its seed (one line that begins with `SU`; `kubereach agent --make-key FILE` made it)",
+        .0.display()
+    )]
+    Public(PathBuf),
     /// Everybody on the host may read it.
     #[error("the key file {file} may be read by everybody on this host (`chmod 600 {file}` mends that)", file = .0.display())]
     Exposed(PathBuf),
@@ -64,7 +70,8 @@ pub fn make(file: &Path) -> Result<KeyPair, KeyError> {
 /// Reads the key whose seed is the file's one line; lines that begin with `#` are passed over.
 ///
 /// # Errors
-/// When the file cannot be read, may be read by everybody, or holds no seed of a user key.
+/// When the file cannot be read, may be read by everybody, or holds no seed of a user key: a public key is named as one,
+/// whoever may read it.
 pub fn read(file: &Path) -> Result<KeyPair, KeyError> {
     let failed = |error| KeyError::File { doing: "cannot read", file: file.to_owned(), error };
     let opened = File::open(file).map_err(failed)?;
@@ -72,15 +79,16 @@ pub fn read(file: &Path) -> Result<KeyPair, KeyError> {
     if !metadata.is_file() {
         return Err(failed(io::Error::other("it is not a regular file")));
     }
-    if metadata.mode() & EVERYBODY != 0 {
-        return Err(KeyError::Exposed(file.to_owned()));
-    }
     // Reserved whole, so that no copy of the text is left behind when it grows.
     let mut text = Vec::with_capacity(LONGEST_FILE);
     let read = opened.take(LONGEST_FILE as u64).read_to_end(&mut text).map_err(failed);
-    let key = read.map(|_| seed_of(&text));
+    let key = read.map(|_| (seed_of(&text), is_public(&text)));
     wipe(&mut text);
-    key?.ok_or_else(|| KeyError::NoSeed(file.to_owned()))
+    match key? {
+        (_, true) => Err(KeyError::Public(file.to_owned())),
+        _ if metadata.mode() & EVERYBODY != 0 => Err(KeyError::Exposed(file.to_owned())),
+        (key, _) => key.ok_or_else(|| KeyError::NoSeed(file.to_owned())),
+    }
 }
 
 /// Reads the key, or makes it when the file is not there.
@@ -101,11 +109,20 @@ pub(crate) fn wipe(bytes: &mut [u8]) {
 }
 
 fn seed_of(text: &[u8]) -> Option<KeyPair> {
+    let key = KeyPair::from_seed(lone_line(text)?).ok()?;
+    (key.key_pair_type() == KeyPairType::User).then_some(key)
+}
+
+fn is_public(text: &[u8]) -> bool {
+    lone_line(text).is_some_and(is_public_key)
+}
+
+/// The one line of a file that is neither empty nor a comment.
+fn lone_line(text: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(text).ok()?;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let (seed, rest) = (lines.next()?, lines.next());
-    let key = KeyPair::from_seed(seed).ok()?;
-    (rest.is_none() && key.key_pair_type() == KeyPairType::User).then_some(key)
+    let (line, rest) = (lines.next()?, lines.next());
+    rest.is_none().then_some(line)
 }
 
 fn write_private(file: &Path, text: &[u8]) -> io::Result<()> {
@@ -148,7 +165,6 @@ mod tests {
             String::new(),
             "hunter2".to_owned(),
             KeyPair::new_account().seed().unwrap(),
-            KeyPair::new_user().public_key(),
             format!("{seed}\n{seed}"),
             seed.to_lowercase(),
             "S".repeat(100_000),
@@ -160,6 +176,12 @@ mod tests {
             assert!(matches!(error, KeyError::NoSeed(_)), "{error}");
             assert!(text.is_empty() || !error.to_string().contains(text.trim()), "{error}");
         }
+        // One step for a `.pub` file: who may read it is not what is wrong with it.
+        let file = folder.path().join("key.pub");
+        fs::write(&file, format!("{}\n", KeyPair::new_user().public_key())).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = read(&file).unwrap_err();
+        assert!(matches!(error, KeyError::Public(_)) && !error.to_string().contains("chmod"), "{error}");
         let file = folder.path().join("commented");
         write_private(&file, format!("# controller\n\n{seed}\n").as_bytes()).unwrap();
         assert!(read(&file).is_ok());

@@ -1,6 +1,6 @@
 //! Makes a reply fit: what is worth least goes first, and the observation says what went. No outcome ever goes.
 
-use kubereach_probes::{Certificate, Observation};
+use kubereach_probes::{Certificate, DnsObservation, Observation, PathTrace};
 
 use crate::order::{Outcome, Reply};
 
@@ -48,14 +48,16 @@ type Step = (&'static str, fn(&mut Observation));
 const STEPS: [Step; 10] = [
     ("traces", |observation| {
         for attempt in &mut observation.attempts {
-            attempt.trace = None;
+            keep_a_hop(&mut attempt.trace);
         }
     }),
-    ("canaries", |observation| observation.canaries.clear()),
+    ("canaries", |observation| {
+        observation.canaries.retain(DnsObservation::is_heard);
+        observation.canaries.truncate(1);
+        observation.canaries.iter_mut().for_each(keep_a_word);
+    }),
     ("the single questions of other resolvers", |observation| {
-        for answer in observation.dns.iter_mut().skip(1) {
-            answer.queries.clear();
-        }
+        observation.dns.iter_mut().skip(1).for_each(keep_a_word);
     }),
     ("other handshakes", |observation| {
         for attempt in &mut observation.attempts {
@@ -103,11 +105,31 @@ const STEPS: [Step; 10] = [
         }
     }),
     ("the single questions of the deciding resolver", |observation| {
-        for answer in &mut observation.dns {
-            answer.queries.clear();
-        }
+        observation.dns.iter_mut().for_each(keep_a_word);
     }),
 ];
+
+/// Of the questions goes what is not needed to see that a server answered at all: without it, the reader would take this
+/// host for one that is offline.
+fn keep_a_word(answer: &mut DnsObservation) {
+    let heard = answer.queries.iter().position(|query| query.outcome.is_message());
+    let one = heard.map(|index| answer.queries.swap_remove(index));
+    answer.queries.clear();
+    if !answer.is_heard() {
+        answer.queries.extend(one);
+    }
+}
+
+/// For the same reason one hop of a trace stays.
+fn keep_a_hop(trace: &mut Option<PathTrace>) {
+    if let Some(trace) = trace {
+        trace.hops.truncate(1);
+        trace.note = None;
+    }
+    if trace.as_ref().is_some_and(|trace| trace.hops.is_empty()) {
+        *trace = None;
+    }
+}
 
 fn certificates(observation: &mut Observation) -> impl Iterator<Item = &mut Certificate> {
     let proxy = observation.proxy.iter_mut().filter_map(|proxy| proxy.tls.as_mut());
@@ -126,8 +148,6 @@ const SHORT: usize = 80;
 #[cfg(test)]
 pub(crate) mod tests {
     use std::net::IpAddr;
-
-    use kubereach_probes::PathTrace;
 
     use super::*;
 
@@ -176,6 +196,26 @@ pub(crate) mod tests {
             })
             .to_vec();
         serde_json::from_value(serde_json::json!({"dns": dns, "attempts": attempts})).unwrap()
+    }
+
+    #[test]
+    fn what_shows_that_this_host_hears_somebody_stays() {
+        let whole = large(2);
+        let mut split = whole.clone();
+        // One family timed out, the other has no record: the outcome alone tells nothing of the answer.
+        split.dns[0].outcome = kubereach_probes::DnsOutcome::Timeout;
+        split.dns[0].queries[0].outcome = kubereach_probes::DnsOutcome::Nodata;
+        let hop = serde_json::json!({"ttl": 1, "address": "10.0.0.254", "ms": 1.0, "said": "time exceeded"});
+        let trace = serde_json::json!({"hops": vec![hop; 9], "note": "long"});
+        split.attempts[0].trace = serde_json::from_value(trace).unwrap();
+        split.canaries = vec![whole.dns[0].clone(), split.dns[0].clone()];
+        for (_, step) in STEPS {
+            step(&mut split);
+        }
+        assert!(split.dns[0].is_heard() && split.dns[0].queries.len() == 1);
+        assert!(split.dns[1].is_heard() && split.dns[1].queries.is_empty());
+        assert_eq!(split.attempts[0].trace.as_ref().map(|trace| trace.hops.len()), Some(1));
+        assert_eq!((split.canaries.len(), split.canaries[0].is_heard()), (1, true));
     }
 
     #[test]

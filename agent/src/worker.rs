@@ -6,7 +6,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kubereach_probes::{Attempt, Observation, Permit, Run, Target, probe};
+use kubereach_probes::{
+    AddressClasses, Attempt, Observation, Options, Permit, Run, SharedControls, SystemResolver, Target, probe,
+};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 
@@ -58,6 +60,7 @@ pub struct Worker {
     /// As many as may be carried out.
     hands: Semaphore,
     rate: Mutex<Bucket>,
+    shared: Mutex<Vec<(Ways, SharedControls)>>,
 }
 
 impl Worker {
@@ -73,6 +76,7 @@ impl Worker {
             room: Semaphore::new(concurrency + waiting),
             hands: Semaphore::new(concurrency),
             rate: Mutex::new(Bucket::full(limits.orders_per_minute, Instant::now())),
+            shared: Mutex::default(),
         }
     }
 
@@ -136,7 +140,8 @@ impl Worker {
 
     async fn observe(&self, order: &Order, run: &Run) -> Result<Observation, Refused> {
         let permitted = inspect::inspect(order, self.name.as_deref(), &self.allow, Timestamp::now())?;
-        let Permitted { target, options, left_out, remaining } = permitted;
+        let Permitted { target, mut options, left_out, remaining } = permitted;
+        options.shared_controls = self.shared(&options);
         let busy = |words: &str| (Refusal::Busy, words.to_owned());
         let _room = self.room.try_acquire().map_err(|_full| {
             busy(&format!(
@@ -169,11 +174,54 @@ impl Worker {
         };
         observation.left_out.splice(0..0, left_out);
         if observation.cut_short && !*run.stop.borrow() {
-            observation.left_out.push(format!("this agent gave the order {patience:?}, and ended it then"));
+            let limit =
+                if patience == self.limits.deadline { "its `--deadline`" } else { "what the order left of its time" };
+            observation.ended_early =
+                Some(format!("this agent gave the order {:?} ({limit}), and ended it then", rounded(patience)));
         }
         judge(&observation, &target, &permit)?;
         Ok(observation)
     }
+
+    /// What controls and echo servers said to orders that ask them the same way, so that a thousand orders ask once.
+    fn shared(&self, options: &Options) -> SharedControls {
+        let ways = Ways::of(options);
+        let mut known = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, shared)) = known.iter().find(|(one, _)| *one == ways) {
+            return shared.clone();
+        }
+        if known.len() >= MAXIMUM_WAYS {
+            known.remove(0);
+        }
+        let shared = SharedControls::default();
+        known.push((ways, shared.clone()));
+        shared
+    }
+}
+
+/// What an answer of a control or an echo server depends on, beside who is asked.
+#[derive(Debug, PartialEq)]
+struct Ways {
+    permit: Permit,
+    system: SystemResolver,
+    classes: AddressClasses,
+    timeouts: [Duration; 2],
+}
+
+impl Ways {
+    fn of(options: &Options) -> Self {
+        Self {
+            permit: options.permit.clone(),
+            system: options.system.clone(),
+            classes: options.classes.clone(),
+            timeouts: [options.connect_timeout, options.dns_timeout],
+        }
+    }
+}
+
+/// To whole milliseconds, for people.
+fn rounded(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Nothing is known of a target whose deciding addresses may all not be dialled.
@@ -244,3 +292,4 @@ impl Bucket {
 const MAXIMUM_CONCURRENCY: usize = 4096;
 const MAXIMUM_WAITING: usize = 65_536;
 const MAXIMUM_DETAIL: usize = 600;
+const MAXIMUM_WAYS: usize = 16;

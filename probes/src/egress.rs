@@ -93,12 +93,7 @@ impl SharedEchoes {
 
 /// The server's name in reports: its URL, less a query, which may hold a secret.
 pub(crate) fn label(server: &EchoServer) -> String {
-    let mut shown = server.clone();
-    if let Some(query) = shown.path.find('?') {
-        shown.path.truncate(query);
-        shown.path.push_str("?…");
-    }
-    shown.to_string()
+    server.redacted()
 }
 
 /// Asks over two connections at once: where several addresses take turns, it shows from connection to connection.
@@ -371,19 +366,22 @@ fn address_in(body: &[u8]) -> Result<IpAddr, String> {
             if let Some(address) = members.into_iter().find_map(written) {
                 return Ok(address);
             }
-            return Err("its JSON answer names no single address".to_owned());
+            return Err(format!("its JSON answer names no single address: an object, {} bytes", body.len()));
         }
         _ => {}
     }
     if let Some(address) = text.lines().find_map(|line| written(line.strip_prefix("ip=")?)) {
         return Ok(address);
     }
-    let begin: String = text.chars().take(SHOWN).map(|one| if one.is_control() { ' ' } else { one }).collect();
-    Err(if begin.is_empty() {
-        "its answer is empty".to_owned()
-    } else {
-        format!("its answer is no address: `{begin}`")
-    })
+    // Whoever names an echo server must not learn by it what a host in here says: its kind, and nothing of it.
+    let kind = match (text.as_bytes().first(), serde_json::from_str::<serde::de::IgnoredAny>(text)) {
+        (None, _) => return Err("its answer is empty".to_owned()),
+        (Some(b'<'), _) => "markup",
+        (_, Ok(_)) => "JSON",
+        (_, Err(_)) if body.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => "text",
+        _ => "no plain text",
+    };
+    Err(format!("its answer is no address: {kind}, {} bytes", body.len()))
 }
 
 /// Whether what it says can be true.
@@ -527,8 +525,6 @@ const LARGEST_HEAD: usize = 16 * 1_024;
 const LARGEST_BODY: usize = 8 * 1_024;
 /// Members of a JSON object that tell the address, in the order of trust.
 const MEMBERS: &[&str] = &["ip", "origin", "address", "ip_addr", "ipAddress", "clientIp", "query", "your_ip"];
-/// Characters of an answer that is none.
-const SHOWN: usize = 40;
 /// Addresses of one name that are tried.
 const MAXIMUM_ADDRESSES: usize = 2;
 /// Shorter than a pause between the rounds of a run that waits for a change.

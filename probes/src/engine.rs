@@ -22,8 +22,8 @@ use tokio::{
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
     HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation,
-    ProxyTarget, Reachability, Repeats, Service, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage,
-    TlsVariant, TlsVariantKind, TunnelOutcome,
+    ProxyTarget, Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
+    TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     egress::{self, Asked, Family},
     http::{self, Exchange},
@@ -529,7 +529,7 @@ async fn attempt(target: &Target, options: &Options, address: IpAddr, label: Str
     attempt.path_mtu = path_mtu;
     attempt.tls = tls;
     attempt.http = http;
-    attempt.observed = observed(&attempt, target.service);
+    attempt.observed = attempt.reachability(target.service);
     attempt
 }
 
@@ -729,7 +729,7 @@ async fn proxied_attempt(
         let (tls, http, _) = secure(target, options, None, stream).await;
         attempt.tls = tls;
         attempt.http = http;
-        attempt.observed = observed(&attempt, target.service);
+        attempt.observed = attempt.reachability(target.service);
     }
     (observation, attempt)
 }
@@ -752,18 +752,6 @@ where
             let (output, evidence) = tokio::join!(main, shadow());
             (output, Some(evidence))
         }
-    }
-}
-
-fn observed(attempt: &Attempt, service: Service) -> Reachability {
-    let answered = match (service, attempt.http.outcome) {
-        (_, HttpOutcome::ApiServer) | (Service::Https, HttpOutcome::NotApiServer) => true,
-        (Service::Kubernetes | Service::Https, _) => false,
-    };
-    if attempt.tls.outcome == TlsOutcome::Verified && answered {
-        Reachability::Reachable
-    } else {
-        Reachability::Unreachable
     }
 }
 

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Service;
+
 /// Gives an enum the `label()` of the contract: the stable word that its JSON form has, too.
 #[macro_export]
 macro_rules! labels {
@@ -57,6 +59,9 @@ pub struct Observation {
     /// What the vantage was asked for and did not do, because its own limits forbid it: a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Which limit of the vantage's own ended the round before it was done, in words; absent when whoever asked did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_early: Option<String>,
     /// Why nothing could be probed at all (no such interface, no permission to enter the namespace …).
     pub vantage_error: Option<String>,
 }
@@ -106,6 +111,16 @@ pub struct DnsObservation {
     pub detail: Option<String>,
     /// The single questions behind the outcome, in the order they were sent.
     pub queries: Vec<DnsQuery>,
+}
+
+impl DnsObservation {
+    /// Whether a DNS server said something, whatever it was: then this host reaches somebody. What the hosts file says
+    /// shows nothing of that.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        let by_server = self.source == DnsSource::Server && self.server.is_some() && self.outcome.is_message();
+        by_server || self.queries.iter().any(|query| query.outcome.is_message())
+    }
 }
 
 /// One question to one server.
@@ -253,6 +268,26 @@ pub struct Attempt {
     pub repeats: Option<Repeats>,
     /// The largest packet known to pass, measured when a handshake stalled.
     pub path_mtu: Option<PathMtu>,
+}
+
+impl Attempt {
+    /// What its stages come to: reachable when the service answered over a verified connection, unknown when nobody
+    /// dialled.
+    #[must_use]
+    pub fn reachability(&self, service: Service) -> Reachability {
+        if self.skipped.is_some() {
+            return Reachability::Unknown;
+        }
+        let answered = match (service, self.http.outcome) {
+            (_, HttpOutcome::ApiServer) | (Service::Https, HttpOutcome::NotApiServer) => true,
+            (Service::Kubernetes | Service::Https, _) => false,
+        };
+        if self.tcp.outcome == TcpOutcome::Connected && self.tls.outcome == TlsOutcome::Verified && answered {
+            Reachability::Reachable
+        } else {
+            Reachability::Unreachable
+        }
+    }
 }
 
 /// Whether something can be reached.
@@ -703,6 +738,10 @@ pub struct Connectivity {
     pub source: Option<IpAddr>,
     /// The control targets that were asked.
     pub controls: Vec<Control>,
+    /// Control targets (`host:port`) that were wanted and not asked, because the vantage's own limits forbid it: whether
+    /// they would answer is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<String>,
     /// ICMP echo to the first silent address: weak evidence only.
     pub icmp: Option<IcmpEcho>,
 }

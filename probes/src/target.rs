@@ -320,6 +320,19 @@ pub struct EchoServer {
     pub path: String,
 }
 
+impl EchoServer {
+    /// Its URL, less a query, which may hold a secret.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        let mut shown = self.clone();
+        if let Some(query) = shown.path.find('?') {
+            shown.path.truncate(query);
+            shown.path.push_str("?…");
+        }
+        shown.to_string()
+    }
+}
+
 impl std::fmt::Display for EchoServer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let endpoint = Endpoint { host: self.host.clone(), port: self.port };

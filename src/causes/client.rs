@@ -434,7 +434,8 @@ fn proxy_settings_invalid(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn clock_skew(view: &CellView<'_>) -> Option<Told> {
-    let ahead = |attempt: &Attempt| attempt.http.clock_ahead_seconds.filter(|seconds| seconds.abs() > CLOCK_TOLERANCE);
+    let ahead =
+        |attempt: &Attempt| attempt.http.clock_ahead_seconds.filter(|seconds| seconds.unsigned_abs() > CLOCK_TOLERANCE);
     let attempt = deciding(view).find(|attempt| ahead(attempt).is_some())?;
     let seconds = ahead(attempt)?;
     let direction = if seconds > 0 { "ahead of" } else { "behind" };
@@ -662,7 +663,7 @@ const fn prefix_length(address: IpAddr) -> u8 {
 /// Seconds that two honest clocks may differ.
 /// A week: time enough to renew.
 const CERTIFICATE_RUNS_OUT: i64 = 7 * 24 * 3600;
-const CLOCK_TOLERANCE: i64 = 300;
+const CLOCK_TOLERANCE: u64 = 300;
 /// An error faster than this never left the machine.
 const LOCAL_MS: f64 = 1.0;
 /// An error later than this is the neighbour lookup giving up.

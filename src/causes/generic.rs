@@ -9,7 +9,7 @@ use super::{
     dns::{answer_still_running_out, is_private_name},
     egress,
     eks::{changes, paths, public},
-    evidence::clean,
+    evidence::{clean, listed},
     lookups::{
         self, addresses, addresses_words, all_of_class, all_silent, answered, attempt_words, deciding, failed,
         lookup_words, moment_words, system,
@@ -315,10 +315,32 @@ fn egress_not_known(view: &CellView<'_>) -> Option<Told> {
             ),
         );
         told.evidence.extend(egress::failures(view));
+        if view.observation.egress.iter().any(|one| one.address.is_some()) {
+            told = told.and("what echo servers say is of no path that was dialled to the cluster");
+        }
         return Some(told.setting(format!("vantages.{vantage}.egress")).fix(format!(
             "# Declare it, or mend the echo server that the evidence names, or say under `expect` what should be:\n\
              # vantages: {{ {vantage}: {{ egress: {{ addresses: [<egress address>/32] }} }} }}"
         )));
+    }
+    let shut_out = view.verdict == Verdict::Match
+        && view.intended == Intended::Unreachable
+        && view.observed == Reachability::Unreachable;
+    if shut_out && view.circumstances.intent_by_egress == IntentByEgress::Observed {
+        let vantage = clean(view.vantage);
+        return Some(
+            Told::new(
+                Confidence::Possible,
+                format!("that {vantage} should not get in rests on what an echo server says alone ({})", clean(view.origin)),
+            )
+            .and("an echo server on another path sees another address, and then an API server that is down looks like one that is closed to it")
+            .severity(Severity::Warning)
+            .setting(format!("vantages.{vantage}.egress"))
+            .fix(format!(
+                "# Declare the address, or say under `expect` what should be:\n\
+                 # vantages: {{ {vantage}: {{ egress: {{ addresses: [<egress address>/32] }} }} }}"
+            )),
+        );
     }
     public::egress_not_known(view).or_else(|| aks::public::egress_not_known(view))
 }
@@ -358,6 +380,30 @@ fn vantage_unavailable(view: &CellView<'_>) -> Option<Told> {
         // It is not the vantage that is missing.
         return None;
     }
+    if let Some(why) = ended_early(view) {
+        let vantage = clean(view.vantage);
+        let fix = match view.vantage_kind {
+            "agent" => format!(
+                "# Start the agent of {vantage} with a longer `--deadline`, or give each stage less (`--connect-timeout`), then run again."
+            ),
+            _ => "# Give each stage less (`--connect-timeout`), then run again.".to_owned(),
+        };
+        let undecided = match view.observation.undecided.as_slice() {
+            [] => String::new(),
+            some => format!("Not decided yet: {}.", addresses_words(some)),
+        };
+        return Some(
+            Told::new(
+                Confidence::Certain,
+                format!("The probe from {vantage} was ended there before it was done: {}.", clean(why)),
+            )
+            .and(undecided)
+            .and("This says nothing about the cluster.")
+            .setting(format!("vantages.{vantage}"))
+            .fix(fix)
+            .docs(guide(view.vantage_kind)),
+        );
+    }
     let why = view.circumstances.vantage_unavailable.or(view.observation.vantage_error.as_deref())?;
     Some(
         Told::new(
@@ -369,6 +415,12 @@ fn vantage_unavailable(view: &CellView<'_>) -> Option<Told> {
         .fix(restored(view.vantage_kind, &clean(view.vantage)))
         .docs(guide(view.vantage_kind)),
     )
+}
+
+/// Which limit of the vantage's own ended the probe, where that left it undecided.
+fn ended_early<'a>(view: &CellView<'a>) -> Option<&'a str> {
+    let open = view.observation.cut_short && view.observed == Reachability::Unknown && !view.circumstances.interrupted;
+    view.observation.ended_early.as_deref().filter(|_| open)
 }
 
 /// What to try without kubereach, where the vantage is of this kind.
@@ -408,6 +460,9 @@ fn guide(vantage_kind: &str) -> &'static str {
 fn prober_offline(view: &CellView<'_>) -> Option<Told> {
     let local_errors =
         deciding(view).count() > 0 && deciding(view).all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
+    if view.circumstances.perhaps_offline && !view.circumstances.offline {
+        return Some(perhaps_offline(view));
+    }
     if !view.circumstances.offline && !local_errors {
         return None;
     }
@@ -431,6 +486,24 @@ fn prober_offline(view: &CellView<'_>) -> Option<Told> {
         }
     }
     Some(told.and("This says nothing about the cluster."))
+}
+
+fn perhaps_offline(view: &CellView<'_>) -> Told {
+    let unasked = view.observation.connectivity.as_ref().map_or(&[][..], |connectivity| &connectivity.unasked);
+    let targets = listed(unasked.iter().take(CONTROLS_SHOWN).map(|target| clean(target)));
+    let more = match unasked.len().saturating_sub(CONTROLS_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let vantage = clean(view.vantage);
+    Told::new(
+        Confidence::Possible,
+        format!("From {vantage} nothing answers, and whether {vantage} itself is online is not known: the control target {targets}{more} was not asked from there."),
+    )
+    .and("This says nothing about the cluster.")
+    .fix(format!(
+        "# Name a control target under `controls` that {vantage} may ask, or let its agent ask this one (`--allow-host`, `--allow-cidr`, `--allow-port`), then run again."
+    ))
 }
 
 fn facts_missing(view: &CellView<'_>) -> Option<Told> {
@@ -466,7 +539,8 @@ fn results_unstable(view: &CellView<'_>) -> Option<Told> {
 }
 
 fn run_interrupted(view: &CellView<'_>) -> Option<Told> {
-    let cut = view.observation.cut_short && view.observed == Reachability::Unknown;
+    let cut =
+        view.observation.cut_short && view.observed == Reachability::Unknown && view.observation.ended_early.is_none();
     (view.circumstances.interrupted || cut).then(|| {
         Told::new(Confidence::Certain, "The run ended before this cell was decided.")
             .and(format!("{} rounds were complete.", view.rounds.len()))
@@ -751,6 +825,7 @@ const HOME: &str = "https://github.com/kubereach/kubereach/blob/main/docs/causes
 const ATTEMPTS_SHOWN: usize = 8;
 const CANDIDATES_SHOWN: usize = 12;
 const ROUNDS_SHOWN: usize = 12;
+const CONTROLS_SHOWN: usize = 3;
 
 #[cfg(test)]
 mod tests {

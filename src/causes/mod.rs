@@ -292,6 +292,8 @@ pub struct Circumstances<'a> {
     pub unstable: bool,
     /// The prober is offline.
     pub offline: bool,
+    /// Nothing was heard from anywhere, and a control target that would tell whether the prober is online was not asked.
+    pub perhaps_offline: bool,
     /// What is intended follows from the egress address.
     pub intent_by_egress: IntentByEgress<'a>,
 }

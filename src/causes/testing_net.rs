@@ -34,6 +34,7 @@ impl Scene {
             ipv6_route: true,
             source: None,
             controls: vec![Control { target: "9.9.9.9:53".to_owned(), answered: true, detail: "answer".to_owned() }],
+            unasked: Vec::new(),
             icmp: None,
         };
         Self {

@@ -1,10 +1,10 @@
 //! Pure: one cell's truths side by side, and what they mean. Takes what was probed and what is configured; asks nobody.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use kubereach_probes::{Observation, Reachability};
+use kubereach_probes::{AddressClasses, Observation, Reachability};
 
 use super::{
     Probed, Settings,
@@ -180,13 +180,14 @@ impl Frame<'_> {
         let (planned, cluster, vantage) = self.cell(index);
         let mut meant = planned.clone();
         let undecided = planned.intended == Intended::Unspecified && planned.target.is_kubernetes();
-        let seen = observed_egress(observation, &self.plan.classes);
+        let (seen, dialled) = egress_of_the_path(observation, &self.plan.classes);
         if let (true, Some(intent), true, Some((address, server))) =
             (undecided, &cluster.intent, vantage.egress.declared.is_empty(), seen.first())
         {
             let egress: Vec<IpNet> = seen.iter().map(|(address, _)| IpNet::from(*address)).collect();
             let (intended, origin) = derive(intent, &vantage.kind, &egress, &self.plan.classes);
-            if intended != Intended::Unspecified {
+            // Where nothing was dialled, an address of whichever family must not make a failure out to be meant.
+            if intended != Intended::Unspecified && (dialled || intended != Intended::Unreachable) {
                 meant.intended = intended;
                 meant.origin = format!("{origin}, for the egress address {address} observed by {server}");
             }
@@ -202,7 +203,8 @@ impl Frame<'_> {
             return (true, None);
         }
         let undecided = planned.intended == Intended::Unspecified && planned.target.is_kubernetes();
-        let asked = !observation.egress.is_empty() && observed_egress(observation, &self.plan.classes).is_empty();
+        let (seen, dialled) = egress_of_the_path(observation, &self.plan.classes);
+        let asked = !observation.egress.is_empty() && (seen.is_empty() || !dialled);
         let (true, true, true, Some(intent)) = (undecided, asked, vantage.egress.declared.is_empty(), &cluster.intent)
         else {
             return (false, None);
@@ -285,7 +287,9 @@ impl Frame<'_> {
             decided => decided,
         };
         let unknown = seen.observed == Reachability::Unknown || decided == Verdict::Inconclusive;
-        let interrupted = next == Next::Interrupted || (observation.cut_short && unknown);
+        // A limit of the vantage's own is no end of the run.
+        let ended_there = observation.ended_early.is_some();
+        let interrupted = next == Next::Interrupted || (observation.cut_short && unknown && !ended_there);
         let configured = predicted.as_ref().map_or(Reachability::Unknown, Predicted::configured);
         let nothing_known = decided == Verdict::Inconclusive
             && configured == Reachability::Unknown
@@ -357,6 +361,7 @@ impl Frame<'_> {
                 contradiction,
                 unstable: next == Next::Unstable,
                 offline: seen.offline,
+                perhaps_offline: seen.perhaps_offline,
                 intent_by_egress: match &intent_unknown {
                     Some(origin) => IntentByEgress::NotKnown(origin),
                     None if intent_observed => IntentByEgress::Observed,
@@ -456,6 +461,24 @@ impl Frame<'_> {
         }
         findings
     }
+}
+
+/// The public addresses that echo servers see on paths of the families that were dialled, and whether any was: what is
+/// said of another family is of a path that nobody takes. Of a target that was not dialled all are taken.
+fn egress_of_the_path<'a>(observation: &'a Observation, classes: &AddressClasses) -> (Vec<(IpAddr, &'a str)>, bool) {
+    let attempts = || observation.attempts.iter().filter(|attempt| attempt.skipped.is_none());
+    let dialled = attempts().next().is_some();
+    // Behind a proxy that resolves names the family is the proxy's choice.
+    let family = |asked: IpAddr| {
+        attempts().any(|attempt| attempt.address.is_none_or(|address| address.is_ipv4() == asked.is_ipv4()))
+    };
+    let of_the_path = |address: IpAddr| {
+        let mut told = observation.egress.iter().filter(|one| one.address == Some(address));
+        told.any(|one| one.asked.is_none_or(family))
+    };
+    let mut seen = observed_egress(observation, classes);
+    seen.retain(|(address, _)| !dialled || of_the_path(*address));
+    (seen, dialled)
 }
 
 /// What is not known, and what would decide it. No final full stop.

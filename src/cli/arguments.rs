@@ -771,7 +771,11 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   kubereach verify scenario.yaml
   kubereach verify scenario.yaml --changed-at 2026-03-01T12:00:00Z --wait 5m
-  kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif";
+  kubereach verify scenario.yaml --no-wait -o markdown=r.md -o sarif=r.sarif
+
+Environment:
+  KUBEREACH_AGENT_BINARIES  folders or files, separated by `:`, with the static agent that is sent to `ssh` hosts which
+                            have none (deploy/agent/build makes it); otherwise it is looked for beside this program";
 
 const FACTS_EXAMPLES: &str = "\
 Examples:

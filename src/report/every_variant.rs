@@ -337,6 +337,7 @@ fn offline_cell() -> Cell {
         ipv6_route: false,
         source: Some("192.0.2.7".parse().unwrap()),
         controls: vec![control("9.9.9.9:53", false, "timeout"), control("1.1.1.1:53", false, "timeout")],
+        unasked: vec!["192.0.2.53:53".to_owned()],
         icmp: Some(IcmpEcho {
             address: "198.51.100.20".parse().unwrap(),
             outcome: "not-measured".to_owned(),

@@ -1,10 +1,10 @@
 //! What every transport does before an order goes out and after its reply has come.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use kubereach_agent::{MessageError, Order, Outcome, PROTOCOL, ProbeOrder, Refusal, Reply, order::LONGEST_VALIDITY};
-use kubereach_probes::{Observation, Options, Target};
+use kubereach_probes::{AddressClasses, Observation, Options, Target};
 
 use super::unavailable;
 
@@ -33,14 +33,76 @@ pub(super) fn observed(reply: Result<Reply, MessageError>, order: &Order, place:
         return unavailable(format!("the reply of {place} is to another order"));
     }
     match reply.outcome {
-        Outcome::Observed { observation } => *observation,
+        Outcome::Observed { observation } => checked(*observation, &order.probe)
+            .unwrap_or_else(|why| unavailable(format!("the reply of {place} cannot be believed: {why}"))),
         Outcome::Refused { reason: Refusal::NotPermitted, detail } => {
             unavailable(format!("the agent of {place} may not probe this: {detail} (its own allow list says so)"))
         }
         Outcome::Refused { reason, detail } => {
-            unavailable(format!("the agent of {place} refused ({}): {detail}", reason.label()))
+            let advice = match reason {
+                Refusal::BadSignature => "; start the agent with `--controller-key` and the public key of `signingKey`",
+                _ => "",
+            };
+            unavailable(format!("the agent of {place} refused ({}): {detail}{advice}", reason.label()))
         }
     }
+}
+
+/// What of an observation can be the answer to this order. What follows from the stages is worked out here, whatever the
+/// reply says of it.
+///
+/// # Errors
+/// Why it is no answer to it, in words.
+fn checked(mut observation: Observation, probe: &ProbeOrder) -> Result<Observation, String> {
+    if observation.vantage_error.is_some() {
+        // Where nothing could be probed, nothing was seen.
+        let Observation { vantage_error, left_out, started_at, ms, .. } = observation;
+        return Ok(Observation { vantage_error, left_out, started_at, ms, ..Observation::default() });
+    }
+    let unfinished = observation.cut_short || !observation.undecided.is_empty();
+    let literal = probe.host.parse::<IpAddr>().ok();
+    let of_system = || observation.dns.iter().filter(|answer| answer.resolver == "system");
+    let resolved = |address: IpAddr| of_system().any(|answer| answer.addresses.contains(&address));
+    let told = |address: IpAddr| observation.dns.iter().any(|answer| answer.addresses.contains(&address));
+    if observation.dns.is_empty() && observation.attempts.is_empty() && !unfinished {
+        return Err("the observation is empty".to_owned());
+    }
+    if observation.proxy.is_some() {
+        return Err("it went through a proxy, and no order names one".to_owned());
+    }
+    for attempt in &observation.attempts {
+        let Some(address) = attempt.address else { return Err("an attempt names no address".to_owned()) };
+        if attempt.port != probe.port {
+            return Err(format!("it dialled port {}, and the order names port {}", attempt.port, probe.port));
+        }
+        let asked = match literal {
+            Some(literal) => literal == address,
+            None if attempt.decides => resolved(address),
+            None => told(address) || probe.known_addresses.contains(&address),
+        };
+        if !asked {
+            return Err(format!("it dialled {address}, which neither the order names nor its own lookups"));
+        }
+    }
+    if !unfinished && !observation.attempts.iter().any(|attempt| attempt.decides) {
+        if literal.is_some() || of_system().any(|answer| !answer.addresses.is_empty()) {
+            return Err("it has addresses, and none of them was dialled".to_owned());
+        }
+        if of_system().next().is_none() {
+            return Err("the lookup that decides is not in it".to_owned());
+        }
+    }
+    let classes = AddressClasses { private: probe.private.clone(), public: probe.public.clone() };
+    for attempt in &mut observation.attempts {
+        attempt.observed = attempt.reachability(probe.service);
+        attempt.address_class = attempt.address.map_or_else(Default::default, |address| classes.of(address));
+    }
+    if let Some(connectivity) = &mut observation.connectivity {
+        let wanted: BTreeSet<String> = probe.controls.iter().map(ToString::to_string).collect();
+        let asked: BTreeSet<String> = connectivity.controls.iter().map(|control| control.target.clone()).collect();
+        connectivity.unasked = wanted.difference(&asked).cloned().collect();
+    }
+    Ok(observation)
 }
 
 /// That the agent there speaks another version, and which end is to be renewed.
@@ -100,16 +162,88 @@ mod tests {
         assert_eq!(never.expires_at.duration_since(never.issued_at).unsigned_abs(), LONGEST_VALIDITY);
     }
 
+    fn lookup(outcome: &str, addresses: &[&str]) -> Observation {
+        let answer = serde_json::json!({"resolver": "system", "server": "10.0.0.2:53", "name": "api.example",
+            "outcome": outcome, "addresses": addresses, "cnames": [], "ttl": 60, "class": "private", "ms": 1.0,
+            "source": "server", "detail": null, "queries": []});
+        serde_json::from_value(serde_json::json!({"dns": [answer]})).unwrap()
+    }
+
+    /// An attempt that claims to have reached the address.
+    fn attempt(address: &str, port: u16, tcp: &str, tls: &str) -> kubereach_probes::Attempt {
+        serde_json::from_value(serde_json::json!({"address": address, "port": port, "class": "public",
+            "resolvers": ["system"], "decides": true, "skipped": null, "observed": "reachable",
+            "tcp": {"outcome": tcp, "ms": 2.0, "detail": null, "source": null, "icmp": null},
+            "tls": {"outcome": tls, "ms": 1.5, "version": "1.3", "suite": null, "keyExchange": null, "alpn": "h2",
+                "serverName": "api.example", "detail": null, "checks": null, "variants": [], "chain": []},
+            "http": {"outcome": "api-server", "status": 200, "ms": 4.0, "version": null, "detail": null, "date": null,
+                "clockAheadSeconds": null, "server": null, "location": null, "authenticated": false,
+                "http1Outcome": null, "requests": []},
+            "route": null, "repeats": null, "pathMtu": null, "trace": null}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_reply_is_held_against_its_order() {
+        let order = order("a", &target(), &options(), Duration::from_mins(1));
+        let read = |observation: Observation| {
+            let outcome = Outcome::Observed { observation: Box::new(observation) };
+            observed(Ok(reply(&order, outcome)), &order, "bastion")
+        };
+        let seen = |attempt| Observation { attempts: vec![attempt], ..lookup("answer", &["10.0.0.1"]) };
+        for (observation, word) in [
+            (Observation::default(), "the observation is empty"),
+            (lookup("answer", &["10.0.0.1"]), "none of them was dialled"),
+            (seen(attempt("10.0.0.1", 1, "connected", "verified")), "dialled port 1, and the order names port 443"),
+            (seen(attempt("198.51.100.1", 443, "connected", "verified")), "198.51.100.1, which neither"),
+        ] {
+            let error = read(observation).vantage_error.unwrap();
+            assert!(error.contains(word), "{error}");
+        }
+        let broken = Observation {
+            vantage_error: Some("no such interface".to_owned()),
+            ..seen(attempt("10.0.0.1", 443, "connected", "verified"))
+        };
+        assert!(read(broken).attempts.is_empty());
+        assert!(read(Observation { cut_short: true, ..Observation::default() }).vantage_error.is_none());
+        // What it claims is worked out from its stages, and its class by what the order declares.
+        for (tcp, tls, word) in [
+            ("connected", "verified", "reachable"),
+            ("timeout", "verified", "unreachable"),
+            ("connected", "untrusted", "unreachable"),
+        ] {
+            let read = read(seen(attempt("10.0.0.1", 443, tcp, tls)));
+            assert_eq!((read.attempts[0].observed.label(), read.vantage_error), (word, None), "{tcp} {tls}");
+            assert_eq!(read.attempts[0].address_class.label(), "private");
+        }
+    }
+
+    #[test]
+    fn a_control_that_was_not_asked_is_remembered() {
+        let control = |host: &str| kubereach_probes::Endpoint { host: host.to_owned(), port: 53 };
+        let options = Options { controls: vec![control("a.example"), control("b.example")], ..options() };
+        let order = order("a", &target(), &options, Duration::from_mins(1));
+        let connectivity = serde_json::json!({"ipv4Route": true, "ipv6Route": false, "icmp": null,
+            "controls": [{"target": "b.example:53", "answered": false, "detail": "tcp timeout"}]});
+        let connectivity = serde_json::from_value(connectivity).unwrap();
+        let observation = Observation { connectivity: Some(connectivity), ..lookup("nxdomain", &[]) };
+        let outcome = Outcome::Observed { observation: Box::new(observation) };
+        let read = observed(Ok(reply(&order, outcome)), &order, "bastion");
+        assert_eq!(read.connectivity.unwrap().unasked, ["a.example:53"]);
+    }
+
     #[test]
     fn what_is_not_an_observation_of_this_order_says_nothing_of_the_cluster() {
         let order = order("a", &target(), &options(), Duration::from_mins(1));
-        let seen = Outcome::Observed { observation: Box::default() };
+        let seen = Outcome::Observed { observation: Box::new(lookup("nxdomain", &[])) };
         assert!(observed(Ok(reply(&order, seen.clone())), &order, "bastion").vantage_error.is_none());
         let stranger = Reply { id: "other".to_owned(), ..reply(&order, seen) };
         let refused = Outcome::Refused { reason: Refusal::NotPermitted, detail: "port 22".to_owned() };
+        let unsigned = Outcome::Refused { reason: Refusal::BadSignature, detail: "signed by another key".to_owned() };
         for (reply, word) in [
             (Ok(stranger), "another order"),
             (Ok(reply(&order, refused)), "may not probe this: port 22"),
+            (Ok(reply(&order, unsigned)), "start the agent with `--controller-key`"),
             (Err(MessageError::OtherVersion(0)), "older"),
             (Err(MessageError::OtherVersion(2)), "newer"),
             (Err(MessageError::Malformed("no JSON".to_owned())), "no JSON"),

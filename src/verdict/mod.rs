@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kubereach_probes::{
-    AddressClass, Attempt, DnsOutcome, HttpOutcome, Observation, Reachability, TcpOutcome, TlsOutcome,
+    AddressClass, Attempt, DnsObservation, DnsOutcome, HttpOutcome, Observation, Reachability, TcpOutcome, TlsOutcome,
 };
 
 use crate::report::{CellTarget, Intended, Verdict, Via};
@@ -24,6 +24,8 @@ pub struct Seen {
     pub undecided: usize,
     /// The prober itself has no network.
     pub offline: bool,
+    /// Whether it has one is not known: nothing was heard from anywhere, and a control target was not asked.
+    pub perhaps_offline: bool,
 }
 
 impl Seen {
@@ -37,6 +39,18 @@ impl Seen {
 /// Reads an observation by the contract's rules.
 #[must_use]
 pub fn read(observation: &Observation) -> Seen {
+    if observation.vantage_error.is_some() {
+        // Whatever else it holds: where nothing could be probed, nothing was seen.
+        return Seen {
+            observed: Reachability::Unknown,
+            via: None,
+            dialled: 0,
+            answered: 0,
+            undecided: 0,
+            offline: false,
+            perhaps_offline: false,
+        };
+    }
     let dialled: Vec<&Attempt> =
         observation.attempts.iter().filter(|attempt| attempt.decides && attempt.skipped.is_none()).collect();
     let answered: Vec<&&Attempt> =
@@ -47,25 +61,44 @@ pub fn read(observation: &Observation) -> Seen {
         (Some(Via::Public), AddressClass::Private) | (Some(Via::Private), AddressClass::Public) => Some(Via::Mixed),
         (via, _) => via,
     });
-    let offline = answered.is_empty() && is_offline(observation, &dialled);
+    let network = if answered.is_empty() { network(observation, &dialled) } else { Network::There };
+    let offline = network == Network::Missing;
+    let perhaps_offline = network == Network::NotKnown;
     // Attempts that this host could not even make say nothing about the target.
     let none_made = !dialled.is_empty() && dialled.iter().all(|attempt| attempt.tcp.outcome == TcpOutcome::LocalError);
     let none_made = none_made && observation.proxy.is_none();
     let remaining = observation.undecided.len();
     let cut_short = observation.cut_short || remaining > 0;
-    let undecided = cut_short || observation.vantage_error.is_some() || offline || none_made;
+    let undecided = cut_short || offline || perhaps_offline || none_made;
     let observed = match (answered.is_empty(), undecided) {
         (false, _) => Reachability::Reachable,
         (true, true) => Reachability::Unknown,
         (true, false) => Reachability::Unreachable,
     };
-    Seen { observed, via, dialled: dialled.len(), answered: answered.len(), undecided: remaining, offline }
+    Seen {
+        observed,
+        via,
+        dialled: dialled.len(),
+        answered: answered.len(),
+        undecided: remaining,
+        offline,
+        perhaps_offline,
+    }
+}
+
+/// Whether the prober itself has a network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Network {
+    There,
+    Missing,
+    NotKnown,
 }
 
 /// The prober is offline when it has no route, or when nothing that should answer does: neither its own resolver, nor
-/// another, nor any control. Anything that came back from anywhere refutes it.
-fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
-    let Some(connectivity) = &observation.connectivity else { return false };
+/// another, nor any control. Anything that came back from anywhere refutes it. Where nobody but the target was asked, it
+/// counts as online, unless a control that would tell was wanted and left out.
+fn network(observation: &Observation, dialled: &[&Attempt]) -> Network {
+    let Some(connectivity) = &observation.connectivity else { return Network::There };
     let came_back = |attempt: &Attempt| {
         matches!(attempt.tcp.outcome, TcpOutcome::Connected | TcpOutcome::Refused | TcpOutcome::Reset)
             || attempt
@@ -84,15 +117,23 @@ fn is_offline(observation: &Observation, dialled: &[&Attempt]) -> bool {
             .iter()
             .chain(&observation.canaries)
             .chain(observation.proxy.iter().filter_map(|proxy| proxy.dns.as_ref()))
-            .any(|answer| answer.queries.iter().any(|query| query.outcome.is_message()));
+            .any(DnsObservation::is_heard);
     if heard {
-        return false;
+        return Network::There;
     }
     let no_route = !connectivity.ipv4_route && !connectivity.ipv6_route;
-    let resolver_asked = observation.dns.iter().any(|answer| !answer.queries.is_empty());
+    // A reply may have been cut to fit: that nobody answered in time stands for the questions.
+    let asked = |answer: &DnsObservation| !answer.queries.is_empty() || answer.outcome == DnsOutcome::Timeout;
+    let resolver_asked = observation.dns.iter().any(asked);
     let somebody_asked = resolver_asked || !connectivity.controls.is_empty();
     let reaches_loopback = dialled.iter().any(|attempt| attempt.address.is_some_and(|address| address.is_loopback()));
-    (no_route && !reaches_loopback) || somebody_asked
+    if (no_route && !reaches_loopback) || somebody_asked {
+        Network::Missing
+    } else if connectivity.unasked.is_empty() {
+        Network::There
+    } else {
+        Network::NotKnown
+    }
 }
 
 /// Everything that decides a cell.
@@ -317,6 +358,9 @@ pub fn summary(observation: &Observation, seen: &Seen, target: CellTarget) -> St
             count(&format!("{who} answered{status}{version}"))
         }
         Reachability::Unknown if seen.offline => "this prober has no network of its own".to_owned(),
+        Reachability::Unknown if seen.perhaps_offline => {
+            "nothing answered, and whether this prober has a network of its own is not known".to_owned()
+        }
         Reachability::Unknown => "not decided".to_owned(),
         Reachability::Unreachable => why_not(observation, seen),
     }

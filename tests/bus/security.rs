@@ -161,7 +161,9 @@ fn forged() {
         until(|| dispatcher.ledger().tally().late == 1).await;
         let tally = dispatcher.ledger().tally();
         assert_eq!((tally.issued, tally.observed, tally.expired, tally.outstanding), (1, 0, 1, 0));
-        assert!(dispatcher.close().await.join(" ").contains("3 (bad-signature)"));
+        let left = dispatcher.close().await.join("\n");
+        assert!(left.contains("3 (bad-signature)"), "{left}");
+        assert!(left.contains("1 reply came after its order had expired, and was not counted"), "{left}");
     });
 }
 
@@ -252,6 +254,10 @@ fn bad_orders() {
         }
         assert_eq!(last, ("twice".to_owned(), Some(Refusal::Replayed)));
         assert_eq!(echo.carried.load(Ordering::SeqCst), 2);
+        let log = agent.log();
+        for line in ["order unsigned refused (bad-signature), signed by nobody", "order twice refused (replayed)"] {
+            assert!(log.contains(line), "{line}: {log}");
+        }
         // A worker refuses by its own clock what has expired.
         drop(agent);
         let _agent = world.agent("four", 4, worker("four"));
@@ -268,7 +274,7 @@ fn bad_orders() {
 fn not_permitted() {
     within(&["six"], async |world| {
         let dispatcher = world.dispatcher().await;
-        let _agent = world.agent("six", 4, worker("six"));
+        let agent = world.agent("six", 4, worker("six"));
         let key = world.identity("six").public_key();
         let mut elsewhere = order("six", "metadata", 20);
         "169.254.169.254".clone_into(&mut elsewhere.probe.host);
@@ -276,6 +282,10 @@ fn not_permitted() {
         let Ok(Ending::Replied(reply)) = ending else { panic!("{ending:?}") };
         let refused = matches!(reply.outcome, Outcome::Refused { reason: Refusal::NotPermitted, .. });
         assert!(refused, "{reply:?}");
+        let signer = world.key("signing").public_key();
+        let line = format!("order metadata refused (not-permitted), signed by {signer}: ");
+        assert!(agent.log().contains(&line), "{}", agent.log());
+        until(|| agent.log().lines().any(|line| line == "taking orders")).await;
         let tally = dispatcher.ledger().tally();
         assert_eq!((tally.refused, tally.observed), (1, 0));
     });
@@ -306,14 +316,22 @@ fn vantages() {
         let away = NatsServers { servers: vec!["tls://localhost:1".to_owned()], ..nats.clone() };
         Box::pin(says(Some(&away), key.clone(), "no NATS server answers")).await;
         let stranger = NatsServers { user_key: Some(world.folder.join("stranger.nk")), ..nats.clone() };
-        Box::pin(says(Some(&stranger), key.clone(), "refused the credentials")).await;
+        Box::pin(says(Some(&stranger), key.clone(), "look at its `users`")).await;
+        let nobody = NatsServers { user_key: None, ..nats.clone() };
+        Box::pin(says(Some(&nobody), key.clone(), "no credentials were given")).await;
         let other_ca = NatsServers { ca: None, ..nats.clone() };
-        Box::pin(says(Some(&other_ca), key.clone(), "TLS with the NATS server failed")).await;
+        Box::pin(says(Some(&other_ca), key.clone(), "by `nats.ca`")).await;
         let lost = NatsServers { signing_key: world.folder.join("lost.nk"), ..nats.clone() };
         Box::pin(says(Some(&lost), key.clone(), "lost.nk")).await;
         let agent_user = NatsServers { user_key: Some(world.folder.join("seven.nk")), ..nats.clone() };
         Box::pin(says(Some(&agent_user), key.clone(), "does not give")).await;
-        Box::pin(says(Some(&nats), key.clone(), "never heard of")).await;
+        Box::pin(says(Some(&nats), key.clone(), "is it running, under the name `seven`")).await;
+        // An agent that never said that it is there is not waited for until the order expires.
+        let begun = std::time::Instant::now();
+        let public = world.identity("seven").public_key();
+        let ending = world.dispatcher().await.dispatch("seven", &public, || order("seven", "early", 60)).await;
+        assert!(matches!(ending, Ok(Ending::Expired(_))), "{ending:?}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         let agent = world.agent("seven", 4, worker("seven"));
         let transports = here(Some(&nats));
         let observation = observe(&transports, key.clone()).await;

@@ -160,6 +160,14 @@ pub(crate) fn servers(folder: &Path, port: u16, user: &str) -> Servers {
 pub(crate) struct Running {
     _stop: watch::Sender<bool>,
     pub(crate) task: JoinHandle<()>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Running {
+    /// What its log says.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
 }
 
 impl Drop for Running {
@@ -184,10 +192,12 @@ pub(crate) fn start_agent(
         slots,
     };
     let key = keys::read(&folder.join(format!("{name}.identity.nk"))).unwrap();
-    let agent = Agent::new(settings, key, carrier, Arc::new(|_| {})).unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&log);
+    let agent = Agent::new(settings, key, carrier, Arc::new(move |line| written.lock().unwrap().push(line))).unwrap();
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(async move { agent.run(stopped).await.unwrap() });
-    Running { _stop: stop, task }
+    Running { _stop: stop, task, log }
 }
 
 /// Says that it saw something, and counts.

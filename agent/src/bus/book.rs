@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fs::{self, File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,6 +16,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::read_lines;
 use crate::seal::Seal;
 
 /// A reply as it was sent.
@@ -217,28 +218,16 @@ impl Book {
     /// Reads what is on disk. A last line that was cut short by a crash was never acted upon; anything else that cannot
     /// be read is an error, because a book with holes does not keep replays away.
     fn read(&mut self, file: &File) -> io::Result<()> {
-        let mut reader = BufReader::new(file);
-        let mut line = Vec::new();
-        let mut number = 0_usize;
-        loop {
-            line.clear();
-            number += 1;
-            let bytes = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
-            if bytes == 0 || line.last() != Some(&b'\n') {
-                return Ok(());
+        let apply = |line| match line {
+            Line::Horizon(horizon) => self.horizon = self.horizon.max(horizon),
+            Line::Taken { id, sequence, expires_at } => {
+                self.entries.insert(id, Entry { sequence, expires_at, reply: None });
             }
-            let read =
-                serde_json::from_slice(&line).map_err(|error| io::Error::other(format!("line {number}: {error}")));
-            match read? {
-                Line::Horizon(horizon) => self.horizon = self.horizon.max(horizon),
-                Line::Taken { id, sequence, expires_at } => {
-                    self.entries.insert(id, Entry { sequence, expires_at, reply: None });
-                }
-                Line::Done { id, key, signature, payload } => {
-                    self.insert_reply(&id, Sealed { seal: Seal { key, signature }, payload });
-                }
+            Line::Done { id, key, signature, payload } => {
+                self.insert_reply(&id, Sealed { seal: Seal { key, signature }, payload });
             }
-        }
+        };
+        read_lines(file, LONGEST_LINE, apply).map(|_| ())
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {

@@ -54,7 +54,7 @@ pub enum LinkError {
     #[error("{0}")]
     Unusable(String),
     /// The server does not know these credentials, or wants some.
-    #[error("the NATS server refused the credentials ({0}): {1}")]
+    #[error("the NATS server refuses us ({0}): {1}")]
     Refused(String, String),
     /// The server's certificate, or ours.
     #[error("TLS with the NATS server failed ({0}): {1}")]
@@ -98,16 +98,19 @@ pub async fn connect(servers: &Servers, name: &str, inbox: &str) -> Result<Link,
     let urls = servers.urls.join(", ");
     let client = options.connect(addresses).await.map_err(|error| {
         let text = short(&with_sources(&error));
+        let refused = |text: String| LinkError::Refused(urls.clone(), advised(text, credentials_advice(servers)));
+        let tls = |text: String| {
+            let advice = tls_advice(&text, servers.ca.as_deref());
+            LinkError::Tls(urls.clone(), advised(text, advice))
+        };
         match error.kind() {
-            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                LinkError::Refused(urls, text)
-            }
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => refused(text),
             ConnectErrorKind::ServerParse => LinkError::Unusable(format!("{urls}: {text}")),
-            ConnectErrorKind::Tls => LinkError::Tls(urls, text),
+            ConnectErrorKind::Tls => tls(text),
             _ if ["certificate", "alert", "corrupt message", "handshake"].iter().any(|word| text.contains(word)) => {
-                LinkError::Tls(urls, text)
+                tls(text)
             }
-            _ if text.contains("uthorization") || text.contains("uthentication") => LinkError::Refused(urls, text),
+            _ if text.contains("uthorization") || text.contains("uthentication") => refused(text),
             _ => LinkError::Unreachable(urls, text),
         }
     })?;
@@ -233,12 +236,56 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     let mut next = error.source();
     while let Some(error) = next {
         let more = error.to_string();
-        if !text.contains(&more) {
+        if more.contains(&text) {
+            text = more;
+        } else if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
         next = error.source();
     }
     text
+}
+
+fn advised(text: String, advice: String) -> String {
+    if advice.is_empty() { text } else { format!("{text}; {advice}") }
+}
+
+/// What to look at when the server does not know who asks: both ends name it in words of their own.
+fn credentials_advice(servers: &Servers) -> String {
+    match (&servers.credentials, &servers.user_key, &servers.certificate) {
+        (Some(file), ..) => format!("the credentials of {} are not accepted", file.display()),
+        (_, Some(file), _) => format!("it does not accept the key of {}: look at its `users`", file.display()),
+        (.., Some((file, _))) => format!("it does not accept the certificate of {}", file.display()),
+        _ => {
+            "no credentials were given: name them by `nats.userKey` or `nats.credentials` (an agent's `--user-key` or \
+              `--credentials`)"
+                .to_owned()
+        }
+    }
+}
+
+/// What to look at when a certificate is not accepted.
+fn tls_advice(text: &str, ca: Option<&Path>) -> String {
+    if ["UnknownIssuer", "BadSignature", "CaUsedAsEndEntity"].iter().any(|word| text.contains(word)) {
+        match ca {
+            Some(file) => format!(
+                "look at `nats.ca` (an agent's `--ca`): {} does not hold the authority that signed the server's certificate",
+                file.display()
+            ),
+            None => {
+                "name the authority that signed the server's certificate by `nats.ca` (an agent's `--ca`): without it, \
+                     the system's authorities are asked"
+                    .to_owned()
+            }
+        }
+    } else if text.contains("not valid for name") || text.contains("NotValidForName") {
+        "the server's certificate is for another name than that of the URL".to_owned()
+    } else if text.contains("CertificateRequired") || text.contains("certificate required") {
+        "the server wants a client certificate: `nats.certificate` and `nats.key` (an agent's `--certificate` and `--key`)"
+            .to_owned()
+    } else {
+        String::new()
+    }
 }
 
 /// What comes from a server is bounded and printable.
@@ -264,6 +311,27 @@ mod tests {
         for attempt in [2, 10, 64, 1_000_000, usize::MAX] {
             assert!(backoff(attempt) <= LONGEST_WAIT && backoff(attempt) > Duration::from_millis(50));
         }
+    }
+
+    #[test]
+    fn what_fails_says_where_to_look() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("violation")]
+        struct Outer(#[source] std::io::Error);
+
+        let ca = Path::new("/x/ca.pem");
+        let unknown = "IO error: invalid peer certificate: UnknownIssuer";
+        assert!(tls_advice(unknown, Some(ca)).contains("look at `nats.ca` (an agent's `--ca`): /x/ca.pem"));
+        assert!(tls_advice(unknown, None).contains("name the authority"));
+        assert!(
+            tls_advice("invalid peer certificate: certificate not valid for name \"a\"", None).contains("another name")
+        );
+        assert!(credentials_advice(&Servers::default()).contains("no credentials were given"));
+        let keyed = Servers { user_key: Some(ca.to_owned()), ..Servers::default() };
+        assert!(
+            !credentials_advice(&keyed).contains("no credentials") && credentials_advice(&keyed).contains("/x/ca.pem")
+        );
+        assert_eq!(with_sources(&Outer(std::io::Error::other("nats: violation"))), "nats: violation");
     }
 
     #[tokio::test]

@@ -181,6 +181,43 @@ async fn one_way_of_taking_orders_is_named() {
     }
 }
 
+#[tokio::test]
+async fn a_variable_is_no_way_that_somebody_chose_and_keys_may_end_with_a_line() {
+    let ran = async |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach-agent"));
+        command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null());
+        let output = timeout(SOON, command.output()).await.unwrap().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let nats = ("KUBEREACH_AGENT_NATS", "tls://nats.example:4222");
+    assert_eq!(ran(&[nats], &["--stdio"]).await, (Some(0), String::new()));
+    assert_eq!(ran(&[nats], &["--make-key", &file("key.nk")]).await, (Some(0), String::new()));
+    // What is typed is a choice, and there is one of it.
+    let (status, told) = ran(&[], &["--stdio", "--nats", nats.1]).await;
+    assert!(status == Some(2) && told.contains("cannot be used with"), "{told}");
+    let seed = nkeys::KeyPair::new_user().seed().unwrap();
+    let public = format!("{}\n", nkeys::KeyPair::new_user().public_key());
+    let (identity, controller) = (file("identity.nk"), "KUBEREACH_AGENT_CONTROLLER_KEY");
+    let whole = ["--name", "a", "--identity", identity.as_str(), "--user-key", "/none"];
+    for (variables, arguments, word) in [
+        (&[nats][..], &[][..], "`--name NAME`"),
+        (&[nats], &["--name", "a"], "`--controller-key U…`"),
+        (&[nats, (controller, &public)], &["--name", "a"], "`--identity FILE`"),
+        (&[("KUBEREACH_AGENT_NATS", "nats://nats.example")], &[], "TLS"),
+        // The end of the line is no part of the key: what is wrong is the file that comes next.
+        (&[nats, (controller, &public)], &whole, "/none"),
+        (&[nats, (controller, &seed)], &whole, "secret seed"),
+        (&[], &["--stdio", "--allow-port", "https"], "a port from 1 to 65535"),
+        (&[], &["--stdio", "--allow-port", "0"], "a port from 1 to 65535"),
+    ] {
+        let (status, told) = ran(variables, arguments).await;
+        assert!(status == Some(2) && told.contains(word), "{word}: {told}");
+        assert!(!told.contains(&seed), "{told}");
+    }
+}
+
 fn base64(bytes: &[u8]) -> String {
     base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
 }

@@ -87,12 +87,14 @@ async fn what_an_http_server_says_is_read_in_every_usual_form() {
 async fn a_server_that_lies_tells_no_address() {
     let redirect = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/ip\r\nContent-Length: 9\r\n\r\n127.0.0.9";
     for (answer, reason) in [
-        (ok("<html><body>127.0.0.9</body></html>"), "no address: `<html>"),
+        (ok("<html><body>127.0.0.9</body></html>"), "no address: markup, 35 bytes"),
         (ok(&"1".repeat(100_000)), "longer than 8192 bytes"),
         (ok(""), "empty"),
-        (ok(r#"{"origin":"127.0.0.9, 10.0.0.1"}"#), "no single address"),
+        (ok(r#"{"origin":"127.0.0.9, 10.0.0.1"}"#), "no single address: an object, 32 bytes"),
         (ok(r#"{"ip":{"ip":"127.0.0.9"}}"#), "no single address"),
-        (ok(&"[".repeat(5_000)), "no address"),
+        (ok(&"[".repeat(5_000)), "no address: text, 5000 bytes"),
+        (ok("[\"sesame\"]"), "no address: JSON, 10 bytes"),
+        (ok("pässword=sesame"), "no address: no plain text, 16 bytes"),
         (ok("0.0.0.0"), "no host's address"),
         (ok("255.255.255.255"), "no host's address"),
         (ok("239.1.2.3"), "no host's address"),

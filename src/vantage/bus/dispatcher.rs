@@ -37,7 +37,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::ledger::{Ending, Issued, Ledger, issued};
+use super::ledger::{Ending, Issued, Ledger, Tally, issued};
 
 /// Sends orders to agents and sees each of them through to its end.
 pub struct Dispatcher {
@@ -169,18 +169,21 @@ impl Dispatcher {
         self.ledger.outstanding().into_iter().filter_map(take_up).collect()
     }
 
-    /// Stops taking replies. What was not believed of those that came, a sentence each.
+    /// Stops taking replies. What was not believed of those that came, and what came too late, a sentence each.
     pub async fn close(&self) -> Vec<String> {
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }
         // What is still to be sent is sent, unless the server is gone.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.link.client.flush()).await;
-        let rejected = self.ledger.tally().rejected;
-        rejected
-            .iter()
-            .map(|(reason, count)| format!("messages from agents not believed: {count} ({reason})"))
-            .collect()
+        let Tally { rejected, late, .. } = self.ledger.tally();
+        let not_believed =
+            |(reason, count): (&String, &u64)| format!("messages from agents not believed: {count} ({reason})");
+        let late = (late > 0).then(|| {
+            let (replies, their, were) = if late == 1 { ("reply", "its", "was") } else { ("replies", "their", "were") };
+            format!("{late} {replies} came after {their} order had expired, and {were} not counted")
+        });
+        rejected.iter().map(not_believed).chain(late).collect()
     }
 
     /// Publishes an issued order, again whenever that may be needed, until it ends.
@@ -195,6 +198,7 @@ impl Dispatcher {
             biased;
             Ok(ending) = ending => return ending,
             () = sleep(patience.min(LONGEST_VALIDITY)) => {}
+            () = unheard_of(&state) => {}
             () = self.keep_publishing(&issued, seal, &trouble) => {}
         }
         let rejected = self.ledger.expire(&issued.id);
@@ -204,7 +208,7 @@ impl Dispatcher {
         let mut text = format!(
             "the agent `{}` did not answer within {} s: {}",
             issued.agent,
-            patience.as_secs(),
+            Timestamp::now().duration_since(began).as_secs(),
             self.last_heard(&issued.agent, &issued.key)
         );
         if let Some(trouble) = lock(&trouble).take() {
@@ -396,7 +400,10 @@ impl Dispatcher {
     /// What is known of when the agent was there, in words.
     fn last_heard(&self, agent: &str, key: &str) -> String {
         let Some(Heard { at, presence }) = lock(&self.agent(agent).heard).clone() else {
-            return "never heard of".to_owned();
+            return format!(
+                "never heard of; is it running, under the name `{agent}`, and connected to this NATS server? (its log says \
+                 `connected to …`)"
+            );
         };
         let mut text = format!("last heard of {} ago", ago(Timestamp::now().duration_since(at).unsigned_abs()));
         let Some(presence) = presence else { return text };
@@ -501,6 +508,15 @@ impl Drop for Abandoned<'_> {
     }
 }
 
+/// Ends when an agent that is there would have said so, and none has: by a heartbeat, now or within the last weeks.
+async fn unheard_of(state: &AgentState) {
+    sleep(UNHEARD).await;
+    // Of an order that an earlier process left, the server was not asked when its agent was last there.
+    if lock(&state.heard).is_some() || !state.prepared.initialized() {
+        std::future::pending::<()>().await;
+    }
+}
+
 fn ago(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -525,6 +541,8 @@ fn whole(bytes: usize) -> i32 {
 
 /// Below which subjects a controller takes what the server tells it.
 const INBOX: &str = "_INBOX.kubereach-controller";
+/// An agent says that it is there when it connects, and every ten seconds: time for one that is just being started.
+const UNHEARD: Duration = Duration::from_secs(15);
 const PULL: Duration = Duration::from_secs(20);
 const LOOK_BACK: u64 = 1024;
 const WINDOW: usize = 8;

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
@@ -14,7 +14,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kubereach_agent::{Order, Outcome, Reply, seal::OrderDigest};
+use kubereach_agent::{Order, Outcome, Reply, bus::read_lines, seal::OrderDigest};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -294,19 +294,7 @@ impl Entry {
 impl State {
     /// Reads every whole line and gives how many bytes they have.
     fn read(&mut self, file: &File) -> io::Result<u64> {
-        let mut reader = BufReader::new(file);
-        let (mut line, mut number, mut whole) = (Vec::new(), 0_u64, 0_u64);
-        loop {
-            line.clear();
-            number += 1;
-            let bytes = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
-            if bytes == 0 || line.last() != Some(&b'\n') {
-                return Ok(whole);
-            }
-            whole += bytes as u64;
-            let read = serde_json::from_slice(&line);
-            self.apply(read.map_err(|error| io::Error::other(format!("line {number}: {error}")))?);
-        }
+        read_lines(file, LONGEST_LINE, |line| self.apply(line))
     }
 
     fn apply(&mut self, line: Line) {

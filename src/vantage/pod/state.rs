@@ -5,6 +5,8 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
+use crate::redact::clean;
+
 /// How far a Job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -62,7 +64,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 fn words(reason: Option<&str>, message: Option<&str>) -> String {
     let text = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
-    if text.is_empty() { "no reason is given".to_owned() } else { text.chars().take(LONGEST).collect() }
+    if text.is_empty() { "no reason is given".to_owned() } else { clean(&text) }
 }
 
 /// What a container does not recover from within the time of a probe.
@@ -76,7 +78,6 @@ const HOPELESS: &[&str] = &[
     "RunContainerError",
     "CrashLoopBackOff",
 ];
-const LONGEST: usize = 300;
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +107,8 @@ mod tests {
         let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "disk" });
         assert_eq!(of(&none(), Some(evicted)), Progress::Never("Evicted: disk".to_owned()));
         assert_eq!(of(&none(), Some(waiting("ErrImagePull"))), Progress::Never("ErrImagePull: why".to_owned()));
+        let painted = json!({ "phase": "Failed", "reason": "Evicted", "message": "\u{1b}[31mdisk\n\u{7}" });
+        assert_eq!(of(&none(), Some(painted)), Progress::Never("Evicted:  [31mdisk".to_owned()));
         assert_eq!(
             of(&none(), Some(waiting("ContainerCreating"))),
             Progress::Waiting("ContainerCreating: why".to_owned())

@@ -12,7 +12,7 @@ pub(super) struct AgentBinary {
 
 /// The agent for a host of this kind, as `uname -sm` tells it: `Linux x86_64`.
 ///
-/// Folders are those of the variable [`BINARIES`], else the one that this program is in.
+/// Folders, or files, are those of the variable [`BINARIES`], else the folder that this program is in.
 ///
 /// # Errors
 /// In words: what was looked for and where, and why a file that was found is not used.
@@ -33,7 +33,9 @@ fn in_folders(platform: &str, folders: &[PathBuf]) -> Result<AgentBinary, String
     let named = format!("kubereach-agent-linux-{}", machine.names[0]);
     let mut unfit = Vec::new();
     for name in [named.as_str(), "kubereach-agent"] {
-        for file in folders.iter().map(|folder| folder.join(name)) {
+        // Where a file is named, that is the one that is meant.
+        let file_of = |place: &PathBuf| if place.is_file() { place.clone() } else { place.join(name) };
+        for file in folders.iter().map(file_of) {
             let Ok(metadata) = std::fs::metadata(&file) else { continue };
             let read = if metadata.len() > LARGEST {
                 Err(format!("larger than {} MiB", LARGEST >> 20))
@@ -45,7 +47,12 @@ fn in_folders(platform: &str, folders: &[PathBuf]) -> Result<AgentBinary, String
                     let digest = sha256(&bytes).ok_or("this build of kubereach computes no digests")?;
                     return Ok(AgentBinary { bytes: Arc::new(bytes), digest });
                 }
-                Err(reason) => unfit.push(format!("{} is not used: {reason}", file.display())),
+                Err(reason) => {
+                    let told = format!("{} is not used: {reason}", file.display());
+                    if !unfit.contains(&told) {
+                        unfit.push(told);
+                    }
+                }
             }
         }
     }
@@ -157,6 +164,12 @@ mod tests {
         std::fs::write(folder.path().join("kubereach-agent-linux-x86_64"), program(62, &[1])).unwrap();
         let found = in_folders("Linux x86_64", &here).unwrap();
         assert_eq!(found.digest, sha256(&program(62, &[1])).unwrap());
+        // The file itself may be named, whatever its name.
+        let file = folder.path().join("agent-of-ours");
+        std::fs::write(&file, program(183, &[1])).unwrap();
+        assert!(in_folders("Linux arm64", std::slice::from_ref(&file)).is_ok());
+        let told = in_folders("Linux x86_64", &[file]).unwrap_err();
+        assert_eq!(told.matches("is not used").count(), 1, "{told}");
         assert!(in_folders("Linux arm64", &here).unwrap_err().contains("another processor"));
         assert!(in_folders("Darwin arm64", &here).unwrap_err().contains("Linux hosts"));
         assert!(in_folders("", &here).is_err());

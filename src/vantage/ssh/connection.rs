@@ -32,7 +32,7 @@ use super::{
     remote::{self, Failure, Said},
     words,
 };
-use crate::scenario::SshHost;
+use crate::{redact, scenario::SshHost};
 
 /// An agent that waits for orders.
 pub(super) struct Connection {
@@ -272,10 +272,10 @@ impl Talk<'_> {
                 return Err(format!(
                     "{host} writes more than {} KiB before any agent speaks: {:?} …; look at its shell profile",
                     MOST_NOISE >> 10,
-                    words::clean(self.noise.first().unwrap_or(&text))
+                    redact::clean(self.noise.first().unwrap_or(&text))
                 ));
             } else if self.noise.len() < LINES_SHOWN && !text.trim().is_empty() {
-                self.noise.push(words::clean(&text));
+                self.noise.push(redact::clean(&text));
             }
         }
     }
@@ -283,17 +283,17 @@ impl Talk<'_> {
     async fn heard(&mut self, said: Said) -> Result<(), String> {
         let host = self.host;
         match said {
-            Said::Found(path) => self.agent = Some(words::clean(&path)),
+            Said::Found(path) => self.agent = Some(redact::clean(&path)),
             Said::Absent(path) => {
                 return Err(format!(
                     "{host} has no program at {}, where the scenario's `agent` says that it is",
-                    words::clean(&path)
+                    redact::clean(&path)
                 ));
             }
             Said::Nothing(platform) => self.upload(&platform).await?,
             Said::Folder(folder) => {
                 let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
-                let folder = if folder.chars().all(plain) { words::clean(&folder) } else { "its folder".to_owned() };
+                let folder = if folder.chars().all(plain) { redact::clean(&folder) } else { "its folder".to_owned() };
                 *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
             }
             Said::Removed => {
@@ -309,7 +309,7 @@ impl Talk<'_> {
 
     async fn upload(&mut self, platform: &str) -> Result<(), String> {
         let host = self.host;
-        let platform = words::clean(platform);
+        let platform = redact::clean(platform);
         let wanted = platform.clone();
         let found = tokio::task::spawn_blocking(move || binary::for_platform(&wanted)).await;
         let agent = found.unwrap_or_else(|_| Err("looking for one failed".to_owned())).map_err(|reason| {
@@ -350,14 +350,14 @@ impl Talk<'_> {
             ),
             Failure::Digest(theirs) => format!(
                 "the agent that arrived at {host} is not the one that was sent (its SHA-256 is {}): it was not run",
-                words::clean(theirs)
+                redact::clean(theirs)
             ),
             Failure::CannotRun(folder) => format!(
                 "{host} does not run files in {}: it is mounted `noexec`, or a policy forbids it; install an agent there",
-                words::clean(folder)
+                redact::clean(folder)
             ),
             Failure::Broken(status) => {
-                format!("the agent that was sent to {host} does not run there (status {})", words::clean(status))
+                format!("the agent that was sent to {host} does not run there (status {})", redact::clean(status))
             }
         }
     }
@@ -371,7 +371,7 @@ impl Talk<'_> {
         Err(format!(
             "the agent on {}{place} is {word} ({}, protocol {}; this is protocol {PROTOCOL}): renew kubereach {}",
             self.host,
-            words::clean(&hello.agent),
+            redact::clean(&hello.agent),
             hello.protocol,
             if hello.protocol < PROTOCOL { "there" } else { "here" },
         ))
@@ -382,7 +382,7 @@ impl Talk<'_> {
         let host = self.host;
         let status = status_of(&mut self.child).await;
         let stderr = self.stderr.text().await;
-        let last = stderr.lines().rev().map(words::clean).find(|line| !line.is_empty());
+        let last = stderr.lines().rev().map(redact::clean).find(|line| !line.is_empty());
         let noise = self.noise.last().cloned();
         let said = last.or(noise).map_or_else(|| "it said nothing".to_owned(), |said| format!("it said {said:?}"));
         let jump = jump_host(&self.config.file, host).await;
@@ -495,7 +495,7 @@ impl Conversation {
             }
             noise += line.len() + 1;
             if noise > MAXIMUM_REPLY_BYTES {
-                let line = words::clean(&String::from_utf8_lossy(&line));
+                let line = redact::clean(&String::from_utf8_lossy(&line));
                 return format!("the connection to {host} was given up: it writes what is no reply, such as {line:?}");
             }
         }
@@ -505,7 +505,7 @@ impl Conversation {
         let host = &self.host;
         let status = status_of(&mut self.child).await;
         let stderr = self.stderr.text().await;
-        let said = stderr.lines().rev().map(words::clean).find(|line| !line.is_empty());
+        let said = stderr.lines().rev().map(redact::clean).find(|line| !line.is_empty());
         let said = said.map_or_else(String::new, |said| format!(" ({said})"));
         match status {
             Some(255) | None => format!("the connection to {host} was lost{said}"),

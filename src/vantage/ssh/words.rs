@@ -1,5 +1,7 @@
 //! What OpenSSH says when it fails, in words that say what to do. Pure.
 
+use crate::redact::clean;
+
 /// Why there is no connection to `host`, from what the client wrote to its standard error. `jump` is the jump host of its
 /// configuration, when it has one.
 ///
@@ -26,17 +28,6 @@ pub(super) fn explain(host: &str, jump: Option<&str>, stderr: &str) -> String {
                 format!("{way}ssh ended without connecting to {host} and without a word; `ssh -v {host}` tells more")
             }
         },
-    }
-}
-
-/// One line that comes from elsewhere: printable, and no longer than a line.
-pub(super) fn clean(text: &str) -> String {
-    let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
-    let text: String = text.trim().chars().map(printable).take(LONGEST + 1).collect();
-    let text = text.trim_end().to_owned();
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }
 
@@ -110,8 +101,6 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-const LONGEST: usize = 300;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +156,6 @@ mod tests {
     #[test]
     fn what_comes_from_elsewhere_is_bounded() {
         let told = explain("b", None, &"x".repeat(100_000));
-        assert!(told.len() < 400, "{}", told.len());
+        assert!(told.len() < 600, "{}", told.len());
     }
 }

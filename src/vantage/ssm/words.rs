@@ -1,7 +1,7 @@
 //! What became of a command, in words that say what to do. Pure.
 
 use super::script;
-use crate::redact::{Secrets, one_line};
+use crate::redact::clean;
 
 /// What a command came to, as `GetCommandInvocation` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,11 +110,6 @@ pub(super) fn managed(instance: &str, information: Option<(&str, &str)>) -> Stri
              service's endpoints"
         ),
     }
-}
-
-/// One line that comes from elsewhere: printable, and no longer than a line.
-fn clean(text: &str) -> String {
-    one_line(text, &Secrets::default())
 }
 
 /// How the service marks an output that it cut: <https://docs.aws.amazon.com/systems-manager/latest/userguide/run-command.html>.

@@ -103,9 +103,8 @@ fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
 /// Others reach something at an address that this vantage dialled too, and that is another host for each of them.
 fn own_addresses(failed: &[&Attempt], others: &[&Cell]) -> Option<String> {
     let address = failed.iter().filter_map(|attempt| attempt.address).find(|address| is_own(*address))?;
-    let reached = |attempt: &&Attempt| attempt.address == Some(address) && attempt.observed == Reachability::Reachable;
-    let reach: Vec<&Cell> =
-        others.iter().copied().filter(|other| dialled(other).iter().any(|attempt| reached(&attempt))).collect();
+    let reached = |attempt: &Attempt| attempt.address == Some(address) && attempt.observed == Reachability::Reachable;
+    let reach: Vec<&Cell> = others.iter().copied().filter(|other| dialled(other).into_iter().any(reached)).collect();
     (!reach.is_empty()).then(|| {
         format!(
             "{address} is each vantage's own: what {} {} there is on another host, and says nothing of this one",
@@ -285,7 +284,7 @@ fn dialled(cell: &Cell) -> Vec<&Attempt> {
 }
 
 /// What a vantage saw of an address, wherever it had it from; never of one that is each vantage's own.
-fn at<'a>(cell: &'a Cell, address: IpAddr) -> Option<&'a Attempt> {
+fn at(cell: &Cell, address: IpAddr) -> Option<&Attempt> {
     if is_own(address) {
         return None;
     }

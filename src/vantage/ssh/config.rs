@@ -23,10 +23,10 @@ pub(super) struct ClientConfig {
 impl ClientConfig {
     /// `own` stands in for the user's and the system's files.
     pub(super) fn write(own: Option<&Path>) -> io::Result<Self> {
+        static SWEPT: Once = Once::new();
         // OpenSSH takes a relative path for one below ~/.ssh.
         let own = own.map(std::path::absolute).transpose()?;
         let folder = private_folder()?;
-        static SWEPT: Once = Once::new();
         SWEPT.call_once(|| sweep(&folder));
         let mut config = Self { file: folder.join(FILE), folder, lock: None };
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&config.file)?;

@@ -494,7 +494,9 @@ impl Agent {
 
     fn tell_bounded(&self, text: String) {
         let lines = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).lines(text, std::time::Instant::now());
-        lines.into_iter().for_each(|line| (self.tell)(line));
+        for line in lines {
+            (self.tell)(line);
+        }
     }
 
     /// The order in a message, when a controller of ours signed it for us.

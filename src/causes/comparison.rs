@@ -2,7 +2,8 @@
 //! evidence. Pure, over the cells of a report; it adds sentences and weighs, and never names a cause of its own.
 //!
 //! Only what was dialled at the same address is compared stage by stage. Of other addresses no more is said than that
-//! they are others. A loopback or link-local address is each vantage's own, and the same for no two of them.
+//! they are others. A loopback or link-local address is each vantage's own, and the same for no two of them; a private
+//! one is the same host only within one network, which nobody here knows, so that it weighs nothing.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -40,7 +41,7 @@ pub fn compare(cells: &mut [Cell]) {
 #[derive(Debug, Default)]
 struct Compared {
     sentences: Vec<String>,
-    /// Another vantage connects to the very address that is silent here.
+    /// Another vantage connects to the very address that is silent here, and it is the same host for both.
     answers_others: bool,
     /// Another vantage reaches the cluster, by whichever address.
     serves_others: bool,
@@ -76,7 +77,7 @@ fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
             continue;
         }
         let silent = attempt.tcp.outcome == TcpOutcome::Timeout;
-        compared.answers_others |= silent;
+        compared.answers_others |= silent && !is_of_a_network(attempt);
         let here = if silent { "it is silent".to_owned() } else { format!("it ends in {}", stop(attempt)) };
         let same_answer =
             if further.iter().all(|other| lookup_of(other) == lookup_of(cell)) && lookup_of(cell).is_some() {
@@ -85,9 +86,10 @@ fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
                 ""
             };
         compared.sentences.push(format!(
-            "{address} answers from {}{same_answer}; from {vantage} {here} ({}): the difference is in {vantage}'s path, or in who is let in, not in the cluster",
+            "{address} answers from {}{same_answer}; from {vantage} {here} ({}): {}the difference is in {vantage}'s path, or in who is let in, not in the cluster",
             names(&further),
-            stop(attempt)
+            stop(attempt),
+            if is_of_a_network(attempt) { in_one_network(further.len() + 1) } else { "" },
         ));
     }
     if compared.sentences.is_empty() {
@@ -101,9 +103,8 @@ fn beside(cell: &Cell, all: &[&Cell]) -> Compared {
 /// Others reach something at an address that this vantage dialled too, and that is another host for each of them.
 fn own_addresses(failed: &[&Attempt], others: &[&Cell]) -> Option<String> {
     let address = failed.iter().filter_map(|attempt| attempt.address).find(|address| is_own(*address))?;
-    let reached = |attempt: &&Attempt| attempt.address == Some(address) && attempt.observed == Reachability::Reachable;
-    let reach: Vec<&Cell> =
-        others.iter().copied().filter(|other| dialled(other).iter().any(|attempt| reached(&attempt))).collect();
+    let reached = |attempt: &Attempt| attempt.address == Some(address) && attempt.observed == Reachability::Reachable;
+    let reach: Vec<&Cell> = others.iter().copied().filter(|other| dialled(other).into_iter().any(reached)).collect();
     (!reach.is_empty()).then(|| {
         format!(
             "{address} is each vantage's own: what {} {} there is on another host, and says nothing of this one",
@@ -119,6 +120,16 @@ fn is_own(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.octets()[0] == 0,
         IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified(),
     }
+}
+
+/// Whether the address is another host in another network.
+fn is_of_a_network(attempt: &Attempt) -> bool {
+    attempt.address_class != AddressClass::Public
+}
+
+/// Under which condition so many vantages that dial a private address dial the same host.
+fn in_one_network(vantages: usize) -> &'static str {
+    if vantages == 2 { "if both are in one network, " } else { "if all of them are in one network, " }
 }
 
 /// The cluster's name is answered elsewhere.
@@ -141,28 +152,52 @@ fn unresolved(cell: &Cell, others: &[&Cell]) -> Option<String> {
     ))
 }
 
-/// Every vantage fails in the same way at an address that this one dialled as well.
-fn alike(failed: &[&Attempt], all: &[&Cell], others: &[&Cell]) -> Option<String> {
-    let as_here = |other: &&Cell| {
-        other.observed == Reachability::Unreachable
-            && failed.iter().any(|attempt| {
-                let there = attempt.address.and_then(|address| at(other, address));
-                there.is_some_and(|there| stop(there) == stop(attempt))
-            })
-    };
-    if others.is_empty() || !others.iter().all(as_here) {
-        return None;
+/// What every vantage fails at in the same way, of what this one dialled: all of it, or the addresses by name.
+fn alike(failed: &[&Attempt], all: &[&Cell], others: &[&Cell]) -> Vec<String> {
+    if others.is_empty() || others.iter().any(|other| other.observed != Reachability::Unreachable) {
+        return Vec::new();
     }
+    let everywhere = |attempt: &&&Attempt| {
+        let Some(address) = attempt.address.filter(|_| attempt.observed != Reachability::Reachable) else {
+            return false;
+        };
+        others.iter().all(|other| at(other, address).is_some_and(|there| stop(there) == stop(attempt)))
+    };
+    let same: Vec<&Attempt> = failed.iter().filter(everywhere).copied().collect();
+    let mut by_stop: Vec<(String, Vec<&Attempt>)> = Vec::new();
+    for attempt in same.iter().copied() {
+        let stop = stop(attempt);
+        match by_stop.iter_mut().find(|(known, _)| *known == stop) {
+            Some((_, attempts)) => attempts.push(attempt),
+            None => by_stop.push((stop, vec![attempt])),
+        }
+    }
+    let known = |attempt: &Attempt| failed.iter().any(|own| own.address == attempt.address);
+    let nothing_else = same.len() == failed.len() && others.iter().all(|other| dialled(other).into_iter().all(known));
+    let is_whole = nothing_else && by_stop.len() == 1;
     let count = if all.len() == 2 { "both".to_owned() } else { format!("all {}", all.len()) };
     let shared = shared_egress(all);
-    let meaning = match shared {
-        Some(address) => format!(
-            "but all of them leave by {address}: a list that does not hold it looks the same as a fault at the cluster's end"
-        ),
-        None => "the cluster's end, or what all of them share, rather than one vantage's own path".to_owned(),
-    };
-    let first = failed.first()?;
-    Some(format!("it fails alike from {count} vantages ({}: {}): {meaning}", names(all), stop(first)))
+    by_stop
+        .into_iter()
+        .map(|(stop, attempts)| {
+            let what = match attempts.as_slice() {
+                _ if is_whole => "it fails".to_owned(),
+                [_] => format!("{} fails", addresses(attempts.iter().copied())),
+                _ => format!("{} fail", addresses(attempts.iter().copied())),
+            };
+            let condition =
+                if attempts.iter().any(|one| is_of_a_network(one)) { in_one_network(all.len()) } else { "" };
+            let meaning = match shared {
+                Some(address) => format!(
+                    "but all of them leave by {address}: a list that does not hold it looks the same as a fault at the cluster's end"
+                ),
+                None => format!(
+                    "{condition}the cluster's end, or what all of them share, rather than one vantage's own path"
+                ),
+            };
+            format!("{what} alike from {count} vantages ({}: {stop}): {meaning}", names(all))
+        })
+        .collect()
 }
 
 /// Another vantage reaches the cluster, and not by the addresses that fail here.
@@ -171,6 +206,9 @@ fn by_other_addresses(cell: &Cell, failed: &[&Attempt], others: &[&Cell]) -> Vec
     let cluster = clean(&cell.subject());
     let here = class(failed.iter().copied());
     let own = addresses(failed.iter().copied());
+    // What answers here, if only by refusing, is not blocked: something else may stand there.
+    let blocked =
+        failed.iter().all(|attempt| matches!(attempt.tcp.outcome, TcpOutcome::Timeout | TcpOutcome::Prohibited));
     let mut sentences = Vec::new();
     let mut told = [false, false];
     for other in others.iter().filter(|other| other.observed == Reachability::Reachable) {
@@ -184,7 +222,8 @@ fn by_other_addresses(cell: &Cell, failed: &[&Attempt], others: &[&Cell]) -> Vec
         let differs = matches!(
             (here, there),
             (AddressClass::Public, AddressClass::Private) | (AddressClass::Private, AddressClass::Public)
-        );
+        ) && blocked
+            && !reached.iter().chain(failed).any(|attempt| attempt.address.is_some_and(is_own));
         if std::mem::replace(&mut told[usize::from(differs)], true) {
             continue;
         }
@@ -245,7 +284,7 @@ fn dialled(cell: &Cell) -> Vec<&Attempt> {
 }
 
 /// What a vantage saw of an address, wherever it had it from; never of one that is each vantage's own.
-fn at<'a>(cell: &'a Cell, address: IpAddr) -> Option<&'a Attempt> {
+fn at(cell: &Cell, address: IpAddr) -> Option<&Attempt> {
     if is_own(address) {
         return None;
     }
@@ -434,6 +473,68 @@ mod tests {
         ];
         compare(&mut cells);
         assert!(!silence(&cells[0]).1.contains("alike"));
+    }
+
+    fn all_said(cell: &Cell) -> String {
+        cell.findings.iter().flat_map(|finding| &finding.evidence).map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn only_the_addresses_that_fail_alike_are_said_to() {
+        let (first, second) = ("198.51.100.1", "198.51.100.2");
+        let not_tls = || shook(first, kubereach_probes::TlsOutcome::NotTls);
+        let mut cells = vec![
+            cell("one", vec![attempt(first, TcpOutcome::Refused, 1.0), silent(second)]),
+            cell("two", vec![not_tls(), silent(second)]),
+        ];
+        compare(&mut cells);
+        let said = all_said(&cells[1]);
+        assert!(said.contains("198.51.100.2 fails alike from both vantages (one and two: tcp timeout)"), "{said}");
+        assert!(!said.contains("It fails alike") && !said.contains("not-tls): the cluster"), "{said}");
+        let said = all_said(&cells[0]);
+        assert!(said.contains("198.51.100.1 answers from two") && !said.contains("t fails alike"), "{said}");
+        // Each stop is that of its own addresses.
+        let both = || vec![attempt(first, TcpOutcome::Refused, 1.0), silent(second)];
+        let mut cells = vec![cell("one", both()), cell("two", both())];
+        compare(&mut cells);
+        let said = all_said(&cells[0]);
+        assert!(said.contains("198.51.100.1 fails alike from both vantages (one and two: tcp refused)"), "{said}");
+        assert!(said.contains("198.51.100.2 fails alike from both vantages (one and two: tcp timeout)"), "{said}");
+    }
+
+    #[test]
+    fn a_private_address_is_one_host_only_in_one_network() {
+        let mut cells = vec![cell("one", vec![reached("10.9.0.1")]), cell("two", vec![silent("10.9.0.1")])];
+        let before = silence(&cells[1]).0.confidence;
+        compare(&mut cells);
+        let (finding, said) = silence(&cells[1]);
+        assert!(said.contains("10.9.0.1 answers from one"), "{said}");
+        assert!(said.contains("if both are in one network, the difference is in two's path"), "{said}");
+        assert_eq!(finding.confidence, before, "nobody knows that they are");
+        let mut cells = vec![cell("one", vec![silent("10.9.0.1")]), cell("two", vec![silent("10.9.0.1")])];
+        compare(&mut cells);
+        let said = silence(&cells[1]).1;
+        assert!(said.contains("tcp timeout): if both are in one network, the cluster's end"), "{said}");
+    }
+
+    #[test]
+    fn what_answers_on_the_public_path_does_not_block_it() {
+        use kubereach_probes::TlsOutcome;
+        for failed in [shook("198.51.100.20", TlsOutcome::NotTls), attempt("198.51.100.20", TcpOutcome::Refused, 20.0)]
+        {
+            let mut cells = vec![cell("bastion", vec![reached("10.0.0.5")]), cell("office", vec![failed])];
+            compare(&mut cells);
+            let said = all_said(&cells[1]);
+            assert!(!said.contains("the block is on"), "{said}");
+            assert!(
+                said.contains("bastion reaches prod at 10.0.0.5, office dialled 198.51.100.20: different addresses"),
+                "{said}"
+            );
+        }
+        let failed = attempt("198.51.100.20", TcpOutcome::Prohibited, 20.0);
+        let mut cells = vec![cell("bastion", vec![reached("10.0.0.5")]), cell("office", vec![failed])];
+        compare(&mut cells);
+        assert!(all_said(&cells[1]).contains("the block is on the public path"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     shown::{Lost, Shown, shown_of_class},
 };
 use crate::{
-    model::{EgressBy, Outlook, PublicPath, aks as aks_model, eks as eks_model},
+    model::{EgressBy, Outlook, PublicPath, aks as aks_model, eks as eks_model, set::AddressSet},
     report::{Confidence, Severity},
 };
 
@@ -207,15 +207,19 @@ fn modelled(outlook: &Outlook) -> Vec<IpAddr> {
     }
 }
 
+/// What the public list of the configuration holds; `None` where that is not known.
+fn admitted(view: &CellView<'_>) -> Option<AddressSet> {
+    let facts = view.configuration?.facts;
+    match (&facts.managed_cluster, &facts.cluster) {
+        (Some(cluster), _) => Some(aks_model::admitted(cluster)),
+        (None, Some(cluster)) => eks_model::admitted(cluster),
+        (None, None) => None,
+    }
+}
+
 /// Whether the public list of the configuration holds the address; `None` where that is not known.
 fn admits(view: &CellView<'_>, address: IpAddr) -> Option<bool> {
-    let facts = view.configuration?.facts;
-    let set = match (&facts.managed_cluster, &facts.cluster) {
-        (Some(cluster), _) => aks_model::admitted(cluster),
-        (None, Some(cluster)) => eks_model::admitted(cluster)?,
-        (None, None) => return None,
-    };
-    Some(set.contains(address))
+    Some(admitted(view)?.contains(address))
 }
 
 /// The vantage is seen as somebody else than it should be.
@@ -224,10 +228,10 @@ fn another(view: &CellView<'_>, wrong: &[&Sighting<'_>], first: &Sighting<'_>) -
     let (nets, says) = expected(view, first.address).unwrap_or_default();
     let should = listed(nets.iter().map(ToString::to_string));
     let is = listed(wrong.iter().map(|one| one.address.to_string()));
-    // Of a wider range one address stands for all where the list holds all or none of it.
-    let expected_in: Vec<Option<bool>> =
-        nets.iter().flat_map(|net| [net.network(), net.broadcast()]).map(|one| admits(view, one)).collect();
-    let listed_as_declared = expected_in.iter().all(|one| *one == Some(true));
+    // Of a wider range the vantage may have any address: held in part says nothing of it.
+    let expected_set = AddressSet::from_nets(&nets);
+    let list = admitted(view);
+    let listed_as_declared = list.as_ref().is_some_and(|list| list.is_superset(&expected_set));
     let shut_out = wrong.iter().all(|one| admits(view, one.address) == Some(false));
     let root = listed_as_declared && shut_out;
     let mut told = Told::new(
@@ -236,7 +240,7 @@ fn another(view: &CellView<'_>, wrong: &[&Sighting<'_>], first: &Sighting<'_>) -
     );
     if root {
         told = told.and(format!("the list of the public endpoint holds {should}, and not {is}"));
-    } else if !expected_in.is_empty() && expected_in.iter().all(|one| *one == Some(false)) {
+    } else if list.is_some_and(|list| !list.overlaps(&expected_set)) {
         let other = wrong.iter().find(|one| admits(view, one.address) == Some(true));
         told.evidence.extend(
             other.map(|one| format!("the list of the public endpoint holds {}, and not {should}", one.address)),
@@ -432,6 +436,23 @@ mod tests {
         let case = Case::new(json!({})).from("192.168.7.7").seen_as(&["203.0.112.0/23"], true);
         let configured = case.look(&scene, |view| view.configured);
         assert_eq!(configured, Reachability::Unknown);
+    }
+
+    #[test]
+    fn a_declared_range_that_is_listed_in_part_is_not_listed() {
+        let scene = scene(&["11.5.0.0/24"], &["11.77.0.9"], false);
+        for (cidrs, confidence) in [
+            (json!(["11.5.0.0/26", "11.5.0.192/26"]), Confidence::Possible),
+            (json!(["11.5.0.0/25", "11.5.0.128/25"]), Confidence::Likely),
+        ] {
+            let config = json!({ "resourcesVpcConfig": { "publicAccessCidrs": cidrs } });
+            let case = Case::new(json!({ "eks/describe-cluster.json": { "cluster": config } }));
+            let case = case.from("192.168.7.7").seen_as(&["11.5.0.0/24"], true);
+            let finding = case.finding(&scene, CODE).unwrap();
+            assert_eq!(finding.confidence, confidence, "{finding:?}");
+            let said = finding.evidence.join("\n");
+            assert_eq!(said.contains("holds 11.5.0.0/24"), confidence == Confidence::Likely, "{said}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn named(finding: Finding, vantage: &str) -> Finding {
         evidence: finding.evidence.iter().map(|sentence| words(sentence, &vantage)).collect(),
         setting: finding.setting.map(|setting| {
             let told = words(&setting, &vantage);
-            let of_a_host = OF_A_HOST.iter().any(|what| setting.contains(what));
+            let of_a_host = OF_A_HOST.iter().any(|what| setting.starts_with(what));
             if told == setting && of_a_host { format!("on {vantage}: {told}") } else { told }
         }),
         fix: finding.fix.map(|fix| commands(&fix, &vantage)),
@@ -79,17 +79,16 @@ fn commands(fix: &str, vantage: &str) -> String {
 
 /// Files that every host has of its own.
 const FILES: &[&str] = &["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"];
-/// What a setting is called that every host has of its own, where it does not say whose.
+/// How settings begin that every host has of its own, where they do not say whose.
 const OF_A_HOST: &[&str] = &[
-    "route table",
-    "resolver order",
-    "local route",
-    "MTU",
-    "nf_conntrack",
-    "firewall",
-    "interface",
-    "clock",
-    "the resolver",
+    "the local clock",
+    "the local route table",
+    "the route to ",
+    "MTU of ",
+    "the list of resolvers",
+    "the order of resolvers",
+    "the cache of the resolver",
+    "the resolver ",
 ];
 /// Commands that ask or change the host on which they are run.
 const FOR_THE_HOST: &[&str] = &[
@@ -104,7 +103,7 @@ const FOR_THE_HOST: &[&str] = &[
     "sudo traceroute ",
     "traceroute ",
     "dig ",
-    "kubereach doctor ",
+    "kubereach doctor --server ",
 ];
 
 #[cfg(test)]
@@ -149,6 +148,8 @@ mod tests {
             let findings = scene.findings();
             let all = format!("{findings:?}");
             assert!(!all.contains("this host") && !all.contains("this machine"), "{kind}: {all}");
+            let settings: Vec<&str> = findings.iter().filter_map(|finding| finding.setting.as_deref()).collect();
+            assert!(settings.contains(&"the route table of laptop"), "{kind}: {settings:?}");
             let fixes: Vec<&str> = findings.iter().filter_map(|finding| finding.fix.as_deref()).collect();
             assert!(fixes.iter().any(|fix| fix.contains("# On laptop:\nip route get")), "{kind}: {fixes:?}");
         }

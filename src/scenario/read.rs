@@ -515,14 +515,12 @@ impl Reader<'_> {
     fn egress(&mut self, node: &Node, keys: &[&str]) -> Egress {
         let Some(fields) = self.fields(node, "`egress`", keys) else { return Egress::default() };
         let mut echo = Vec::new();
-        for item in fields.get("echo").map(|node| self.items(node, "`echo`")).unwrap_or_default() {
+        let help = "write `https://host/path`, `http://…`, `stun://host:3478` or `stun-tcp://…`";
+        for item in fields.get("echo").map(|node| self.urls(node, "`echo`", help)).unwrap_or_default() {
             let Some(text) = self.text(item, "an echo server") else { continue };
             match parse_echo_server(&text) {
                 Ok(server) => echo.push(server),
-                Err(reason) => {
-                    let help = "write `https://host/path`, `http://…`, `stun://host:3478` or `stun-tcp://…`";
-                    self.error(item.position, format!("the echo server {}: {reason}", quoted(&text)), help);
-                }
+                Err(reason) => self.error_of_url(item, format!("the echo server: {reason}"), help),
             }
         }
         Egress {
@@ -535,11 +533,11 @@ impl Reader<'_> {
         let keys = &["servers", "ca", "credentials", "userKey", "certificate", "key", "signingKey"];
         let fields = self.fields(&entry.value, "`nats`", keys)?;
         let mut servers = Vec::new();
-        for item in fields.get("servers").map(|node| self.items(node, "`servers`")).unwrap_or_default() {
+        let help = "write `tls://host:port`; `nats://127.0.0.1:4222` is for this host alone";
+        for item in fields.get("servers").map(|node| self.urls(node, "`servers`", help)).unwrap_or_default() {
             let Some(text) = self.text(item, "a server") else { continue };
             if let Err(reason) = kubereach_agent::check_server(&text) {
-                let help = "write `tls://host:port`; `nats://127.0.0.1:4222` is for this host alone";
-                self.error(item.position, format!("the server {}: {reason}", quoted(&text)), help);
+                self.error_of_url(item, format!("the server: {reason}"), help);
             } else {
                 servers.push(text);
             }
@@ -570,7 +568,23 @@ impl Reader<'_> {
         })
     }
 
-    /// `[user@]host`: what OpenSSH takes, which has no place for a port.
+    /// The items of a list of URLs; one that stands alone is not repeated.
+    fn urls<'b>(&mut self, node: &'b Node, what: &str, help: &str) -> Vec<&'b Node> {
+        if matches!(node.kind, Kind::Scalar { .. }) {
+            self.error_of_url(node, format!("{what} must be a list, but a text stands here"), help);
+            return Vec::new();
+        }
+        self.items(node, what)
+    }
+
+    /// A mistake in a URL, of which neither the value nor the line is shown: a token or a password may be in it.
+    fn error_of_url(&mut self, node: &Node, message: String, help: &str) {
+        self.errors.push(self.source.error_without_snippet(node.position, message).help(help));
+    }
+
+    /// `[user@]host`: what OpenSSH takes, which has no place for a port. OpenSSH itself refuses what a shell could take
+    /// for its own, in hosts and users (`valid_hostname` and `valid_ruser` of
+    /// <https://github.com/openssh/openssh-portable/blob/master/ssh.c>).
     fn ssh_host(&mut self, fields: &Fields<'_>, what: &str) -> Option<String> {
         let host = self.required_word(fields, "host", what)?;
         let name = host.rsplit_once('@').map_or(host.as_str(), |(_, name)| name);
@@ -583,6 +597,18 @@ impl Reader<'_> {
                 Ok(port) if port > 0 => format!("write `port: {port}` beside `host`"),
                 _ => "write the port beside it: `port: 22`".to_owned(),
             };
+            self.error(fields.place("host"), message, help);
+            return None;
+        }
+        if let Some(inside) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            let message = format!("{} has brackets, which OpenSSH takes for a part of the name", quoted(&host));
+            self.error(fields.place("host"), message, format!("write {} without brackets", quoted(inside)));
+            return None;
+        }
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-@:%+/=~,".contains(letter);
+        if !host.chars().all(plain) || name.is_empty() || name.starts_with('-') || host.starts_with('@') {
+            let message = format!("{} cannot be a host of OpenSSH", quoted(&host));
+            let help = "write `host` or `user@host`, of letters, digits and `._-`, or a `Host` of your `ssh_config`";
             self.error(fields.place("host"), message, help);
             return None;
         }
@@ -1225,7 +1251,8 @@ fn parse_echo_server(text: &str) -> Result<EchoServer, String> {
     if place.contains('@') {
         return Err("credentials do not belong here".to_owned());
     }
-    let (host, port) = split_host_port(place)?;
+    // The reasons of the parser repeat what they were given.
+    let (host, port) = split_host_port(place).map_err(|_| "its host or port cannot be read".to_owned())?;
     let stun = matches!(scheme, EchoScheme::Stun | EchoScheme::StunTcp);
     if stun && !path.is_empty() {
         return Err("STUN knows no path".to_owned());

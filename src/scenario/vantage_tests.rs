@@ -95,6 +95,12 @@ fn each_mistake_is_told_with_its_place_and_its_cure() {
         ("vantages: { v: { kubernetes: { namespace: n } } }", ["`image`", "kubernetes"]),
         ("vantages: { v: { ssh: { host: 'ops@bastion:2222' } } }", ["has a port in it", "write `port: 2222`"]),
         ("vantages: { v: { ssh: { host: '[2001:db8::1]:22' } } }", ["has a port in it", "write `port: 22`"]),
+        ("vantages: { v: { ssh: { host: 'a;touch' } } }", ["cannot be a host of OpenSSH", "user@host"]),
+        ("vantages: { v: { ssh: { host: '$(id)' } } }", ["cannot be a host of OpenSSH", "user@host"]),
+        ("vantages: { v: { ssh: { host: 'ops@-oX=y' } } }", ["cannot be a host of OpenSSH", "user@host"]),
+        ("vantages: { v: { ssh: { host: 'ops@' } } }", ["cannot be a host of OpenSSH", "user@host"]),
+        ("vantages: { v: { ssh: { host: '[::1]' } } }", ["::1", "without brackets"]),
+        ("vantages: { v: { ssh: { host: 'ops@[2001:db8::1]' } } }", ["has brackets", "without brackets"]),
         ("vantages: { v: { ssm: { instance: my-node } } }", ["no id of a managed instance", "i-0123456789abcdef0"]),
         ("vantages: { v: { ssm: { instance: 'i-' } } }", ["no id of a managed instance", "mi-"]),
         ("vantages: { v: { kubernetes: { namespace: Kube_Reach, image: i } } }", ["name of a namespace", "lower-case"]),
@@ -126,6 +132,24 @@ fn each_mistake_is_told_with_its_place_and_its_cure() {
         assert!(words.iter().all(|word| errors.contains(word)), "{text}\n{errors}");
         assert!(errors.contains("scenario.yaml:"), "{errors}");
         assert!(!errors.contains("p@h") || !errors.contains("u:p"), "a password: {errors}");
+    }
+}
+
+#[test]
+fn a_mistaken_url_is_never_repeated() {
+    for text in [
+        "egress: { echo: ['htps://h.example/ip?token=SESAME'] }",
+        "egress: { echo: ['https://h.example?token=SESAME'] }",
+        "egress: { echo: ['https://SESAME@h.example/'] }",
+        "egress: { echo: 'https://h.example/ip?token=SESAME' }",
+        "nats: { servers: ['tls://u:SESAME@h:4222'], signingKey: k }",
+        "nats: { servers: ['htps://h/SESAME'], signingKey: k }",
+        "nats: { servers: 'tls://u:SESAME@h:4222', signingKey: k }",
+    ] {
+        let errors =
+            read(&format!("vantages: {{ v: {{ local: {{}} }} }}\n{text}")).map(|_| ()).unwrap_err().to_string();
+        assert!(!errors.contains("SESAME") && errors.contains("scenario.yaml:5:"), "{text}\n{errors}");
+        assert!(!errors.contains("this value"), "{errors}");
     }
 }
 

@@ -9,7 +9,8 @@ use kubereach_probes::{Options, SystemResolver, Target};
 ///
 /// Hosts are not among them: who may start a program on a host may dial from it as well. What is never dialled stays so.
 pub(super) fn allowances(target: &Target, options: &Options) -> BTreeSet<String> {
-    let mut arguments = BTreeSet::new();
+    // How fast it goes is for whoever starts it to say: the sender of all its orders.
+    let mut arguments = BTreeSet::from([format!("--rate={MOST_ORDERS_A_MINUTE}")]);
     let controls = options.controls.iter().map(|control| control.port);
     let echo = options.echo.iter().map(|echo| echo.port);
     for port in std::iter::once(target.port).chain(controls).chain(echo) {
@@ -33,6 +34,8 @@ pub(super) fn allowances(target: &Target, options: &Options) -> BTreeSet<String>
     }
     arguments
 }
+
+const MOST_ORDERS_A_MINUTE: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -60,6 +63,7 @@ mod tests {
             "--allow-port=8443",
             "--allow-resolver=10.0.0.2:5353",
             "--allow-resolver=[2001:db8::53]:53",
+            "--rate=1000000",
         ];
         assert_eq!(allowances(&target, &options), expected.map(str::to_owned).into());
         target.host = "127.0.0.1".to_owned();

@@ -19,11 +19,14 @@ pub use self::{
 use super::{errand, unavailable};
 use crate::scenario::{AgentName, NatsServers};
 
+/// What was opened, or why it could not be and when that was found out.
+type Opened = Result<Arc<Dispatcher>, (String, Instant)>;
+
 /// What is open for the run.
 pub(super) struct Controller {
     servers: Option<NatsServers>,
     /// Opened by the first order, or why it could not be and when that was found out.
-    dispatcher: Mutex<Option<Result<Arc<Dispatcher>, (String, Instant)>>>,
+    dispatcher: Mutex<Option<Opened>>,
 }
 
 impl Controller {

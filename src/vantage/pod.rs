@@ -5,7 +5,9 @@
 //! `ttlSecondsAfterFinished`.
 
 mod manifest;
+mod request;
 mod state;
+mod words;
 
 use std::{
     collections::HashMap,
@@ -21,17 +23,23 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Config,
-    api::{DeleteParams, ListParams, LogParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    api::{ListParams, LogParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
 use kubereach_agent::{Order, Reply, order};
 use kubereach_probes::{Observation, Options, Run, Target};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::JoinSet,
+};
 
-use self::state::{Progress, progress};
+use self::{
+    request::{List, Resource},
+    state::{Progress, progress},
+};
 use super::{allow, errand, unavailable};
 use crate::{
-    redact::{Secrets, chain, clean, without_secrets},
+    redact::{clean, without_secrets},
     scenario::PodPlace,
 };
 
@@ -85,7 +93,8 @@ impl Pods {
             outcome = errand_of(&connection, &job, &name, &order, options) => Some(outcome),
         };
         // Whatever came of it, the pod goes now; what cannot be deleted is named at the end of the run.
-        if remove(&connection, &name).await.is_ok() {
+        let limit = if outcome.is_some() { REQUEST } else { AT_THE_END };
+        if remove(&connection, &name, limit).await.is_ok() {
             cluster.forget(&name);
         }
         match outcome {
@@ -99,21 +108,35 @@ impl Pods {
     pub(super) async fn close(&self) -> Vec<String> {
         let clusters: Vec<Arc<Cluster>> =
             self.clusters.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, cluster)| cluster).collect();
-        let mut left = Vec::new();
+        // All at once: whoever waits for the end waits once.
+        let mut removing = JoinSet::new();
         for cluster in clusters {
             let Some(Ok(connection)) = cluster.connection.get() else { continue };
             let names = std::mem::take(&mut *cluster.outstanding.lock().unwrap_or_else(PoisonError::into_inner));
             for name in names {
-                if let Err(reason) = remove(connection, &name).await {
+                let connection = connection.clone();
+                removing.spawn(async move {
+                    let reason = remove(&connection, &name, AT_THE_END).await.err()?;
                     let namespace = &connection.namespace;
-                    left.push(format!(
+                    Some(format!(
                         "the job {name} could not be deleted: {reason}; it ends by itself, or: \
                          kubectl delete job --namespace {namespace} {name}"
-                    ));
-                }
+                    ))
+                });
             }
         }
-        left
+        removing.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+impl Connection {
+    fn jobs(&self) -> Resource<'_> {
+        self.resource::<Job>()
+    }
+
+    /// A kind of object of the namespace.
+    fn resource<K: kube::Resource<DynamicType = ()>>(&self) -> Resource<'_> {
+        Resource::new(&self.client, K::url_path(&(), Some(&self.namespace)))
     }
 }
 
@@ -132,15 +155,12 @@ async fn connect(place: &PodPlace) -> Result<Connection, String> {
         Some(file) => Kubeconfig::read_from(file),
         None => Kubeconfig::read(),
     };
-    let kubeconfig = read.map_err(|error| match error {
-        KubeconfigError::ReadConfig(error, _) => format!("{from} cannot be read: {}", clean(&error.to_string())),
-        error => format!("{from}: {}", chain(&error, &Secrets::default())),
-    })?;
+    let kubeconfig = read.map_err(|error| format!("{from} {}", words::of_kubeconfig(&error)))?;
     let context = chosen_context(&kubeconfig, place.context.as_deref()).map_err(|reason| format!("{from} {reason}"))?;
     let options = KubeConfigOptions { context: Some(context.clone()), cluster: None, user: None };
     let mut config = within(CONNECT, "reading it", async {
         let reading = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        reading.map_err(|error| chain(&error, &Secrets::default()))
+        reading.map_err(|error| words::of_kubeconfig(&error))
     })
     .await
     .map_err(|reason| format!("{from} (context {context}): {reason}"))?;
@@ -150,7 +170,7 @@ async fn connect(place: &PodPlace) -> Result<Connection, String> {
     config.read_timeout = Some(REQUEST);
     config.write_timeout = Some(REQUEST);
     let namespace = place.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).map_err(|error| format!("{from}: {}", told(&error)))?;
+    let client = Client::try_from(config).map_err(|error| format!("{from}: {}", words::of(&error)))?;
     Ok(Connection { client, namespace, shown, at_once: Arc::new(Semaphore::new(PODS_AT_ONCE)) })
 }
 
@@ -159,7 +179,7 @@ fn chosen_context(kubeconfig: &Kubeconfig, named: Option<&str>) -> Result<String
     let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     let listed = match known.as_slice() {
         [] => "it has none".to_owned(),
-        [.., _] if known.len() > MOST_LISTED => format!("it has {}, …", known[..MOST_LISTED].join(", ")),
+        _ if known.len() > MOST_LISTED => format!("it has {}, …", known[..MOST_LISTED].join(", ")),
         _ => format!("it has {}", known.join(", ")),
     };
     match named.or(kubeconfig.current_context.as_deref()).filter(|name| !name.is_empty()) {
@@ -177,9 +197,8 @@ async fn errand_of(
     order: &Order,
     options: &Options,
 ) -> Result<Reply, String> {
-    let jobs: Api<Job> = Api::namespaced(connection.client.clone(), &connection.namespace);
-    asked("create jobs", connection, jobs.create(&PostParams::default(), job)).await?;
-    let pod = finished(connection, &jobs, name, active_deadline(options)).await?;
+    let _: Job = asked("create jobs", connection, connection.jobs().create(job)).await?;
+    let pod = finished(connection, name, active_deadline(options)).await?;
     let log = log(connection, &pod).await?;
     kubereach_agent::unpack_reply(&log).map_err(|error| match error {
         order::MessageError::OtherVersion(theirs) => errand::other_version(&format!("pod {pod}"), theirs),
@@ -193,14 +212,13 @@ async fn errand_of(
 }
 
 /// Waits until the Job's pod has ended, and gives the pod's name; or says why it never will.
-async fn finished(connection: &Connection, jobs: &Api<Job>, name: &str, deadline: Duration) -> Result<String, String> {
-    let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &connection.namespace);
+async fn finished(connection: &Connection, name: &str, deadline: Duration) -> Result<String, String> {
     let selector = ListParams::default().labels(&format!("job-name={name}")).limit(2);
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let found = asked("list pods", connection, pods.list(&selector)).await?;
-        let job = asked("get jobs", connection, jobs.get(name)).await?;
+        let found: List<Pod> = asked("list pods", connection, connection.resource::<Pod>().list(&selector)).await?;
+        let job: Job = asked("get jobs", connection, connection.jobs().get(name)).await?;
         let state = match progress(&job, found.items.first()) {
             Progress::Ended { pod } => return Ok(pod),
             Progress::Never(reason) => {
@@ -222,9 +240,9 @@ async fn finished(connection: &Connection, jobs: &Api<Job>, name: &str, deadline
 
 /// What the cluster's events say of a Job that has no pod; nothing more where they may not be read.
 async fn with_events(connection: &Connection, name: &str, reason: String) -> String {
-    let events: Api<Event> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let events = connection.resource::<Event>();
     let about = ListParams::default().fields(&format!("involvedObject.name={name}")).limit(20);
-    let Ok(Ok(list)) = tokio::time::timeout(REQUEST, events.list(&about)).await else { return reason };
+    let Ok(Ok(list)) = tokio::time::timeout(REQUEST, events.list::<Event>(&about)).await else { return reason };
     let warning = |event: &&Event| event.type_.as_deref() == Some("Warning");
     match list.items.iter().rev().find(warning).and_then(|event| event.message.as_deref()) {
         Some(message) => format!("{reason}: {}", clean(message)),
@@ -249,17 +267,15 @@ async fn log(connection: &Connection, pod: &str) -> Result<String, String> {
 }
 
 /// Deletes the Job and its pod. That it is not there is as good.
-async fn remove(connection: &Connection, name: &str) -> Result<(), String> {
-    let jobs: Api<Job> = Api::namespaced(connection.client.clone(), &connection.namespace);
-    let how = DeleteParams::background().grace_period(0);
+async fn remove(connection: &Connection, name: &str, limit: Duration) -> Result<(), String> {
     let deleting = async {
-        match jobs.delete(name, &how).await {
-            Ok(_) => Ok(()),
+        match connection.jobs().delete(name).await {
+            Ok(()) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(told(&error)),
+            Err(error) => Err(words::of(&error)),
         }
     };
-    within(REQUEST, "deleting it", deleting).await
+    within(limit, "deleting it", deleting).await
 }
 
 /// One request, within its time; a denial names the permission.
@@ -276,7 +292,7 @@ async fn asked<T>(
             kube::Error::Api(status) if status.code == 401 => {
                 "the credentials of the kubeconfig are not accepted".to_owned()
             }
-            _ => told(&error),
+            _ => words::of(&error),
         })
     };
     let Connection { namespace, shown, .. } = connection;
@@ -291,16 +307,6 @@ async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = Res
         .unwrap_or_else(|_| Err(format!("{what} took longer than {} s", limit.as_secs())))
 }
 
-/// An error with what is behind it, bounded.
-fn told(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return clean(&format!("{} ({})", status.message, status.code));
-    }
-    let words = chain(error, &Secrets::default());
-    // The library's name for its layer says nothing to a reader.
-    words.strip_prefix("ServiceError: ").unwrap_or(&words).to_owned()
-}
-
 /// How long the Job may run once its pod has started.
 fn active_deadline(options: &Options) -> Duration {
     errand::longest_probe(options) + SCHEDULING
@@ -312,6 +318,8 @@ const VALIDITY: Duration = Duration::from_mins(10);
 const SCHEDULING: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(20);
+/// Whoever has ended the run does not wait long.
+const AT_THE_END: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const PODS_AT_ONCE: usize = 8;

@@ -93,7 +93,8 @@ impl Attempt {
     fn holds(&self) -> bool {
         match self.0.get() {
             None => true,
-            Some(Ok(connection)) => connection.is_open(),
+            // Those who waited while it was silent do not wait for the same silence once more.
+            Some(Ok(connection)) => connection.is_open() || connection.was_given_up_within(REMEMBERED),
             Some(Err(failed)) => failed.at.elapsed() < REMEMBERED,
         }
     }
@@ -121,10 +122,9 @@ impl Host {
         };
         let longest = errand::longest_probe(options);
         let order: Order = errand::order("", target, options, longest + CLOCKS_APART);
-        match tokio::time::timeout(longest + WAY, connection.carry(&order)).await {
-            Ok(Ok(reply)) => errand::observed(reply, &order, name),
-            Ok(Err(reason)) => unavailable(reason),
-            Err(_) => unavailable(format!("the agent of {name} did not answer within {} s", longest.as_secs())),
+        match connection.ask(name, &order, longest + WAY).await {
+            Ok(reply) => errand::observed(reply, &order, name),
+            Err(reason) => unavailable(reason),
         }
     }
 

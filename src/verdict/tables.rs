@@ -86,7 +86,7 @@ fn observed_is_reachable_when_at_least_one_deciding_address_is() {
     let broken =
         |observation: Observation| Observation { vantage_error: Some("no such interface".to_owned()), ..observation };
     let (one, two, three) = ("198.51.100.1", "10.0.0.2", "198.51.100.3");
-    for (name, observation, observed, via, dialled, answered) in [
+    for (name, observation, observed, via, dialled, answered) in vec![
         ("nothing was seen", of(vec![]), Unreachable, None, 0, 0),
         ("one good", of(vec![good(one, Public)]), Reachable, Some(Via::Public), 1, 1),
         ("one good private", of(vec![good(two, Private)]), Reachable, Some(Via::Private), 1, 1),

@@ -326,6 +326,12 @@ fn vantages() {
         let agent_user = NatsServers { user_key: Some(world.folder.join("seven.nk")), ..nats.clone() };
         Box::pin(says(Some(&agent_user), key.clone(), "does not give")).await;
         Box::pin(says(Some(&nats), key.clone(), "is it running, under the name `seven`")).await;
+        // An agent that never said that it is there is not waited for until the order expires.
+        let begun = std::time::Instant::now();
+        let public = world.identity("seven").public_key();
+        let ending = world.dispatcher().await.dispatch("seven", &public, || order("seven", "early", 60)).await;
+        assert!(matches!(ending, Ok(Ending::Expired(_))), "{ending:?}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         let agent = world.agent("seven", 4, worker("seven"));
         let transports = here(Some(&nats));
         let observation = observe(&transports, key.clone()).await;

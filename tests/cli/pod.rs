@@ -130,3 +130,43 @@ fn a_cluster_that_is_not_there_or_takes_nobody_is_told() {
     house.file("pods.config", "no: kubeconfig\n");
     assert_eq!(house.verify(&[]).verdict(), (3, "inconclusive"));
 }
+
+#[test]
+fn no_secret_of_a_kubeconfig_is_in_what_is_said_of_it() {
+    let (house, cluster) = build(Trouble::None);
+    let server = format!("http://{}", cluster.address);
+    let plugin = house.file("plugin", "#!/bin/sh\necho sesame-out; echo sesame-err >&2; exit $1\n");
+    Command::new("chmod").arg("755").arg(&plugin).status().unwrap();
+    let exec = |status: &str| {
+        format!(
+            "{{ exec: {{ apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: {}, args: ['{status}', sesame-arg] }} }}",
+            plugin.display()
+        )
+    };
+    for user in [
+        "sesame-user".to_owned(),
+        "{ token: [sesame-token] }".to_owned(),
+        "{ token: sesame-token, nobody: [".to_owned(),
+        exec("0"),
+        exec("1"),
+    ] {
+        house.kubeconfig("pods.config", &server, &user);
+        told_without_secrets(&house, &user);
+    }
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters:\n- name: c\n  cluster: {{ server: '{server}', proxy-url: \
+         'http://u:sesame-proxy@127.0.0.1:9' }}\ncontexts:\n- name: a\n  context: {{ cluster: c, user: u }}\nusers:\n- name: u\n  user: \
+         {{ token: sesame-token }}\n"
+    );
+    house.file("pods.config", &text);
+    told_without_secrets(&house, "proxy-url");
+}
+
+fn told_without_secrets(house: &House, what: &str) {
+    let found = house.verify(&["-v"]);
+    assert_eq!(found.verdict(), (3, "inconclusive"), "{what}");
+    for text in [&found.ran.stdout, &found.ran.stderr] {
+        assert!(!text.contains("sesame"), "{what}: {text}");
+    }
+    assert!(found.ran.stdout.contains("kubeconfig"), "{what}: {}", found.ran.stdout);
+}

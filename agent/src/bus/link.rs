@@ -98,10 +98,10 @@ pub async fn connect(servers: &Servers, name: &str, inbox: &str) -> Result<Link,
     let urls = servers.urls.join(", ");
     let client = options.connect(addresses).await.map_err(|error| {
         let text = short(&with_sources(&error));
-        let refused = |text: String| LinkError::Refused(urls.clone(), advised(text, credentials_advice(servers)));
+        let refused = |text: String| LinkError::Refused(urls.clone(), advised(text, &credentials_advice(servers)));
         let tls = |text: String| {
             let advice = tls_advice(&text, servers.ca.as_deref());
-            LinkError::Tls(urls.clone(), advised(text, advice))
+            LinkError::Tls(urls.clone(), advised(text, &advice))
         };
         match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => refused(text),
@@ -246,7 +246,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn advised(text: String, advice: String) -> String {
+fn advised(text: String, advice: &str) -> String {
     if advice.is_empty() { text } else { format!("{text}; {advice}") }
 }
 
@@ -315,6 +315,10 @@ mod tests {
 
     #[test]
     fn what_fails_says_where_to_look() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("violation")]
+        struct Outer(#[source] std::io::Error);
+
         let ca = Path::new("/x/ca.pem");
         let unknown = "IO error: invalid peer certificate: UnknownIssuer";
         assert!(tls_advice(unknown, Some(ca)).contains("look at `nats.ca` (an agent's `--ca`): /x/ca.pem"));
@@ -327,9 +331,6 @@ mod tests {
         assert!(
             !credentials_advice(&keyed).contains("no credentials") && credentials_advice(&keyed).contains("/x/ca.pem")
         );
-        #[derive(Debug, thiserror::Error)]
-        #[error("violation")]
-        struct Outer(#[source] std::io::Error);
         assert_eq!(with_sources(&Outer(std::io::Error::other("nats: violation"))), "nats: violation");
     }
 

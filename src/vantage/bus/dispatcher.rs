@@ -307,7 +307,7 @@ impl Dispatcher {
         };
         // Replies to other controllers pass by here, too.
         let Some((expected, key, digest)) = self.ledger.claim(&id) else { return };
-        let reply = match self.believe(message, agent, &expected, &key, &digest) {
+        let reply = match Self::believe(message, agent, &expected, &key, &digest) {
             Ok(reply) => reply,
             Err(reason) => return self.ledger.reject(Some(&id), reason),
         };
@@ -322,7 +322,6 @@ impl Dispatcher {
     }
 
     fn believe(
-        &self,
         message: &Message,
         agent: &str,
         expected: &str,
@@ -430,7 +429,7 @@ impl Dispatcher {
             }
             Ok(())
         };
-        state.prepared.get_or_try_init(prepare).await.map(|()| ())
+        state.prepared.get_or_try_init(prepare).await.copied()
     }
 
     async fn make_queue(&self, agent: &str) -> Result<(), String> {

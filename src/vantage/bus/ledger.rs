@@ -354,8 +354,7 @@ fn write_lines(mut file: &File, appends: &mpsc::Receiver<Append>) {
         broken |= written.is_err();
         for append in batch {
             if let Some(done) = append.done {
-                let result =
-                    written.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+                let result = written.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
                 // Who no longer waits need not know.
                 let _ = done.send(result);
             }

@@ -4,14 +4,14 @@
 //! shown of it is cleaned.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     path::Path,
     process::Stdio,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kubereach_agent::{
@@ -48,6 +48,10 @@ struct Shared {
     /// Why there are no more replies.
     ended: OnceLock<String>,
     closing: AtomicBool,
+    /// How many replies came.
+    replies: AtomicU64,
+    /// When it was closed because nothing came back.
+    given_up: OnceLock<Instant>,
 }
 
 impl Connection {
@@ -102,11 +106,50 @@ impl Connection {
         self.shared.ended.get().is_none()
     }
 
-    /// Sends an order and waits for its reply, however long that takes.
+    pub(super) fn was_given_up_within(&self, time: Duration) -> bool {
+        self.shared.given_up.get().is_some_and(|at| at.elapsed() < time)
+    }
+
+    /// Sends an order and waits for its reply. An agent that sends no reply at all in that time is given up: the
+    /// connection is closed, and all who wait on it hear the same reason.
     ///
     /// # Errors
-    /// In words, when the connection has ended or ends meanwhile.
-    pub(super) async fn carry(&self, order: &Order) -> Result<Result<Reply, MessageError>, String> {
+    /// In words, when nothing came back in time, or the connection has ended or ends meanwhile.
+    pub(super) async fn ask(
+        &self,
+        host: &str,
+        order: &Order,
+        longest: Duration,
+    ) -> Result<Result<Reply, MessageError>, String> {
+        let before = self.shared.replies.load(Ordering::Relaxed);
+        if let Ok(carried) = tokio::time::timeout(longest, self.carry(order)).await {
+            return carried;
+        }
+        // One that lasts a few seconds is told in seconds.
+        let reason = format!("the agent of {host} did not answer within {} s", longest.as_secs_f64().round());
+        if self.shared.replies.load(Ordering::Relaxed) != before {
+            return Err(reason);
+        }
+        let reason = format!("{reason}: the connection was closed");
+        self.give_up(&reason).await;
+        Err(self.shared.ended.get().cloned().unwrap_or(reason))
+    }
+
+    /// Kills the process of ssh, with which the agent ends.
+    async fn give_up(&self, reason: &str) {
+        let _ = self.shared.given_up.set(Instant::now());
+        let _ = self.shared.ended.set(reason.to_owned());
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(reader) = reader {
+            reader.abort();
+            let _ = reader.await;
+        }
+    }
+
+    /// Sends an order and waits for its reply, however long that takes.
+    async fn carry(&self, order: &Order) -> Result<Result<Reply, MessageError>, String> {
         let (sender, receiver) = oneshot::channel();
         let _forgotten = Waiting { shared: &self.shared, id: &order.id };
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(order.id.clone(), sender);
@@ -206,18 +249,25 @@ impl Talk<'_> {
     async fn greeting(&mut self) -> Result<(), String> {
         let host = self.host;
         let mut bytes = 0;
+        let mut marks = HashSet::new();
         loop {
             let line = match self.stdout.next(LONGEST_LINE_OF_GREETING).await {
                 Ok(Some(line)) => line,
                 Ok(None) => return Err(self.ended().await),
                 Err(error) => return Err(format!("{host} cannot be read from: {error}")),
             };
-            bytes += line.len();
+            // With its end: empty lines are noise, too.
+            bytes += line.len() + 1;
             let text = String::from_utf8_lossy(&line).into_owned();
-            if let Some(said) = remote::said(&text) {
-                self.heard(said).await?;
-            } else if let Ok(hello) = serde_json::from_slice::<Hello>(&line) {
+            if let Ok(hello) = serde_json::from_slice::<Hello>(&line) {
                 return self.check(&hello);
+            }
+            // Of what we have the host say each comes once, and what comes again is noise; a second wish for an agent is
+            // refused where it is heard.
+            let said = remote::said(&text)
+                .filter(|said| marks.insert(std::mem::discriminant(said)) || matches!(said, Said::Nothing(_)));
+            if let Some(said) = said {
+                self.heard(said).await?;
             } else if bytes > MOST_NOISE {
                 return Err(format!(
                     "{host} writes more than {} KiB before any agent speaks: {:?} …; look at its shell profile",
@@ -435,15 +485,15 @@ impl Conversation {
             let waiting = about
                 .and_then(|about| self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&about.id));
             if let Some(waiting) = waiting {
+                self.shared.replies.fetch_add(1, Ordering::Relaxed);
                 // Who was stopped meanwhile does not listen any more.
                 let _ = waiting.send(order::read(&line, MAXIMUM_REPLY_BYTES));
                 continue;
             }
             if remote::said(&String::from_utf8_lossy(&line)) == Some(Said::Removed) {
                 self.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
-                continue;
             }
-            noise += line.len().max(1);
+            noise += line.len() + 1;
             if noise > MAXIMUM_REPLY_BYTES {
                 let line = redact::clean(&String::from_utf8_lossy(&line));
                 return format!("the connection to {host} was given up: it writes what is no reply, such as {line:?}");
@@ -562,3 +612,75 @@ const LINES_SHOWN: usize = 5;
 /// Bytes of standard error.
 const MOST_KEPT: usize = 16 << 10;
 const QUEUE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use kubereach_probes::{Options, Target, Trust};
+
+    use super::{super::super::errand, *};
+
+    /// A shell script in the place of ssh.
+    fn talk(script: &str) -> Talk<'static> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.kill_on_drop(true).spawn().unwrap();
+        Talk {
+            host: "far",
+            stdin: child.stdin.take(),
+            sending: None,
+            stdout: Lines::new(child.stdout.take().unwrap()),
+            stderr: Tail::read(child.stderr.take().unwrap()),
+            child,
+            config: ClientConfig::write(None).unwrap(),
+            folder: Arc::default(),
+            agent: None,
+            noise: Vec::new(),
+        }
+    }
+
+    fn order(id: &str) -> Order {
+        let target = Target::new("api.example", 443, Trust::SystemRoots);
+        let options = Options::plain(Duration::from_secs(1));
+        Order { id: id.to_owned(), ..errand::order("", &target, &options, Duration::from_mins(1)) }
+    }
+
+    #[tokio::test]
+    async fn a_silent_agent_is_given_up_at_once_for_all_who_wait() {
+        let connection = talk("exec cat >/dev/null").begin().await.unwrap();
+        let (one, other) = (order("one"), order("other"));
+        let long = Duration::from_mins(1);
+        let (first, second) =
+            tokio::join!(connection.ask("far", &one, Duration::from_millis(1200)), connection.ask("far", &other, long));
+        let reason = first.unwrap_err();
+        assert_eq!(reason, "the agent of far did not answer within 1 s: the connection was closed");
+        assert_eq!(second.unwrap_err(), reason);
+        assert!(!connection.is_open() && connection.was_given_up_within(long));
+        let late = tokio::time::timeout(Duration::from_secs(10), connection.ask("far", &one, long)).await.unwrap();
+        assert_eq!(late.unwrap_err(), reason);
+    }
+
+    #[tokio::test]
+    async fn one_that_answers_others_is_kept() {
+        let connection = talk(r#"read -r l; echo '{"id":"one"}'; exec cat >/dev/null"#).begin().await.unwrap();
+        let (one, other) = (order("one"), order("other"));
+        let short = Duration::from_millis(1500);
+        let (first, second) = tokio::join!(connection.ask("far", &one, short), connection.ask("far", &other, short));
+        assert!(first.unwrap().is_err(), "it is no whole reply");
+        assert!(second.unwrap_err().ends_with("within 2 s"));
+        assert!(connection.is_open());
+        connection.close().await;
+    }
+
+    #[tokio::test]
+    async fn endless_lines_are_noise_whatever_is_in_them() {
+        for line in ["KUBEREACH-SSH-1 found x", "KUBEREACH-SSH-1 removed", "KUBEREACH-SSH-1 folder /tmp/x", ""] {
+            let mut talk = talk(&format!("while :; do echo '{line}'; done"));
+            let greeted = tokio::time::timeout(Duration::from_mins(1), talk.greeting()).await.unwrap();
+            let reason = greeted.unwrap_err();
+            assert!(reason.contains("writes more than 256 KiB before any agent speaks"), "{reason}");
+        }
+        let connection = talk("while :; do echo 'KUBEREACH-SSH-1 removed'; done").begin().await.unwrap();
+        let reason = connection.ask("far", &order("one"), Duration::from_mins(2)).await.unwrap_err();
+        assert!(reason.contains("it writes what is no reply"), "{reason}");
+    }
+}

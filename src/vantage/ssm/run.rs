@@ -260,7 +260,7 @@ async fn wait(service: &Service, instance: &str, command: &str, longest: Duratio
             }
             Err(error) => {
                 // The command was just sent, and not every server of the service knows of it yet.
-                let unknown = error.as_service_error().is_some_and(|error| error.is_invocation_does_not_exist());
+                let unknown = matches!(error.as_service_error(), Some(error) if error.is_invocation_does_not_exist());
                 if !(unknown && begun.elapsed() < UNKNOWN) {
                     let failed = failure(&error, &service.secrets);
                     let reason = told(&failed, "ssm:GetCommandInvocation", &service.region);

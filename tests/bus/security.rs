@@ -276,7 +276,7 @@ fn not_permitted() {
         let dispatcher = world.dispatcher().await;
         let agent = world.agent("six", 4, worker("six"));
         let key = world.identity("six").public_key();
-        let mut elsewhere = order("six", "metadata", 20);
+        let mut elsewhere = order("six", "metadata", 60);
         "169.254.169.254".clone_into(&mut elsewhere.probe.host);
         let ending = dispatcher.dispatch("six", &key, || elsewhere).await;
         let Ok(Ending::Replied(reply)) = ending else { panic!("{ending:?}") };

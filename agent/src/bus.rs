@@ -2,7 +2,7 @@
 //!
 //! Orders are delivered at least once. An order's message is acknowledged only once its reply is stored by the server;
 //! until then the agent says from time to time that it is at work, and whatever dies in between, the message comes
-//! again. What makes this safe is the book of the orders that are under way or done: see [`book`].
+//! again. What makes this safe is the book of the orders that are under way or done (`book.rs`).
 
 mod arguments;
 mod book;

@@ -92,9 +92,9 @@ impl Pods {
             () = run.stopped() => None,
             outcome = errand_of(&connection, &job, &name, &order, options) => Some(outcome),
         };
-        // Whatever came of it, the pod goes now; what cannot be deleted is named at the end of the run.
-        let limit = if outcome.is_some() { REQUEST } else { AT_THE_END };
-        if remove(&connection, &name, limit).await.is_ok() {
+        // Whatever came of it, the pod goes now; when the run ends, all go at once in `close`. What cannot be deleted is named
+        // there.
+        if outcome.is_some() && remove(&connection, &name, REQUEST).await.is_ok() {
             cluster.forget(&name);
         }
         match outcome {

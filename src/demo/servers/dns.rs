@@ -124,21 +124,30 @@ impl DnsServer {
     pub(super) async fn start(&self, running: &mut Running) -> Result<(), ServerError> {
         let service = Arc::new(Service::new(&self.views));
         for &listen in &self.listen {
-            let socket = running.bind_udp(listen).await?;
-            let address = socket.local_addr().map_err(|source| ServerError::Bind {
-                transport: "udp",
-                address: listen,
-                source,
-            })?;
+            let mut tried = 0;
+            let (socket, address) = loop {
+                let socket = running.bind_udp(listen).await?;
+                let bind = |source| ServerError::Bind { transport: "udp", address: listen, source };
+                let address = socket.local_addr().map_err(bind)?;
+                let service = Arc::clone(&service);
+                // The same port over TCP, also where the caller left the choice to the system.
+                let accepting =
+                    running.accept(&[address], move |stream| serve_tcp(Arc::clone(&service), stream, address)).await;
+                running.addresses.pop();
+                match accepting {
+                    Ok(()) => break (socket, address),
+                    // What is free for UDP may be taken for TCP: the system chooses once more.
+                    Err(_) if listen.port() == 0 && tried < MOST_TRIES => tried += 1,
+                    Err(error) => return Err(error),
+                }
+            };
             running.tasks.spawn(serve_udp(Arc::clone(&service), socket, address));
-            let service = Arc::clone(&service);
-            // The same port over TCP, also where the caller left the choice to the system.
-            running.accept(&[address], move |stream| serve_tcp(Arc::clone(&service), stream, address)).await?;
-            running.addresses.pop();
         }
         Ok(())
     }
 }
+
+const MOST_TRIES: u32 = 50;
 
 struct Service {
     started: Instant,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::world::{World, agents, cut_logins, must, nothing_probed, on, report, serving, until};
+use crate::world::{World, agents, cut_logins, login_home, must, nothing_probed, on, report, serving, until};
 
 /// One behaviour.
 pub(crate) type Case = fn(&mut World);
@@ -262,19 +262,22 @@ fn agents_of_other_versions_are_told(world: &mut World) {
 }
 
 fn words_of_a_profile_are_passed_over(world: &mut World) {
-    fs::write("/root/.bashrc", "echo 'Welcome to the bastion!'; echo '{\"motd\": 1}'; printf 'no end of line'\n")
-        .unwrap();
+    fs::write(
+        login_home().join(".bashrc"),
+        "echo 'Welcome to the bastion!'; echo '{\"motd\": 1}'; printf 'no end of line'\n",
+    )
+    .unwrap();
     let (report, _) = world.verify("host: bastion.test");
     assert_eq!(report["verdict"], "match", "{report:#}");
     // When no agent follows they are shown.
-    fs::write("/root/.bashrc", "echo 'Only menus here.'; exit 0\n").unwrap();
+    fs::write(login_home().join(".bashrc"), "echo 'Only menus here.'; exit 0\n").unwrap();
     let told = world.unavailable("host: bastion.test");
     assert!(told.contains("Only menus here.") && told.contains("runs no shell command"), "{told}");
 }
 
 fn a_host_that_never_stops_talking_is_left(world: &mut World) {
     for script in ["yes 'la la la'", "tr '\\0' 'x' < /dev/zero"] {
-        fs::write("/root/.bashrc", script).unwrap();
+        fs::write(login_home().join(".bashrc"), script).unwrap();
         let begun = Instant::now();
         let told = world.unavailable("host: bastion.test");
         assert!(told.contains("before any agent speaks") || told.contains("a line of more than"), "{told}");

@@ -37,7 +37,7 @@ impl World {
         // The files are copied before anything is laid over their folders.
         fs::copy(env!("CARGO_BIN_EXE_kubereach"), format!("{WORK}/bin/kubereach")).unwrap();
         fs::copy(stand_in_file(), format!("{WORK}/bin/stand-in")).unwrap();
-        must(&TOPOLOGY.replace("WORK", WORK));
+        must(&TOPOLOGY.replace("WORK", WORK).replace("LOGIN_HOME", &login_home().display().to_string()));
         for key in ["key", "other-key", "jump-host-key", "bastion-host-key", "new-host-key"] {
             must(&format!("ssh-keygen -q -t ed25519 -N '' -C {key} -f {WORK}/{key}"));
         }
@@ -200,6 +200,14 @@ impl World {
     }
 }
 
+/// Where the account that logs in is at home; in here an empty folder lies over it.
+pub(crate) fn login_home() -> PathBuf {
+    let accounts = fs::read_to_string("/etc/passwd").unwrap();
+    let mut fields = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let home = fields.find_map(|fields| (fields.get(2) == Some(&"0")).then(|| fields.get(5).map(PathBuf::from))?);
+    home.unwrap()
+}
+
 /// Whether an agent runs on a host, however it came there.
 pub(crate) fn serving() -> bool {
     agents().iter().any(|line| {
@@ -342,7 +350,7 @@ fn main() {
 const TOPOLOGY: &str = r"
 mkdir -p WORK/tmp
 mount -t tmpfs -o mode=1777 world /tmp
-mount -t tmpfs -o mode=700 world /root
+mount -t tmpfs -o mode=700 world LOGIN_HOME
 { echo '127.0.0.1 localhost'; echo '198.18.1.2 jump.test'; echo '198.18.2.2 bastion.test'; echo '10.20.0.10 api.test'
   echo '10.20.0.66 silent.test'
   for index in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19; do echo 10.20.0.10 api$index.test; done; } > WORK/hosts

@@ -22,7 +22,7 @@ pub(in crate::causes) fn group_and_name(facts: &Facts) -> (String, String) {
     (word(cluster.and_then(|cluster| cluster.resource_group()), "<rg>"), word(name, "<cluster>"))
 }
 
-/// Fills in the placeholders of the cluster itself: `<rg>`, `<cluster>`, `<node-rg>`, `<region>`. Its own options get the
+/// Puts in what the cluster itself gives: `<rg>`, `<cluster>`, `<node-rg>`, `<region>`. Its own options get the
 /// subscription, without which `az` may act in another.
 pub(in crate::causes) fn filled_in(facts: &Facts, text: &str) -> String {
     let (group, name) = group_and_name(facts);

@@ -19,3 +19,4 @@ pub mod report;
 pub mod scenario;
 pub mod vantage;
 pub mod verdict;
+pub mod watch;

@@ -13,8 +13,15 @@ use std::{
 /// Room → rooms it may use. `probes` is the crate `kubereach-probes`, `agent` the crate `kubereach-agent`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("aws", &["redact"]),
-    ("cli", &["agent", "causes", "check", "client", "demo", "facts", "input", "model", "probes", "report", "scenario"]),
+    (
+        "cli",
+        &[
+            "agent", "causes", "check", "client", "demo", "facts", "input", "model", "probes", "report", "scenario",
+            "watch",
+        ],
+    ),
     ("check", &["causes", "client", "facts", "input", "model", "probes", "report", "scenario", "vantage", "verdict"]),
+    ("watch", &["check", "input", "probes", "report", "scenario"]),
     ("vantage", &["agent", "aws", "probes", "redact", "scenario"]),
     ("causes", &["client", "facts", "model", "probes", "report", "scenario"]),
     ("model", &["facts", "probes", "report"]),
@@ -58,7 +65,12 @@ const FENCED: &[(&[&str], &[&str])] = &[
     (&["src/aws.rs", "src/facts/aws"], &["aws_sdk_eks", "aws_smithy_runtime_api", "aws_smithy_types"]),
     (&["src/facts/aws"], &["aws_sdk_ec2"]),
     (&["src/vantage/ssm"], &["aws_sdk_ssm"]),
-    (&["src/facts/arm"], &["azure_core", "azure_identity", "reqwest"]),
+    (&["src/facts/arm"], &["azure_core", "azure_identity"]),
+    (&["src/facts/arm", "src/watch/alerts"], &["reqwest"]),
+    (&["src/watch/store"], &["rusqlite", "tokio_postgres"]),
+    (&["src/watch/web"], &["axum", "maud"]),
+    (&["src/watch/metrics"], &["prometheus_client"]),
+    (&["src/watch/schedule", "src/watch/config"], &["croner"]),
 ];
 
 /// What the probers know nothing of.

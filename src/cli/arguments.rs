@@ -59,6 +59,12 @@ pub enum Command {
     /// One path through the configuration, hop by hop, there and back, every blocker named; sends no packet
     #[command(after_long_help = TRACE_EXAMPLES)]
     Trace(TraceArguments),
+    /// Scheduled checks for months: history, metrics, a web page and alerts
+    #[command(after_long_help = WATCH_EXAMPLES)]
+    Watch(WatchArguments),
+    /// What a watch has seen: rounds, availability, events and incidents, as a table, JSON or CSV
+    #[command(after_long_help = HISTORY_EXAMPLES)]
+    History(HistoryArguments),
     /// Be a vantage point: take orders to probe, within an allow list of your own
     #[command(after_long_help = AGENT_EXAMPLES)]
     Agent(AgentArguments),
@@ -122,6 +128,81 @@ pub struct VerifyArguments {
     /// Options that all probing commands share.
     #[command(flatten)]
     pub common: CommonArguments,
+}
+
+/// Arguments of `watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArguments {
+    /// Configuration file, YAML or JSON: scenario files with their schedule, storage, alerts, web page
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// Check the configuration and every file it names, say what would run, and end: 0, or 2 with every mistake
+    #[arg(long, conflicts_with = "once")]
+    pub check_config: bool,
+    /// Run every cell once, write history and send alerts, print the report, and end with its exit status: for cron
+    #[arg(long)]
+    pub once: bool,
+    /// How and where to report; for --once.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// Arguments of `history`.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArguments {
+    /// The watch's configuration file, which says where history is
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// What to list
+    #[arg(value_enum, default_value = "cells")]
+    pub what: HistoryOf,
+    /// Only this cluster; `*` stands for any run of characters. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Vec<String>,
+    /// Only this vantage; `*` stands for any run of characters. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub vantage: Vec<String>,
+    /// From this time on: RFC 3339, or so long ago (`90m`, `7d`)
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub since: String,
+    /// Before this time: RFC 3339, or so long ago; now without it
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// At most so many rows
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub limit: usize,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: HistoryFormat,
+    /// Colours: auto, always or never
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: ColorChoice,
+}
+
+/// What `history` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HistoryOf {
+    /// Each cell: what it is now, since when, how available it was
+    Cells,
+    /// Single rounds
+    Rounds,
+    /// Hours
+    Hours,
+    /// Days
+    Days,
+    /// What changed, with what changed with it
+    Events,
+}
+
+/// How `history` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HistoryFormat {
+    /// A table for people
+    Text,
+    /// One JSON document
+    Json,
+    /// Comma-separated values with a header
+    Csv,
 }
 
 /// Arguments of `predict`.
@@ -516,10 +597,12 @@ where
         Command::Doctor(doctor) => ("doctor", &doctor.common.output),
         Command::Verify(verify) => ("verify", &verify.common.output),
         Command::Predict(predict) => ("predict", &predict.output),
+        Command::Watch(watch) => ("watch", &watch.output),
         Command::Demo(demo) => ("demo", &demo.output),
         Command::Facts(FactsArguments { command: FactsCommand::Lint(lint) }) => ("facts", &lint.output),
         Command::Trace(_)
         | Command::Agent(_)
+        | Command::History(_)
         | Command::Facts(_)
         | Command::Explain(_)
         | Command::Schema(_)
@@ -831,6 +914,18 @@ Examples:
   kubereach trace --facts facts/aks --from aks-nodepool1-12345678-vmss_0 --to kube-apiserver:443
 
 Exit status: 0 reachable, 1 blocked, 2 wrong input, 3 unknown";
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  kubereach watch watch.yaml --check-config
+  kubereach watch watch.yaml
+  kubereach watch watch.yaml --once -o json";
+
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  kubereach history watch.yaml
+  kubereach history watch.yaml events --cluster prod --since 7d
+  kubereach history watch.yaml hours --vantage office --since 2026-11-01T00:00:00Z -o csv";
 
 const AGENT_EXAMPLES: &str = "Examples:
   ssh bastion kubereach agent --stdio --allow-host '*.eks.amazonaws.com' < orders

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod facts;
+mod history;
 pub mod man;
 mod predict;
 pub mod printer;
@@ -15,6 +16,7 @@ mod run;
 pub mod schema;
 mod trace;
 pub mod verify;
+mod watch;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -45,6 +47,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Trace(arguments) => trace::main(arguments),
         Command::Facts(arguments) => facts::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
+        Command::Watch(arguments) => watch::main(arguments),
+        Command::History(arguments) => history::main(arguments),
         Command::Agent(arguments) => agent::main(arguments),
         Command::Explain(arguments) => explain(arguments),
         Command::Schema(arguments) => print(&schema::document(arguments.of, scenario::schema)),

@@ -1,0 +1,188 @@
+//! What to check, when, where history goes, and whom to tell: the watch's configuration as validated values.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::schedule::Schedule;
+use crate::{report::Severity, scenario::Plan};
+
+/// The whole configuration. Relative paths are resolved, scenario files read and validated.
+#[derive(Clone, Debug)]
+pub struct WatchConfig {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// What is checked, by name.
+    pub checks: Vec<CheckSet>,
+    /// Where history goes.
+    pub storage: Storage,
+    /// How long history is kept.
+    pub retention: Retention,
+    /// When nobody is to be alerted.
+    pub maintenance: Vec<MaintenanceWindow>,
+    /// Who can be told.
+    pub receivers: Vec<Receiver>,
+    /// Who is told of what.
+    pub routes: Vec<Route>,
+    /// The web page, its JSON and `/metrics`; null when it is turned off.
+    pub web: Option<Web>,
+}
+
+/// One scenario file with its schedule.
+#[derive(Clone, Debug)]
+pub struct CheckSet {
+    /// Name, unique: by default the file's stem.
+    pub name: String,
+    /// The scenario.
+    pub plan: Plan,
+    /// When each cell is due.
+    pub schedule: Schedule,
+    /// Upper bound of one round of one cell.
+    pub timeout: Duration,
+    /// Bound of each connect, handshake and first answer.
+    pub connect_timeout: Duration,
+    /// How many rounds in a row must agree before a cell's state changes; at least 1.
+    pub confirm: u32,
+    /// How often the provider's configuration is read again.
+    pub configuration_every: Duration,
+}
+
+/// Where history goes.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// One file on this host.
+    Sqlite {
+        /// The database file; its folder exists.
+        path: PathBuf,
+    },
+    /// A PostgreSQL server, which several processes may share.
+    Postgres {
+        /// Connection string (`postgres://user:password@host/database?sslmode=require`); never shown.
+        url: SecretString,
+        /// PEM file with the authorities of the server's certificate; the system's roots without it.
+        ca: Option<PathBuf>,
+    },
+}
+
+/// How long history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Single rounds.
+    pub rounds: Duration,
+    /// Hours and days.
+    pub rollups: Duration,
+    /// Events, with the details and snapshots that they name.
+    pub events: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self { rounds: 14 * DAY, rollups: 400 * DAY, events: 400 * DAY }
+    }
+}
+
+/// Which cells something is about; an empty list means all. `*` stands for any run of characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    /// Names of check sets.
+    pub checks: Vec<String>,
+    /// Names of clusters.
+    pub clusters: Vec<String>,
+    /// Names of vantages.
+    pub vantages: Vec<String>,
+}
+
+/// When nobody is to be alerted of some cells.
+#[derive(Clone, Debug)]
+pub struct MaintenanceWindow {
+    /// Why, for people; may be empty.
+    pub name: String,
+    /// Of which cells.
+    pub matcher: Matcher,
+    /// When.
+    pub when: MaintenanceTime,
+}
+
+/// When a maintenance window is open.
+#[derive(Clone, Debug)]
+pub enum MaintenanceTime {
+    /// Once.
+    Once {
+        /// Begin.
+        from: Timestamp,
+        /// End.
+        until: Timestamp,
+    },
+    /// Again and again.
+    Recurring {
+        /// Its begins; a [`Schedule::Cron`].
+        begins: Schedule,
+        /// How long it lasts.
+        lasts: Duration,
+    },
+}
+
+/// Who can be told.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Name, unique.
+    pub name: String,
+    /// How.
+    pub kind: ReceiverKind,
+    /// Bound of one delivery.
+    pub timeout: Duration,
+}
+
+/// How a receiver is told.
+#[derive(Clone, Debug)]
+pub enum ReceiverKind {
+    /// Prometheus' Alertmanager, API v2. All of its replicas are told.
+    Alertmanager {
+        /// Base URLs.
+        urls: Vec<String>,
+    },
+    /// A POST of JSON, signed.
+    Webhook {
+        /// Where.
+        url: SecretString,
+        /// Key of the signature (HMAC-SHA-256); unsigned without it.
+        secret: Option<SecretString>,
+    },
+    /// A program, which gets the JSON on its standard input.
+    Command {
+        /// Program and arguments; no shell.
+        command: Vec<String>,
+    },
+}
+
+/// Who is told of what. Every route that matches counts.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Of which cells.
+    pub matcher: Matcher,
+    /// Only of findings at least this bad.
+    pub severity: Severity,
+    /// Cells that stay inconclusive count, too.
+    pub inconclusive: bool,
+    /// Names of receivers.
+    pub receivers: Vec<String>,
+    /// How long after a delivery it is sent again while the incident lasts.
+    pub repeat: Duration,
+    /// Labels added to every alert.
+    pub labels: Vec<(String, String)>,
+}
+
+/// The web page.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// Where it listens; loopback unless `token` is set or `behind_proxy` says who protects it.
+    pub listen: SocketAddr,
+    /// What a visitor must show (`Authorization: Bearer …`, or once as `?token=…`, which becomes a cookie).
+    pub token: Option<SecretString>,
+    /// A reverse proxy in front of it asks for credentials.
+    pub behind_proxy: bool,
+    /// Under which URL people reach it, for links in alerts; no trailing slash.
+    pub public_url: Option<String>,
+}

@@ -1,0 +1,27 @@
+//! `watch` among real servers: databases, Prometheus, Alertmanager, a browser; and what is done to it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
+mod alerts;
+mod faults;
+mod metrics;
+mod page;
+mod store;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let trials = [store::trials(), page::trials(), alerts::trials(), metrics::trials(), faults::trials()];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// A panic is a failure with its message printed.
+#[expect(dead_code, reason = "the modules fill one by one")]
+fn trial(name: &str, case: fn()) -> Trial {
+    Trial::test(name, move || {
+        case();
+        Ok(())
+    })
+}

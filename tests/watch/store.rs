@@ -1,0 +1,8 @@
+//! History on real databases.
+
+use libtest_mimic::Trial;
+
+/// The cases.
+pub(crate) fn trials() -> Vec<Trial> {
+    Vec::new()
+}

@@ -347,7 +347,7 @@ fn syntax_error(source: &Source<'_>, text: &str, position: (usize, usize), info:
     let line = text.lines().nth(position.0 - 1).unwrap_or_default();
     let indent: String = line.chars().take_while(|character| character.is_whitespace()).collect();
     // The parser's words may repeat a piece of the text, which may be a secret.
-    let reason = if super::may_hold_secret(line) || super::may_hold_secret(info) {
+    let reason = if source.hides(line) || source.hides(info) {
         String::new()
     } else {
         format!(": {}", lower_first(info))

@@ -1,7 +1,6 @@
 //! What is intended: a scenario file, from text with positions to a validated plan, all errors at once.
 
 mod derive;
-mod duration;
 mod plan;
 mod read;
 mod schema;
@@ -13,7 +12,7 @@ mod vantage_tests;
 use std::{net::IpAddr, path::Path};
 
 pub(crate) use derive::derive;
-pub use duration::parse_duration;
+pub use crate::input::parse_duration;
 pub use plan::*;
 pub use schema::schema;
 

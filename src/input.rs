@@ -2,6 +2,7 @@
 
 mod duration;
 mod reading;
+pub(crate) mod schema;
 mod tree;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 
 pub use duration::parse_duration;
 pub(crate) use duration::parse_long_duration;
-pub(crate) use reading::{API_VERSION, Fields, Names, Reading, in_order, known, names_of, read_root};
+pub(crate) use reading::{Fields, Names, Reading, in_order, known, names_of, read_root};
 pub(crate) use tree::{Documents, Entry, Kind, Limits, Node, read_tree};
 
 /// Everything that is wrong with one input, in the order of the text.

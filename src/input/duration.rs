@@ -76,7 +76,9 @@ mod tests {
     #[test]
     fn days_are_for_what_is_kept_long() {
         let day = Duration::from_hours(24);
-        for (text, duration) in [("14d", 14 * day), ("400d", 400 * day), ("1d12h", day + day / 2), ("0s", Duration::ZERO)] {
+        for (text, duration) in
+            [("14d", 14 * day), ("400d", 400 * day), ("1d12h", day + day / 2), ("0s", Duration::ZERO)]
+        {
             assert_eq!(parse_long_duration(text), Ok(duration), "{text}");
         }
         for text in ["", "d", "14", "12h1d", "14w", "99999999999999999999d"] {

@@ -353,4 +353,4 @@ pub(crate) trait Reading {
 }
 
 /// Of every file of ours.
-pub(crate) const API_VERSION: &str = "kubereach/v1";
+const API_VERSION: &str = "kubereach/v1";

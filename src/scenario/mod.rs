@@ -11,8 +11,8 @@ mod vantage_tests;
 
 use std::{net::IpAddr, path::Path};
 
-pub(crate) use derive::derive;
 pub use crate::input::parse_duration;
+pub(crate) use derive::derive;
 pub use plan::*;
 pub use schema::schema;
 

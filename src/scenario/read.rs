@@ -447,7 +447,10 @@ impl Reader<'_> {
                     context,
                     namespace: self.namespace(&fields),
                     service_account: self.word(&fields, "serviceAccount"),
-                    node_selector: fields.get("nodeSelector").map(|node| self.texts(node, "nodeSelector", "a label")).unwrap_or_default(),
+                    node_selector: fields
+                        .get("nodeSelector")
+                        .map(|node| self.texts(node, "nodeSelector", "a label"))
+                        .unwrap_or_default(),
                     image: self.required_word(&fields, "image", &what)?,
                 }))
             }

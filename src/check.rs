@@ -744,6 +744,12 @@ fn options(plan: &Plan, settings: &Settings, vantage: &Vantage) -> Options {
     }
 }
 
+/// The report of cells that were judged one by one, with what the configurations show by themselves.
+#[must_use]
+pub fn report(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp) -> Report {
+    assemble(cells, configuration, started_at, false)
+}
+
 /// Each finding once, in the order of the worst cell first; the report's verdict is that of its worst cell.
 fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp, doctor: bool) -> Report {
     // By what makes two findings one: thousands of cells may have a finding each.
@@ -794,7 +800,7 @@ fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp
 }
 
 /// How many descriptors the cells may hold at once: within this process's limit, less what evidence needs.
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 256 };
     let wanted = hard.min(MAXIMUM_DESCRIPTORS);

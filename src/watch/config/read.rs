@@ -280,10 +280,10 @@ impl Reader<'_> {
         };
         let found = parsed.and_then(|cron| {
             let schedule = Schedule::Cron { cron: Box::new(cron), zone, spread: Duration::ZERO };
-            match schedule.next(0, jiff::Timestamp::UNIX_EPOCH) {
-                jiff::Timestamp::MAX => Err("no such time ever comes".to_owned()),
-                _ => Ok(schedule),
+            if schedule.next(0, jiff::Timestamp::UNIX_EPOCH) == jiff::Timestamp::MAX {
+                return Err("no such time ever comes".to_owned());
             }
+            Ok(schedule)
         });
         found
             .map_err(|reason| {

@@ -130,7 +130,7 @@ pub async fn watch(
     let mut running = course.start(&parts, &mine, finished.clone());
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = turned(&mut stop) => break,
             Some(config) = reloads.recv() => {
                 // Of several that wait the last one counts.
                 let config = std::iter::from_fn(|| reloads.try_recv().ok()).last().unwrap_or(config);
@@ -180,13 +180,19 @@ async fn reload(
     Ok(Arc::new(course))
 }
 
+/// Completes when the flag has turned true, or will never.
+async fn turned(flag: &mut watch::Receiver<bool>) {
+    // Whoever could turn it is gone: nobody is left to work for.
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
 /// Removes what is older than it is to be kept, now and then.
 async fn prune(parts: Parts, config: watch::Receiver<Arc<WatchConfig>>, mut stop: watch::Receiver<bool>) {
     loop {
         let next = clock::later(parts.clock.now(), PRUNE_EVERY);
         tokio::select! {
             () = parts.clock.sleep_until(next) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = turned(&mut stop) => return,
         }
         let retention = config.borrow().retention;
         if let Err(error) = parts.store.prune(&retention, parts.clock.now()).await {

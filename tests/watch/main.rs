@@ -7,6 +7,7 @@ mod alerts;
 mod faults;
 mod metrics;
 mod page;
+mod simulated;
 mod store;
 
 use std::process::ExitCode;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let trials = [store::trials(), page::trials(), alerts::trials(), metrics::trials(), faults::trials()];
+    let trials =
+        [store::trials(), page::trials(), alerts::trials(), metrics::trials(), faults::trials(), simulated::trials()];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
 

@@ -17,6 +17,7 @@ use super::{
     clock::later,
     course::Course,
     ledger::{Message, Reconfigured},
+    turned,
 };
 use crate::watch::{record::CellKey, schedule};
 
@@ -73,7 +74,7 @@ pub(super) async fn follow(
                 }
             }
             () = parts.clock.sleep_until(next) => {}
-            _ = halted.wait_for(|halted| *halted) => return,
+            () = turned(&mut halted) => return,
         }
         if begun.elapsed() > LONGEST_FIRST_READING {
             for check in std::mem::take(&mut outstanding).into_keys() {

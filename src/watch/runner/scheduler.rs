@@ -20,6 +20,7 @@ use super::{
     course::Course,
     ledger::{Finished, Message},
     shares::{Mine, share_of},
+    turned,
 };
 use crate::check;
 
@@ -80,7 +81,7 @@ pub(super) async fn schedule(
             () = parts.clock.sleep_until(wake) => {}
             Some(check) = ready.recv() => refill = open.insert(check),
             Ok(()) = mine.changed() => refill = true,
-            _ = halted.wait_for(|halted| *halted) => break,
+            () = turned(&mut halted) => break,
         }
     }
     while rounds.join_next().await.is_some() {}

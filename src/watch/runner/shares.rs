@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Parts, clock::later};
+use super::{Parts, clock::later, turned};
 use crate::watch::{config::Storage, store::StoreError};
 
 /// Into how many shares the cells are divided.
@@ -63,7 +63,7 @@ impl Shares {
             let next = later(parts.clock.now(), RENEW_EVERY);
             tokio::select! {
                 () = parts.clock.sleep_until(next) => {}
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = turned(&mut stop) => break,
             }
             if renewed.elapsed() > LEASE_LASTS && self.answers(&parts).await {
                 // This process slept longer than its leases last: others may have taken them.

@@ -7,6 +7,7 @@ mod alerts;
 mod faults;
 mod metrics;
 mod page;
+mod postgres;
 mod simulated;
 mod store;
 
@@ -15,13 +16,18 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
+    if let Some(status) = store::played() {
+        return status;
+    }
     let trials =
         [store::trials(), page::trials(), alerts::trials(), metrics::trials(), faults::trials(), simulated::trials()];
-    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect());
+    postgres::stop();
+    conclusion.exit_code()
 }
 
 /// A panic is a failure with its message printed.
-fn trial(name: &str, case: fn()) -> Trial {
+fn trial(name: &str, case: impl FnOnce() + Send + 'static) -> Trial {
     Trial::test(name, move || {
         case();
         Ok(())

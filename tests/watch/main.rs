@@ -8,6 +8,7 @@ mod faults;
 mod metrics;
 mod page;
 mod store;
+mod tools;
 
 use std::process::ExitCode;
 

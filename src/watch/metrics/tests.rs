@@ -250,6 +250,7 @@ fn full(cells: i64) -> (Metrics, Board) {
         summary: String::new(),
     };
     metrics.event(&event, Some(Duration::from_secs(40)));
+    metrics.missed("prod");
     metrics.delivery("ops", true);
     metrics.written(5, Duration::from_millis(3), true);
     metrics.written(5, Duration::from_millis(3), false);

@@ -190,7 +190,7 @@ fn hostile_words_are_bounded_and_visible() {
     let mut detail = cell.detail.as_deref().unwrap().clone();
     let finding = Finding {
         title: "\u{1b}[31m".repeat(10_000),
-        evidence: vec!["x".repeat(100_000); 1_000],
+        evidence: vec!["x".repeat(10_000); 20],
         fix: Some("y".repeat(100_000)),
         setting: Some("z\n".repeat(9_000)),
         ..detail.findings[0].clone()

@@ -41,6 +41,7 @@ pub struct Metrics {
     registry: Registry,
     rounds: Family<Labels, Counter>,
     offline_rounds: Family<Labels, Counter>,
+    missed: Family<Labels, Counter>,
     stages: Family<Labels, Histogram>,
     durations: Family<Labels, Histogram>,
     lag: Histogram,
@@ -71,6 +72,7 @@ impl Metrics {
                 metrics.rounds.get_or_create(&round_labels(&check.name, *verdict)).inc_by(0);
             }
             metrics.offline_rounds.get_or_create(&check_label(&check.name)).inc_by(0);
+            metrics.missed.get_or_create(&check_label(&check.name)).inc_by(0);
         }
         for receiver in &config.receivers {
             for ok in [true, false] {
@@ -100,7 +102,7 @@ impl Metrics {
 
     /// A slot of a cell of `check` was left out: its round before was still under way, or the slot was noticed too late.
     pub fn missed(&self, check: &str) {
-        let _ = check;
+        self.missed.get_or_create(&check_label(check)).inc();
     }
 
     /// An event was confirmed; `converged` is how long a change took to reach a cell, where that is known.
@@ -154,6 +156,7 @@ impl Metrics {
             registry: Registry::default(),
             rounds: Family::default(),
             offline_rounds: Family::default(),
+            missed: Family::default(),
             stages: Family::new_with_constructor(|| Histogram::new(STAGE_BUCKETS)),
             durations: Family::new_with_constructor(|| Histogram::new(ROUND_BUCKETS)),
             lag: Histogram::new(LAG_BUCKETS),
@@ -169,6 +172,7 @@ impl Metrics {
         let registry = &mut metrics.registry;
         register(registry, catalogue::ROUNDS, &metrics.rounds);
         register(registry, catalogue::OFFLINE_ROUNDS, &metrics.offline_rounds);
+        register(registry, catalogue::MISSED, &metrics.missed);
         register(registry, catalogue::STAGE_DURATION, &metrics.stages);
         register(registry, catalogue::ROUND_DURATION, &metrics.durations);
         register(registry, catalogue::SCHEDULER_LAG, &metrics.lag);

@@ -10,6 +10,7 @@ mod page;
 mod postgres;
 mod simulated;
 mod store;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -129,7 +129,7 @@ impl Default for Pace {
 
 impl Pace {
     /// How long to wait after so many failed attempts.
-    fn wait(&self, attempts: u32) -> Duration {
+    pub(super) fn wait(&self, attempts: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1).min(16));
         self.first_wait.saturating_mul(doubled).min(self.longest_wait)
     }

@@ -106,16 +106,12 @@ fn words(error: &reqwest::Error) -> String {
         if error.is::<rustls::Error>() {
             return TLS.to_owned();
         }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return TLS.to_owned();
-            }
-            // What has no number of the system is wrapped by a library.
-            if error.raw_os_error().is_some() {
-                return error.kind().to_string();
-            }
-        }
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>() {
+            // What has a number of the system is told by it; what has none is wrapped by a library, once or several times.
+            Some(error) if error.raw_os_error().is_some() => return error.kind().to_string(),
+            Some(error) => error.get_ref().map(|inner| -> &(dyn Error + 'static) { inner }),
+            None => error.source(),
+        };
     }
     if error.is_connect() { "it cannot be connected to" } else { "the connection broke" }.to_owned()
 }

@@ -13,8 +13,9 @@ use crate::{
     report::{Cell, Finding, Intended, Reachability, Severity, Verdict, words::visible},
     watch::{
         board::CellNow,
-        config::{Matcher, Route, WatchConfig},
+        config::{Route, WatchConfig},
         record::{Alert, CellId, CellKey, Change, Event, EventKind, Standing},
+        web::links::cell_path,
     },
 };
 
@@ -55,8 +56,9 @@ pub fn raised(config: &WatchConfig, event: &Event, cell: &CellNow, open: &[Alert
 pub fn reconciled(config: &WatchConfig, cell: &CellNow, open: &[Alert], now: Timestamp) -> Vec<Alert> {
     let open = open_of(cell, open);
     let standing = match &cell.state.standing {
+        None => return Vec::new(),
         Some(standing) if standing.verdict != Verdict::Match => standing,
-        _ => {
+        Some(_) => {
             let end = cell.state.since.unwrap_or(now);
             return open.into_iter().map(|alert| ended(alert, end, now)).collect();
         }
@@ -64,7 +66,7 @@ pub fn reconciled(config: &WatchConfig, cell: &CellNow, open: &[Alert], now: Tim
     let mut alerts = Vec::new();
     let mut left = Vec::new();
     for alert in open {
-        let routed = |route: &&Route| route.receivers.contains(&alert.receiver) && concerns(&route.matcher, &cell.key);
+        let routed = |route: &&Route| route.receivers.contains(&alert.receiver) && route.matcher.matches(&cell.key);
         if config.routes.iter().any(|route| routed(&route)) {
             left.push(alert);
         } else {
@@ -102,9 +104,7 @@ pub fn forgotten(known: &BTreeSet<CellId>, open: &[Alert], now: Timestamp) -> Ve
 /// The page of a cell, where the page has a public URL.
 #[must_use]
 pub fn permalink(public_url: Option<&str>, key: &CellKey) -> Option<String> {
-    let base = public_url?.trim_end_matches('/');
-    let segments = [key.check.as_str(), &key.cluster, &key.vantage, key.target.label()].map(encoded);
-    Some(format!("{base}/cells/{}", segments.join("/")))
+    Some(format!("{}{}", public_url?.trim_end_matches('/'), cell_path(key)))
 }
 
 /// What an alert is to tell.
@@ -129,7 +129,7 @@ impl Wanted {
             id: 0,
             receiver: self.receiver,
             cell: cell.id,
-            starts_at,
+            starts_at: to_the_millisecond(starts_at),
             ends_at: None,
             labels: self.labels,
             annotations: self.annotations,
@@ -182,13 +182,15 @@ fn changed(alert: &Alert, wanted: Wanted, since: Timestamp, now: Timestamp) -> V
     }
     // (receiver, cell, begin) names an alert: the new one begins later, if only by a hair.
     let begin = alert.starts_at.checked_add(HAIR).map_or(since, |least| since.max(least));
+    let begin = to_the_millisecond(begin);
     let begun = Alert { id: 0, starts_at: begin, labels, delivered: false, ..next };
     vec![ended(alert, begin, now), begun]
 }
 
 /// The alert, over.
 fn ended(alert: &Alert, ends_at: Timestamp, now: Timestamp) -> Alert {
-    Alert { ends_at: Some(ends_at.max(alert.starts_at)), next_at: now, attempts: 0, ..alert.clone() }
+    let ends_at = to_the_millisecond(ends_at).max(alert.starts_at);
+    Alert { ends_at: Some(ends_at), next_at: now, attempts: 0, ..alert.clone() }
 }
 
 /// The alerts of a cell that last.
@@ -202,7 +204,7 @@ fn wanted(config: &WatchConfig, cell: &CellNow, told: &Told<'_>) -> Vec<Wanted> 
     let severity = severity_of(cell, told.standing);
     let inconclusive = told.standing.verdict == Verdict::Inconclusive;
     let routes = config.routes.iter().filter(|route| {
-        concerns(&route.matcher, &cell.key) && severity <= route.severity && (route.inconclusive || !inconclusive)
+        route.matcher.matches(&cell.key) && severity <= route.severity && (route.inconclusive || !inconclusive)
     });
     let own = own_labels(cell, told.standing, severity);
     let public_url = config.web.as_ref().and_then(|web| web.public_url.as_deref());
@@ -352,44 +354,9 @@ fn severity_of(cell: &CellNow, standing: &Standing) -> Severity {
     worst.unwrap_or(if standing.verdict == Verdict::Mismatch { Severity::Error } else { Severity::Warning })
 }
 
-/// Whether a matcher is about a cell.
-fn concerns(matcher: &Matcher, key: &CellKey) -> bool {
-    let any = |patterns: &[String], name: &str| {
-        patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern.as_bytes(), name.as_bytes()))
-    };
-    any(&matcher.checks, &key.check) && any(&matcher.clusters, &key.cluster) && any(&matcher.vantages, &key.vantage)
-}
-
-/// `*` stands for any run of characters. Linear but for the last star, to which it goes back.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut seen) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while seen < name.len() {
-        if pattern.get(at) == Some(&b'*') {
-            star = Some((at, seen));
-            at += 1;
-        } else if pattern.get(at) == name.get(seen) {
-            at += 1;
-            seen += 1;
-        } else if let Some((last, from)) = star {
-            star = Some((last, from + 1));
-            at = last + 1;
-            seen = from + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern.iter().skip(at).all(|byte| *byte == b'*')
-}
-
-/// Percent-encoded, but for what needs none in any part of a URL.
-fn encoded(segment: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    segment.bytes().map(byte).collect()
+/// As the history keeps it: (receiver, cell, begin) is to name the same alert there and here.
+fn to_the_millisecond(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 /// `2026-11-22 14:02Z`.

@@ -99,6 +99,8 @@ catalogue! {
         "Finished rounds by what they came to, confirmed or not";
     OFFLINE_ROUNDS = "kubereach_offline_rounds_total", Counter, ["check"],
         "Rounds that say nothing because the prober was offline";
+    MISSED = "kubereach_missed_rounds_total", Counter, ["check"],
+        "Slots that were left out: the round before was still under way, or the slot was noticed too late";
     STAGE_DURATION = "kubereach_stage_duration_seconds", Histogram, ["check", "vantage", "stage"],
         "How long the stages of rounds took";
     ROUND_DURATION = "kubereach_round_duration_seconds", Histogram, ["check"],

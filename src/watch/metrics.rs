@@ -25,6 +25,11 @@ impl Metrics {
         let _ = (check, vantage, round, lag, took);
     }
 
+    /// A slot of a cell of `check` was left out: its round before was still under way, or the slot was noticed too late.
+    pub fn missed(&self, check: &str) {
+        let _ = check;
+    }
+
     /// An event was confirmed; `converged` is how long a change took to reach a cell, where that is known.
     pub fn event(&self, event: &Event, converged: Option<Duration>) {
         let _ = (event, converged);

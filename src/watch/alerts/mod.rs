@@ -33,9 +33,11 @@ pub async fn deliver(
     store: Store,
     config: watch::Receiver<Arc<WatchConfig>>,
     metrics: Arc<Metrics>,
+    process: String,
+    notices: tokio::sync::mpsc::UnboundedSender<String>,
     stop: watch::Receiver<bool>,
 ) {
-    let _ = (store, config, metrics, stop);
+    let _ = (store, config, metrics, process, notices, stop);
 }
 
 /// Names of cells by their alerts' labels, for links.

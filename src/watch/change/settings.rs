@@ -311,7 +311,7 @@ fn permissions(item: &Value, direction: &str) -> Vec<String> {
         .iter()
         .flat_map(|(list, key)| {
             let peers = item.get(list).and_then(Value::as_array).into_iter().flatten();
-            peers.filter_map(|peer| Some(format!("{ports} {direction} {}", peer.get(key)?.as_str()?)))
+            peers.filter_map(move |peer| Some(format!("{ports} {direction} {}", peer.get(key)?.as_str()?)))
         })
         .collect()
 }

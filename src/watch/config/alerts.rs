@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{CheckSet, MaintenanceTime, MaintenanceWindow, Matcher, Receiver, ReceiverKind, Route, keys, read::Reader};
 use crate::{
@@ -217,7 +217,7 @@ impl Reader<'_> {
         let secret =
             if signed { Some(self.secret(&fields, "`webhook`", ["", "secretFile", "secretEnv"])?) } else { None };
         let url = url?;
-        let parsed = url::Url::parse(secrecy::ExposeSecret::expose_secret(&url)).ok();
+        let parsed = url::Url::parse(url.expose_secret()).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             self.error_of_secret(node, "the URL of `webhook` is no `http` or `https` URL", "write `https://host/path`");
             return None;

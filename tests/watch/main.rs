@@ -1,6 +1,7 @@
 //! `watch` among real servers: databases, Prometheus, Alertmanager, a browser; and what is done to it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+#![expect(clippy::print_stdout, reason = "figures are printed")]
 
 mod alerts;
 mod faults;
@@ -18,7 +19,6 @@ fn main() -> ExitCode {
 }
 
 /// A panic is a failure with its message printed.
-#[expect(dead_code, reason = "the modules fill one by one")]
 fn trial(name: &str, case: fn()) -> Trial {
     Trial::test(name, move || {
         case();

@@ -1,9 +1,33 @@
 //! History: the same tables in SQLite (one process) and PostgreSQL (several).
 
-use std::time::Duration;
+mod answers;
+mod codes;
+mod commit;
+mod engine;
+mod postgres;
+mod schema;
+mod sqlite;
+mod tls;
+mod upkeep;
+mod value;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use thiserror::Error;
+
+use commit::{Commit, Known};
+use engine::{Engine, Work};
+use postgres::Postgres;
+use schema::{Prepare, Unfit};
+use sqlite::Sqlite;
+use upkeep::{Lease, Register, Release, Sent};
+use value::Fault;
 
 use super::{
     config::{Retention, Storage},
@@ -90,32 +114,57 @@ pub enum Span {
 
 /// The history. Cheap to clone; every clone is the same database.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    engine: Engine,
+    /// Which database it is, for messages; without credentials.
+    place: Arc<str>,
+    known: Known,
+    /// SQLite belongs to one process: who it says it is, and until when.
+    holders: Arc<Mutex<BTreeMap<String, Instant>>>,
+}
 
 impl Store {
-    /// Opens the database, makes or migrates its tables.
+    /// Opens the database, makes or migrates its tables. Several processes may do so at once.
     pub async fn open(storage: &Storage) -> Result<Self, StoreError> {
-        todo!("{storage:?}")
+        let store = Self::new(storage, true)?;
+        let prepared = store.engine.write(Prepare { migrate: true }).await;
+        store.fit(prepared).await
+    }
+
+    /// Opens a database that exists to read it, while others write it or not. Nothing in it is changed, and everything
+    /// that would change it fails.
+    pub async fn open_to_read(storage: &Storage) -> Result<Self, StoreError> {
+        let store = Self::new(storage, false)?;
+        if let Engine::Sqlite(sqlite) = &store.engine {
+            if !sqlite.path().exists() {
+                return Err(StoreError::Foreign(Unfit::Missing.message(&store.place)));
+            }
+        }
+        let prepared = store.engine.look(Prepare { migrate: false }).await;
+        store.fit(prepared).await
     }
 
     /// The numbers of cells, in the order given; new ones are made.
     pub async fn register(&self, keys: &[CellKey]) -> Result<Vec<CellId>, StoreError> {
-        todo!("{keys:?}")
+        self.write(Register::new(keys)).await
     }
 
     /// Every cell that was ever registered.
     pub async fn cells(&self) -> Result<Vec<StoredCell>, StoreError> {
-        todo!()
+        self.read(answers::cells(&self.engine)).await
     }
 
     /// Stores a batch: all of it, durably against the death of this process, or nothing.
     pub async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        todo!("{batch:?}")
+        let commit = Commit::new(batch, &self.known).map_err(|fault| self.error(WRITE, fault))?;
+        self.write(commit).await?;
+        self.known.learn(batch);
+        Ok(())
     }
 
     /// A judged cell.
     pub async fn detail(&self, id: DetailId) -> Result<Option<Cell>, StoreError> {
-        todo!("{id:?}")
+        self.read(answers::detail(&self.engine, id)).await
     }
 
     /// Rounds of a cell, oldest first; of more than `limit` the newest.
@@ -126,10 +175,11 @@ impl Store {
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Round>, StoreError> {
-        todo!("{cell:?} {from} {until} {limit}")
+        self.read(answers::rounds(&self.engine, cell, milliseconds(from, until), limit)).await
     }
 
-    /// Rollups of cells (all when empty), by cell and begin.
+    /// Rollups of cells (all when empty), by cell and begin. A round while the prober was offline counts as `offline`
+    /// and as nothing else.
     pub async fn rollups(
         &self,
         cells: &[CellId],
@@ -137,63 +187,145 @@ impl Store {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Rollup>, StoreError> {
-        todo!("{cells:?} {span:?} {from} {until}")
+        self.read(answers::rollups(&self.engine, cells, span, milliseconds(from, until))).await
     }
 
     /// Events, newest first.
     pub async fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
-        todo!("{filter:?}")
+        self.read(answers::events(&self.engine, filter)).await
     }
 
     /// One event.
     pub async fn event(&self, id: i64) -> Result<Option<Event>, StoreError> {
-        todo!("{id}")
+        self.read(answers::one_event(&self.engine, id)).await
     }
 
     /// The last snapshot of a cluster's configuration that was taken before a time.
     pub async fn snapshot(&self, cluster: &ClusterKey, before: Timestamp) -> Result<Option<Snapshot>, StoreError> {
-        todo!("{cluster:?} {before}")
+        self.read(answers::snapshot(&self.engine, cluster, before.as_millisecond())).await
     }
 
     /// Alerts that are due, by receiver and begin.
     pub async fn alerts_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Alert>, StoreError> {
-        todo!("{now} {limit}")
+        self.read(answers::alerts_due(&self.engine, now.as_millisecond(), limit)).await
     }
 
     /// Alerts that are open, or not delivered yet.
     pub async fn alerts(&self) -> Result<Vec<Alert>, StoreError> {
-        todo!()
+        self.read(answers::alerts(&self.engine)).await
     }
 
     /// Writes down how deliveries ended: an alert with `ends_at` that was delivered is removed, any other keeps its new
     /// `next_at`, `attempts` and `delivered`; one that was changed meanwhile stays due.
     pub async fn alerts_sent(&self, alerts: &[Alert]) -> Result<(), StoreError> {
-        todo!("{alerts:?}")
+        let sent = Sent::new(alerts).map_err(|fault| self.error(WRITE, fault))?;
+        self.write(sent).await
     }
 
     /// Takes or renews leases for a process: those that nobody holds or that ran out, by the database's clock. The names
     /// that it holds afterwards. SQLite has one process, which gets them all.
     pub async fn lease(&self, holder: &str, names: &[String], lasts: Duration) -> Result<Vec<String>, StoreError> {
-        todo!("{holder} {names:?} {lasts:?}")
+        if let Engine::Sqlite(_) = &self.engine {
+            let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+            holders.insert(holder.to_owned(), Instant::now() + lasts.min(LONGEST_LEASE));
+            return Ok(names.to_vec());
+        }
+        let sorted: BTreeSet<&String> = names.iter().collect();
+        let held = self.write(Lease::new(holder, &sorted, lasts)).await?;
+        let held: BTreeSet<&String> =
+            sorted.into_iter().zip(held).filter_map(|(name, held)| held.then_some(name)).collect();
+        Ok(names.iter().filter(|name| held.contains(name)).cloned().collect())
     }
 
     /// Gives leases back.
     pub async fn release(&self, holder: &str, names: &[String]) -> Result<(), StoreError> {
-        todo!("{holder} {names:?}")
+        if let Engine::Sqlite(_) = &self.engine {
+            self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(holder);
+            return Ok(());
+        }
+        self.write(Release::new(holder, &names.iter().collect())).await
     }
 
     /// Processes that are alive (they renewed any lease that still lasts), in order.
     pub async fn processes(&self) -> Result<Vec<String>, StoreError> {
-        todo!()
+        if let Engine::Sqlite(_) = &self.engine {
+            let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            holders.retain(|_, until| *until > now);
+            return Ok(holders.keys().cloned().collect());
+        }
+        self.read(upkeep::holders(&self.engine)).await
     }
 
-    /// Removes what is older than it is to be kept, a bounded piece at a time; how many rows went.
+    /// Removes what is older than it is to be kept, a bounded piece at a time with room for batches in between; how many
+    /// rows went.
     pub async fn prune(&self, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
-        todo!("{retention:?} {now}")
+        upkeep::prune(&self.engine, retention, now).await.map_err(|fault| self.error(WRITE, fault))
     }
 
     /// Writes everything down and lets go of the file or connections.
     pub async fn close(&self) {
-        todo!()
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close(),
+        }
+    }
+
+    fn new(storage: &Storage, writes: bool) -> Result<Self, StoreError> {
+        let (engine, place) = match storage {
+            Storage::Sqlite { path } => {
+                let place = path.display().to_string();
+                let sqlite = Sqlite::new(path, writes).map_err(|fault| error(&place, OPEN, fault))?;
+                (Engine::Sqlite(sqlite), place)
+            }
+            Storage::Postgres { url, ca } => {
+                let postgres = Postgres::new(url, ca.as_deref().map(Path::new)).map_err(StoreError::Foreign)?;
+                let place = postgres.place().to_owned();
+                (Engine::Postgres(postgres), place)
+            }
+        };
+        Ok(Self { engine, place: place.into(), known: Known::default(), holders: Arc::default() })
+    }
+
+    async fn fit(self, prepared: Result<Result<(), Unfit>, Fault>) -> Result<Self, StoreError> {
+        let problem = match prepared {
+            Ok(Ok(())) => return Ok(self),
+            Ok(Err(unfit)) => StoreError::Foreign(unfit.message(&self.place)),
+            Err(fault) => self.error(OPEN, fault),
+        };
+        self.close().await;
+        Err(problem)
+    }
+
+    async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        self.engine.write(work).await.map_err(|fault| self.error(WRITE, fault))
+    }
+
+    async fn read<T>(&self, question: impl Future<Output = Result<T, Fault>>) -> Result<T, StoreError> {
+        question.await.map_err(|fault| self.error(READ, fault))
+    }
+
+    fn error(&self, operation: &'static str, fault: Fault) -> StoreError {
+        error(&self.place, operation, fault)
     }
 }
+
+fn error(place: &str, operation: &'static str, fault: Fault) -> StoreError {
+    match fault {
+        Fault::Unavailable(message) | Fault::Conflict(message) => {
+            StoreError::Unavailable { operation, message: format!("{place}: {message}") }
+        }
+        Fault::Damaged(message) => StoreError::Foreign(format!(
+            "{operation}: {place}: {message}; move it away for a new one to be made, or put a backup in its place"
+        )),
+    }
+}
+
+fn milliseconds(from: Timestamp, until: Timestamp) -> (i64, i64) {
+    (from.as_millisecond(), until.as_millisecond())
+}
+
+const OPEN: &str = "history cannot be opened";
+const READ: &str = "history cannot be read";
+const WRITE: &str = "history cannot be written";
+const LONGEST_LEASE: Duration = Duration::from_hours(24);

@@ -300,7 +300,7 @@ fn short(value: &Value) -> String {
 
 /// The rules of one permission of a security group, one a peer: `tcp/443 from 10.0.0.0/8`.
 fn permissions(item: &Value, direction: &str) -> Vec<String> {
-    let ports = ports(item, item.get("FromPort"), item.get("ToPort"), "IpProtocol");
+    let ports = &ports(item, item.get("FromPort"), item.get("ToPort"), "IpProtocol");
     let lists = [
         ("IpRanges", "CidrIp"),
         ("Ipv6Ranges", "CidrIpv6"),

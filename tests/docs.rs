@@ -72,7 +72,8 @@ fn every_command_and_option_in_the_documents_exists() {
 fn every_scenario_of_the_documents_parses() {
     let mut found = 0;
     for document in documents() {
-        for block in fenced(&read(&document), "yaml").filter(|block| block.contains("apiVersion: kubereach/v1")) {
+        let of_ours = |block: &&str| block.contains("apiVersion: kubereach/v1") && !is_watch(block);
+        for block in fenced(&read(&document), "yaml").filter(of_ours) {
             // The file that `ca` names is the reader's own.
             let block: String = block
                 .lines()
@@ -85,6 +86,31 @@ fn every_scenario_of_the_documents_parses() {
         }
     }
     assert!(found >= 2, "the documents show {found} scenarios");
+}
+
+#[test]
+fn every_configuration_of_a_watch_in_the_documents_fits_its_schema() {
+    let validator = jsonschema::validator_for(&kubereach::watch::config::schema()).unwrap();
+    let mut found = 0;
+    for document in documents() {
+        for block in fenced(&read(&document), "yaml").filter(|block| is_watch(block)) {
+            let mut value: serde_json::Value = serde_saphyr::from_str(block).unwrap();
+            // A part stands for itself.
+            value["apiVersion"] = "kubereach/v1".into();
+            if value["watch"]["checks"].is_null() {
+                value["watch"]["checks"] = serde_json::json!([{ "scenario": "prod.yaml" }]);
+            }
+            let wrong: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            assert!(wrong.is_empty(), "{}: {wrong:?}\n{block}", document.display());
+            found += 1;
+        }
+    }
+    assert!(found >= 3, "the documents show {found} configurations");
+}
+
+/// Whether a block of YAML is a watch's configuration, or a part of one.
+fn is_watch(block: &str) -> bool {
+    block.lines().any(|line| line.trim() == "watch:")
 }
 
 #[test]

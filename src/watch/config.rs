@@ -2,6 +2,7 @@
 
 mod alerts;
 mod keys;
+mod places;
 mod read;
 mod schema;
 #[cfg(test)]

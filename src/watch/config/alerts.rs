@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{CheckSet, MaintenanceTime, MaintenanceWindow, Matcher, Receiver, ReceiverKind, Route, keys, read::Reader};
 use crate::{
@@ -217,7 +217,7 @@ impl Reader<'_> {
         let secret =
             if signed { Some(self.secret(&fields, "`webhook`", ["", "secretFile", "secretEnv"])?) } else { None };
         let url = url?;
-        let parsed = url::Url::parse(secrecy::ExposeSecret::expose_secret(&url)).ok();
+        let parsed = url::Url::parse(url.expose_secret()).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             self.error_of_secret(node, "the URL of `webhook` is no `http` or `https` URL", "write `https://host/path`");
             return None;
@@ -311,6 +311,9 @@ impl Reader<'_> {
                 if !begins || !entry.key.chars().all(plain) || entry.key.starts_with("__") {
                     let message = format!("{} cannot be the name of a label", quoted(&entry.key));
                     self.error(entry.position, message, "use letters, digits and `_`; it begins with a letter");
+                } else if OWN_LABELS.contains(&&*entry.key) {
+                    let message = format!("the label {} is the watch's own", quoted(&entry.key));
+                    self.error(entry.position, message, "it says which cell an alert is about; choose another name");
                 }
             }
         }
@@ -404,6 +407,8 @@ impl Route {
     }
 }
 
+/// What every alert is named by.
+const OWN_LABELS: &[&str] = &["alertname", "check", "cluster", "vantage", "target", "provider"];
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 const REPEAT: Duration = Duration::from_hours(4);
 const SHORTEST_REPEAT: Duration = Duration::from_mins(1);

@@ -224,6 +224,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "",
         "`office`?",
     ),
+    (
+        "  alerts: { receivers: { a: { command: [/bin/true] } }, routes: [{ receivers: a, labels: { cluster: b } }] }",
+        "",
+        "the watch's own",
+    ),
     ("  web: { listen: '0.0.0.0:8480' }", "", "nobody would be asked who they are"),
     ("  web: { listen: '[::]:8480', behindProxy: false }", "", "nobody would be asked who they are"),
     ("  web: { listen: localhost }", "", "no address to listen on"),

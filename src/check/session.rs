@@ -69,13 +69,26 @@ struct Judged {
 
 /// A vantage between rounds.
 struct Place {
-    /// Asks nobody but the target.
+    /// Asks the target one thing, and nobody else.
     plain: Arc<Options>,
     /// Looks for the cause when something is wrong; what it asked of controls and echo servers counts for a while.
-    investigating: Arc<Options>,
+    thorough: Arc<Options>,
+    /// The same, and asks a target that is fine one thing only.
+    attentive: Arc<Options>,
     since: Instant,
     /// When anything was last heard there, from whomever.
     heard: Option<Instant>,
+}
+
+/// How closely a round looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closeness {
+    /// What is known to be broken has been looked into: only whether it still is so.
+    Plain,
+    /// What was fine a moment ago: looked into if it is not.
+    Attentive,
+    /// Everything.
+    Thorough,
 }
 
 /// One finished round of a cell.
@@ -135,13 +148,10 @@ impl Session {
         // A disagreement is told as it is seen: who waits for a change is told by the configuration when it is there.
         let settings = Settings { wait: Some(Duration::ZERO), ..settings };
         let place = |vantage| {
-            let investigating = Arc::new(options(&plan, &settings, vantage));
-            Mutex::new(Place {
-                plain: Arc::new(Options { investigate: false, ..Options::clone(&investigating) }),
-                investigating,
-                since: Instant::now(),
-                heard: None,
-            })
+            let thorough = Arc::new(options(&plan, &settings, vantage));
+            let attentive = Arc::new(brief(&thorough));
+            let plain = Arc::new(Options { investigate: false, ..Options::clone(&attentive) });
+            Mutex::new(Place { plain, thorough, attentive, since: Instant::now(), heard: None })
         };
         let places: Vec<Mutex<Place>> = plan.vantages.iter().map(place).collect();
         let judged = plan.cells.iter().map(|_| Mutex::new(None)).collect();
@@ -161,14 +171,14 @@ impl Session {
     /// Probes a cell once and judges it. Ends within about `timeout`, undecided where that is not enough.
     pub async fn round(&self, index: usize, timeout: Duration) -> Look {
         let ground = self.ground();
-        let investigate = self.needs_investigation(&ground, index);
-        let mut observation = Box::pin(self.observe(&ground, index, timeout, investigate)).await;
-        if !investigate
+        let closeness = self.closeness(&ground, index);
+        let mut observation = Box::pin(self.observe(&ground, index, timeout, closeness)).await;
+        if closeness == Closeness::Plain
             && !self.is_as_before(&ground, index, &observation)
             && !self.agrees(&ground, index, &observation)
         {
             // Something is different now: what it is takes a closer look.
-            observation = Box::pin(self.observe(&ground, index, timeout, true)).await;
+            observation = Box::pin(self.observe(&ground, index, timeout, Closeness::Thorough)).await;
         }
         let times = times(&observation);
         self.note_heard(&ground, index, &observation);
@@ -177,7 +187,7 @@ impl Session {
         let mut remembered = lock(&self.judged[index]);
         if let Some(known) = remembered.as_ref()
             && (known.outcome, known.revision) == (outcome, revision)
-            && known.at.elapsed() < longest_unchanged(&known.cell, investigate)
+            && known.at.elapsed() < longest_unchanged(&known.cell, closeness)
         {
             return Look { cell: Arc::clone(&known.cell), id: known.id, fresh: false, offline: known.offline, times };
         }
@@ -267,20 +277,20 @@ impl Session {
         let ground = self.ground();
         for (cell, target) in ground.plan.cells.iter().zip(&ground.targets) {
             if let Some(target) = target {
-                let options = Arc::clone(&lock(&self.places[cell.vantage]).investigating);
+                let options = Arc::clone(&lock(&self.places[cell.vantage]).thorough);
                 self.transports.announce(&ground.plan.vantages[cell.vantage], target, &options);
             }
         }
     }
 
-    async fn observe(&self, ground: &Ground, index: usize, timeout: Duration, investigate: bool) -> Observation {
+    async fn observe(&self, ground: &Ground, index: usize, timeout: Duration, closeness: Closeness) -> Observation {
         let cell = &ground.plan.cells[index];
         let vantage = &ground.plan.vantages[cell.vantage];
         let Some(target) = &ground.targets[index] else { return Observation::default() };
         if matches!(vantage.kind, VantageKind::Model { .. }) {
             return Observation::default();
         }
-        let options = self.options(cell.vantage, investigate);
+        let options = self.options(cell.vantage, closeness);
         let (end, stop) = watch::channel(false);
         let run = Run { stop, events: None };
         let mut stopped = self.stop.clone();
@@ -297,31 +307,35 @@ impl Session {
     }
 
     /// The options of a vantage; what it heard of controls and echo servers is asked again when it is old.
-    fn options(&self, vantage: usize, investigate: bool) -> Arc<Options> {
+    fn options(&self, vantage: usize, closeness: Closeness) -> Arc<Options> {
         let mut place = lock(&self.places[vantage]);
-        if !investigate {
-            return Arc::clone(&place.plain);
-        }
         if place.since.elapsed() >= CONTROLS_COUNT_FOR {
             place.since = Instant::now();
-            let options =
-                Options { shared_controls: SharedControls::default(), ..Options::clone(&place.investigating) };
-            place.investigating = Arc::new(options);
+            let thorough = Options { shared_controls: SharedControls::default(), ..Options::clone(&place.thorough) };
+            place.attentive = Arc::new(brief(&thorough));
+            place.thorough = Arc::new(thorough);
         }
-        Arc::clone(&place.investigating)
+        Arc::clone(match closeness {
+            Closeness::Plain => &place.plain,
+            Closeness::Attentive => &place.attentive,
+            Closeness::Thorough => &place.thorough,
+        })
     }
 
-    /// Whether a failure is to be looked into. What is known to be broken, and has been looked into not long ago, is left
-    /// alone while something else is heard at the vantage: a prober that may have gone offline always looks.
-    fn needs_investigation(&self, ground: &Ground, index: usize) -> bool {
+    /// How closely to look. What is known to be broken, and has been looked into not long ago, is left alone while
+    /// something else is heard at the vantage: a prober that may have gone offline always looks.
+    fn closeness(&self, ground: &Ground, index: usize) -> Closeness {
         let vantage = ground.plan.cells[index].vantage;
         let judged = lock(&self.judged[index]);
-        let Some(known) = judged.as_ref() else { return true };
+        let Some(known) = judged.as_ref() else { return Closeness::Thorough };
+        if known.at.elapsed() >= longest_unchanged(&known.cell, Closeness::Plain) {
+            return Closeness::Thorough;
+        }
         if known.cell.observed == Reachability::Reachable && known.cell.verdict == Verdict::Match {
-            return true;
+            return Closeness::Attentive;
         }
         let heard = lock(&self.places[vantage]).heard.is_some_and(|heard| heard.elapsed() < HEARD_COUNTS_FOR);
-        !heard || known.at.elapsed() >= longest_unchanged(&known.cell, false)
+        if heard { Closeness::Plain } else { Closeness::Thorough }
     }
 
     fn is_as_before(&self, ground: &Ground, index: usize, observation: &Observation) -> bool {
@@ -403,13 +417,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The options with one request only, the deciding one.
+fn brief(options: &Options) -> Options {
+    Options { requests: options.requests.iter().take(1).cloned().collect(), ..options.clone() }
+}
+
 /// For how long an unchanged outcome is not judged again. What depends on the clock (windows, validity) is seen by then.
-fn longest_unchanged(cell: &Cell, investigated: bool) -> Duration {
+fn longest_unchanged(cell: &Cell, closeness: Closeness) -> Duration {
     match cell.verdict {
         Verdict::Match if cell.observed == Reachability::Reachable => HEALTHY_COUNTS_FOR,
         Verdict::Propagating | Verdict::Inconclusive => UNDECIDED_COUNTS_FOR,
         // What was just looked into is judged by what was seen.
-        Verdict::Match | Verdict::Mismatch if investigated => Duration::ZERO,
+        Verdict::Match | Verdict::Mismatch if closeness != Closeness::Plain => Duration::ZERO,
         Verdict::Match | Verdict::Mismatch => BROKEN_COUNTS_FOR,
     }
 }

@@ -29,3 +29,22 @@ pub(super) const WEBHOOK: &[&str] = &["url", "urlFile", "urlEnv", "secretFile", 
 pub(super) const ROUTE: &[&str] =
     &["checks", "clusters", "vantages", "severity", "inconclusive", "receivers", "repeat", "labels"];
 pub(super) const WEB: &[&str] = &["listen", "tokenFile", "tokenEnv", "behindProxy", "publicUrl"];
+
+/// All of them, by what they are the keys of: what guide and schema must know.
+#[cfg(test)]
+pub(super) const ALL: &[(&str, &[&str])] = &[
+    ("the file", ROOT),
+    ("watch", WATCH),
+    ("defaults", DEFAULTS),
+    ("checks", CHECK),
+    ("storage", STORAGE),
+    ("postgres", POSTGRES),
+    ("retention", RETENTION),
+    ("maintenance", MAINTENANCE),
+    ("alerts", ALERTS),
+    ("receivers", RECEIVER),
+    ("alertmanager", ALERTMANAGER),
+    ("webhook", WEBHOOK),
+    ("routes", ROUTE),
+    ("web", WEB),
+];

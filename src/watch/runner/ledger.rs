@@ -27,7 +27,7 @@ use crate::{
         board::CellNow,
         change,
         record::{
-            CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, Event, EventKind, Round, Snapshot,
+            Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, Event, EventKind, Round, Snapshot,
             StageTimes,
         },
         state::{self, Said, Transition},
@@ -76,6 +76,8 @@ pub(super) struct Ledger {
     snapshots: HashMap<ClusterKey, Snapshot>,
     /// What changed in a configuration lately, the newest last.
     changes: HashMap<ClusterKey, VecDeque<Change>>,
+    /// Alerts that have begun and not ended, by cell.
+    alerts: HashMap<CellId, Vec<Alert>>,
     /// By (check set, vantage): rounds in a row in which the prober was offline.
     offline: HashMap<(String, String), u32>,
     own: Arc<HashSet<u64>>,
@@ -93,6 +95,7 @@ impl Ledger {
             good: HashMap::new(),
             snapshots: HashMap::new(),
             changes: HashMap::new(),
+            alerts: HashMap::new(),
             offline: HashMap::new(),
             own,
         }
@@ -167,6 +170,10 @@ impl Ledger {
             health.reload = None;
         });
         self.recall_changes(now).await;
+        self.recall_alerts().await;
+        let known = course.cells.iter().map(|slot| slot.id).collect();
+        let open: Vec<Alert> = self.alerts.values().flatten().cloned().collect();
+        self.note_alerts(alerts::forgotten(&known, &open, now));
         self.reconcile(|_| true).await;
     }
 
@@ -253,7 +260,8 @@ impl Ledger {
         let converged = telling.converged();
         self.parts.metrics.event(&event, converged);
         self.parts.say(telling::line(&event));
-        self.writer.batch.alerts.extend(alerts::raised(&course.config, &event, after));
+        let open = self.alerts.get(&after.id).map(Vec::as_slice).unwrap_or_default();
+        self.note_alerts(alerts::raised(&course.config, &event, after, open));
         self.writer.batch.events.push(event);
     }
 
@@ -349,18 +357,44 @@ impl Ledger {
         }
     }
 
+    /// Alerts that are to be stored and sent, remembered while they last.
+    fn note_alerts(&mut self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            let open = self.alerts.entry(alert.cell).or_default();
+            open.retain(|known| (&known.receiver, known.starts_at) != (&alert.receiver, alert.starts_at));
+            if alert.ends_at.is_none() {
+                open.push(alert.clone());
+            }
+            if open.is_empty() {
+                self.alerts.remove(&alert.cell);
+            }
+            self.writer.batch.alerts.push(alert);
+        }
+    }
+
+    /// The alerts that the history knows to last.
+    async fn recall_alerts(&mut self) {
+        let Ok(stored) = self.parts.store.alerts().await else { return };
+        self.alerts.clear();
+        let waiting = self.writer.batch.alerts.clone();
+        for alert in stored.into_iter().chain(waiting) {
+            let open = self.alerts.entry(alert.cell).or_default();
+            open.retain(|known| (&known.receiver, known.starts_at) != (&alert.receiver, alert.starts_at));
+            if alert.ends_at.is_none() {
+                open.push(alert);
+            }
+        }
+    }
+
     /// Incidents that are open are told to those who are to know of them by now.
     async fn reconcile(&mut self, concerns: impl Fn(&CellNow) -> bool) {
         let Some(course) = self.course.clone() else { return };
-        let cells = self.parts.board.cells();
-        let open: Vec<_> =
-            cells.into_iter().filter(|cell| cell.own && concerns(cell) && cell.state.incident.is_some()).collect();
-        if open.is_empty() {
-            return;
-        }
-        let Ok(stored) = self.parts.store.alerts().await else { return };
         let now = self.parts.clock.now();
-        for mut cell in open {
+        for mut cell in self.parts.board.cells() {
+            let told = self.alerts.contains_key(&cell.id);
+            if !cell.own || !concerns(&cell) || (cell.state.incident.is_none() && !told) {
+                continue;
+            }
             if cell.detail.is_none()
                 && let Some(last) = &cell.last
             {
@@ -368,7 +402,8 @@ impl Ledger {
                 cell = Arc::new(CellNow { detail, ..CellNow::clone(&cell) });
                 self.parts.board.put(CellNow::clone(&cell));
             }
-            self.writer.batch.alerts.extend(alerts::reconciled(&course.config, &cell, &stored, now));
+            let open = self.alerts.get(&cell.id).map(Vec::as_slice).unwrap_or_default();
+            self.note_alerts(alerts::reconciled(&course.config, &cell, open, now));
         }
     }
 
@@ -376,6 +411,7 @@ impl Ledger {
     async fn shares_changed(&mut self) {
         self.own = Arc::clone(&self.mine.borrow_and_update());
         self.look_at_others(true).await;
+        self.recall_alerts().await;
     }
 
     async fn tick(&mut self) {

@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::{
     chart::{self, word},
     events,
-    history::{Range, Spans, availability, rounds_counted, worst},
+    history::{Range, Spans, worst},
     layout::{self, Moment, Page, SCHEMA, ago, health, time},
     links,
     matrix::remarks,
     shown::{Brief, Shown},
 };
 use crate::{
-    report::{Cell, html::parts, words},
+    report::{Cell, Finding, html::parts, words},
     watch::{
         board::CellNow,
         record::{Event, Rollup, Stage, StageSum},
@@ -112,8 +112,9 @@ impl CellPage {
         let main = html! {
             (health(&self.moment))
             (self.standing(shown))
+            @if let Some(detail) = &self.cell.detail { (findings("Findings of the last round", "h2", &detail.findings)) }
             (self.history())
-            @if let Some(detail) = &self.cell.detail { (detail_of(detail, "h2")) }
+            @if let Some(detail) = &self.cell.detail { (seen(detail, "h2")) }
             h2 { "Events" }
             @match &self.events {
                 Ok(list) => (events::table(list, now, "Of this cell, and of its cluster's configuration")),
@@ -197,9 +198,7 @@ impl CellPage {
                 Ok(spans) => {
                     (chart::strip(spans, self.range))
                     p.dim {
-                        "A bar is the worst of its span; the higher, the more of its rounds. A low bar is a match. "
-                        (rounds_counted(&spans.total()))
-                        @if let Some(share) = availability(&spans.total()) { ": " (chart::percent(share)) " matched" }
+                        "A bar is the worst of its span; the higher, the more of its rounds. A low bar is a match."
                     }
                     h2 { "Times of the stages" }
                     div.charts { @for stage in Stage::ALL { (chart::stage(*stage, spans, self.range)) } }
@@ -211,15 +210,12 @@ impl CellPage {
     }
 }
 
-/// What a round found and saw: findings, answers of resolvers, attempts, the path.
-pub(super) fn detail_of(cell: &Cell, heading: &str) -> Markup {
-    let title = |text: &str| {
-        html! { @if heading == "h2" { h2 { (text) } } @else { h3 { (text) } } }
-    };
-    let findings: Vec<_> = cell.findings.iter().collect();
+/// Findings with their evidence, under a heading of their own; nothing where there are none.
+pub(super) fn findings(title: &str, level: &str, findings: &[Finding]) -> Markup {
+    let findings: Vec<&Finding> = findings.iter().collect();
     html! {
         @if !findings.is_empty() {
-            (title("Findings"))
+            (heading(level, title))
             ol {
                 (layout::drawn(|html| {
                     for (index, finding) in findings.iter().enumerate() {
@@ -228,8 +224,17 @@ pub(super) fn detail_of(cell: &Cell, heading: &str) -> Markup {
                 }))
             }
         }
-        @if !cell.path.is_empty() { (title("Path through the configuration")) (layout::drawn(|html| parts::path(html, &cell.path))) }
-        (title("What was seen"))
+    }
+}
+
+/// What a round saw: the path through the configuration, answers of resolvers, attempts.
+pub(super) fn seen(cell: &Cell, level: &str) -> Markup {
+    html! {
+        @if !cell.path.is_empty() {
+            (heading(level, "Path through the configuration"))
+            (layout::drawn(|html| parts::path(html, &cell.path)))
+        }
+        (heading(level, "What was seen"))
         (layout::drawn(|html| {
             parts::resolvers(html, cell);
             parts::proxy(html, cell);
@@ -238,4 +243,8 @@ pub(super) fn detail_of(cell: &Cell, heading: &str) -> Markup {
         }))
         @if cell.dns.is_empty() && cell.attempts.is_empty() { p.dim { "Nothing was probed" } }
     }
+}
+
+fn heading(level: &str, text: &str) -> Markup {
+    html! { @if level == "h2" { h2 { (text) } } @else { h3 { (text) } } }
 }

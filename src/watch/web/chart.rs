@@ -214,7 +214,8 @@ fn nice(value: f64) -> f64 {
 
 fn edge(at: Timestamp, range: Range) -> String {
     let form = match range {
-        Range::Hour | Range::Day => "%H:%M",
+        Range::Hour => "%H:%M",
+        Range::Day => "%m-%d %H:%M",
         Range::Week | Range::Month => "%m-%d",
         Range::Year => "%Y-%m-%d",
     };

@@ -7,13 +7,14 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{
+    cell::findings,
     events,
     layout::{self, Moment, Page, SCHEMA, health},
     links, matrix,
     shown::{Brief, counted, counts},
 };
 use crate::{
-    report::{Finding, html::parts, words},
+    report::{Finding, words},
     watch::{
         board::CellNow,
         record::{ClusterKey, Event},
@@ -90,17 +91,7 @@ impl ClusterPage {
             (matrix::list(self.cells.iter().map(AsRef::as_ref).take(matrix::PAGE_CELLS), now, "By vantage"))
             h2 { "Resolvers side by side" }
             (self.resolvers())
-            h2 { "What its configuration shows by itself" }
-            @if self.findings.is_empty() { p { "Nothing" } } @else {
-                @let findings: Vec<&Finding> = self.findings.iter().collect();
-                ol {
-                    (layout::drawn(|html| {
-                        for (index, finding) in findings.iter().enumerate() {
-                            parts::finding(html, finding, &words::fresh_evidence(&findings, index));
-                        }
-                    }))
-                }
-            }
+            (findings("What its configuration shows by itself", "h2", &self.findings))
             h2 { "Changes of its configuration" }
             @match &self.changes {
                 Ok(list) => (events::table(list, now, "As its provider tells it")),

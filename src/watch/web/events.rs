@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cell::detail_of,
+    cell::{findings, seen},
     chart::word,
     layout::{self, Moment, Page, SCHEMA, health, short_time, time},
     links,
@@ -321,7 +321,8 @@ fn side(title: &str, cell: &Result<Option<Cell>, String>) -> Markup {
             @match cell {
                 Ok(Some(cell)) => {
                     p { (word(Shown::of_verdict(cell.verdict))) ": " (words::visible(&words::answer(cell))) }
-                    (detail_of(cell, "h3"))
+                    (findings("Findings", "h3", &cell.findings))
+                    (seen(cell, "h3"))
                 },
                 Ok(None) => p.dim { "Not known" },
                 Err(why) => (layout::unread(why)),

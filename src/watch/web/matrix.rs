@@ -11,13 +11,17 @@ use serde::Serialize;
 
 use super::{
     chart::word,
-    layout::{HealthJson, Moment, Page, SCHEMA, ago, health, short_time, troubles},
+    events,
+    layout::{self, HealthJson, Moment, Page, SCHEMA, ago, health, short_time, troubles},
     links,
     shown::{Brief, CellFilter, Shown, counted, counts},
 };
 use crate::{
     report::{CellTarget, words},
-    watch::{board::CellNow, record::ClusterKey},
+    watch::{
+        board::CellNow,
+        record::{ClusterKey, Event},
+    },
 };
 
 /// The cells that are asked for, of those that there are.
@@ -26,6 +30,7 @@ pub(super) struct MatrixPage {
     filter: CellFilter,
     chosen: Vec<Arc<CellNow>>,
     page: usize,
+    events: Result<Vec<Event>, String>,
 }
 
 /// The page as JSON.
@@ -45,14 +50,14 @@ struct Json<'a> {
 }
 
 impl MatrixPage {
-    /// Of a moment, as far as it is asked for.
+    /// Of a moment, as far as it is asked for, with what happened last.
     ///
     /// # Errors
     /// What is wrong with the question, for people.
-    pub(super) fn of(moment: Moment, filter: CellFilter) -> Result<Self, String> {
+    pub(super) fn of(moment: Moment, filter: CellFilter, events: Result<Vec<Event>, String>) -> Result<Self, String> {
         let chosen = filter.choose(&moment.cells, moment.now)?;
         let page = filter.page()?;
-        Ok(Self { moment, filter, chosen, page })
+        Ok(Self { moment, filter, chosen, page, events })
     }
 
     /// For programs.
@@ -95,6 +100,11 @@ impl MatrixPage {
             (self.worst())
             (self.groups())
             (self.paging())
+            h2 { "Latest events" }
+            @match &self.events {
+                Ok(list) => (events::table(list, now, "The newest first")),
+                Err(why) => (layout::unread(why)),
+            }
         };
         Page { title: "Reachability now", summary: &summary, section: "/", json: &json, now, refresh: true }
             .around(&main)
@@ -127,9 +137,10 @@ impl MatrixPage {
                     ("cluster", "Cluster", &filter.cluster),
                     ("vantage", "Vantage", &filter.vantage),
                 ] {
-                    label { span { (title) " (* stands for anything)" } input name=(name) value=(words::visible(value)) maxlength="200"; }
+                    label { span { (title) } input name=(name) value=(words::visible(value)) maxlength="200"; }
                 }
                 button { "Show" }
+                small.dim { "In names, * stands for any run of characters" }
                 @if self.chosen.len() != self.moment.cells.len() {
                     span { (self.chosen.len()) " of " (self.moment.cells.len()) " cells · " a href="/" { "all" } }
                 }
@@ -270,7 +281,7 @@ fn grid(check: &str, cells: &[&CellNow], now: Timestamp) -> Markup {
     html! {
         div.scroll.matrix role="group" aria-label=(words::visible(&caption)) tabindex="0" {
             table {
-                caption { (words::visible(&caption)) }
+                caption.unseen { (words::visible(&caption)) }
                 thead {
                     tr {
                         th scope="col" { "cluster" }
@@ -304,6 +315,9 @@ fn place(cell: &CellNow, now: Timestamp) -> Markup {
     html! {
         td class=(shown.label()) {
             a href=(links::cell_path(&cell.key)) { (word(shown)) }
+            @if let Some(code) = cell.state.standing.as_ref().and_then(|standing| standing.code.as_ref()) {
+                br; code { (words::visible(code)) }
+            }
             (remarks(cell, shown))
             br; small { @if cell.state.since.is_some() { "since " (since(cell, now)) br; } "seen " (seen(cell, now)) }
         }

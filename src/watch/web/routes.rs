@@ -56,8 +56,10 @@ pub(super) fn router(sources: Sources) -> Router {
 
 async fn matrix(State(sources): State<Sources>, form: Form, filter: Asked<CellFilter>) -> Response {
     let Ok(Query(filter)) = filter else { return form.bad("The query cannot be read") };
+    let latest = EventFilter { limit: LATEST_EVENTS, ..EventFilter::default() };
+    let latest = if form.json { Ok(Vec::new()) } else { sources.store.events(&latest).await.map_err(told) };
     form.drawn(move || {
-        let page = MatrixPage::of(moment(&sources), filter).map_err(Refusal::Bad)?;
+        let page = MatrixPage::of(moment(&sources), filter, latest).map_err(Refusal::Bad)?;
         if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
     })
     .await
@@ -326,3 +328,5 @@ const JSON_ENDING: &str = ".json";
 const UNREADABLE: &str = "The names in the address are not UTF-8";
 /// Events that stand on the page of a cell or of a cluster.
 const EVENTS_BESIDE: usize = 20;
+/// Events that stand below the matrix.
+const LATEST_EVENTS: usize = 10;

@@ -169,7 +169,7 @@ fn cell_page(moment: &Moment, cell: &Arc<CellNow>) -> CellPage {
 }
 
 fn matrix(moment: Moment, filter: CellFilter) -> MatrixPage {
-    MatrixPage::of(moment, filter).unwrap()
+    MatrixPage::of(moment, filter, Ok(Vec::new())).unwrap()
 }
 
 /// A page without the addresses of assets, which change with their content.

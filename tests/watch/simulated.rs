@@ -205,7 +205,16 @@ impl World {
                 notices,
                 process: "test".to_owned(),
             };
-            tokio::spawn(runner::watch(Arc::clone(&self.config), parts, reloads, stopped))
+            let watching = tokio::spawn(runner::watch(Arc::clone(&self.config), parts, reloads, stopped));
+            // The start waits for the database, which knows nothing of the test's time.
+            let due = |board: &Board| {
+                board.health().configured_at.is_some() && !self.clock.sleepers.lock().unwrap().is_empty()
+            };
+            while !due(&self.board) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            watching
         });
         story(self);
         let _ = stop.send(true);
@@ -319,7 +328,8 @@ impl Clock for SimulatedClock {
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            while self.now() < at {
+            let begun = self.now();
+            while (begun..at).contains(&self.now()) {
                 let (sender, woken) = oneshot::channel();
                 let number = self.number.fetch_add(1, Ordering::Relaxed);
                 // Naps of a minute at most: a clock that is set while somebody sleeps is noticed.

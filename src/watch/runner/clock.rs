@@ -1,6 +1,6 @@
 //! The time that the watch goes by. Tests bring their own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -10,7 +10,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// Completes when the time has come, by whatever way it came: a clock that is set forward wakes sleepers, too.
+    /// Completes when the time has come, or as long from now as it is to that time: a clock that is set forward wakes
+    /// sleepers, and one that is set back does not make them sleep longer.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()>;
 }
 
@@ -25,9 +26,13 @@ impl Clock for SystemClock {
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            let Some(wait) = until(Timestamp::now(), at) else { return };
+            let begun = Instant::now();
             // In pieces, so that a clock that is set while we sleep is noticed.
-            while let Some(left) = until(Timestamp::now(), at) {
-                tokio::time::sleep(left.min(LONGEST_NAP)).await;
+            while let Some(left) = until(Timestamp::now(), at)
+                && let Some(rest) = wait.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero())
+            {
+                tokio::time::sleep(left.min(rest).min(LONGEST_NAP)).await;
             }
         })
     }

@@ -1,8 +1,8 @@
 //! `/metrics`: what Prometheus is told.
 //!
 //! Counters and histograms are kept by `prometheus-client`. What is known of single cells is written straight from the
-//! [`Board`]: it is kept there already, and it vanishes with its cell. Histograms are by check and vantage, not by cell: with
-//! 14 buckets and four stages, 5,000 cells would be 320,000 series.
+//! [`Board`]: it is kept there already, and it vanishes with its cell. Histograms are by check and vantage, not by
+//! cell: with 14 buckets and four stages, 5,000 cells would be 320,000 series.
 
 mod catalogue;
 mod cells;
@@ -100,7 +100,8 @@ impl Metrics {
         }
     }
 
-    /// A slot of a cell of `check` was left out: its round before was still under way, or the slot was noticed too late.
+    /// A slot of a cell of `check` was left out: its round before was still under way, or the slot was noticed too
+    /// late.
     pub fn missed(&self, check: &str) {
         self.missed.get_or_create(&check_label(check)).inc();
     }
@@ -143,8 +144,8 @@ impl Metrics {
         text
     }
 
-    /// The same in the older text format, for readers that do not ask for OpenMetrics (`promtool check metrics` is one). Its
-    /// content type is [`CLASSIC_CONTENT_TYPE`].
+    /// The same in the older text format, for readers that do not ask for the newer one (`promtool check metrics` is
+    /// one). Its content type is [`CLASSIC_CONTENT_TYPE`].
     #[must_use]
     pub fn classic_exposition(&self, board: &Board) -> String {
         text::classic(&self.exposition(board), CATALOGUE)
@@ -257,7 +258,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Of the older text format.
 pub const CLASSIC_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Cells that are exported one by one: about 20 series and 4 kB each.
+/// Cells that are exported one by one: about 18 series and 2 kB each.
 const MOST_CELLS: usize = 20_000;
 
 /// Vantages of checks that have histograms of their own: 64 series each.

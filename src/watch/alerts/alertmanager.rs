@@ -73,5 +73,6 @@ struct PostableAlert<'a> {
 /// Prometheus' `--rules.alert.resend-delay`.
 const REPEAT: Duration = Duration::from_mins(1);
 
-/// A little more than the four repetitions that Prometheus gives: a failed delivery is tried again only after up to a minute.
+/// A little more than the four repetitions that Prometheus gives: a failed delivery is tried again only after up to a
+/// minute.
 const LASTS: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);

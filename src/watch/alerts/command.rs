@@ -15,8 +15,8 @@ use tokio::{
 use super::{payload::Payload, post::Failure};
 use crate::report::words::visible;
 
-/// Runs the program; ok when it ends with 0. When `limit` has passed, or when nobody waits for it any longer, it is killed
-/// with everything that it started.
+/// Runs the program; ok when it ends with 0. When `limit` has passed, or when nobody waits for it any longer, it is
+/// killed with everything that it started.
 pub(super) async fn send(command: &[String], payload: &Payload, limit: Duration) -> Result<(), Failure> {
     match timeout(limit, run(command, payload)).await {
         Ok(outcome) => outcome,

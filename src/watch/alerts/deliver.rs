@@ -1,9 +1,9 @@
 //! Sends what is due, until it arrives.
 //!
-//! One process of those that share a database does it, by a lease. Each receiver has a worker of its own while something
-//! is due to it, so none holds up another. A worker holds one batch until the receiver took it, trying again after 1 s,
-//! 2 s, 4 s … 60 s, for as long as it takes. That is at least once: when the process dies between a delivery and its
-//! being written down, the same comes again, with the same idempotency key.
+//! One process of those that share a database does it, by a lease. Each receiver has a worker of its own while
+//! something is due to it, so none holds up another. A worker holds one batch until the receiver took it, trying again
+//! after 1 s, 2 s, 4 s … 60 s, for as long as it takes. That is at least once: when the process dies between a delivery
+//! and its being written down, the same comes again, with the same idempotency key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -171,9 +171,7 @@ pub(super) async fn run<O: Outbox>(desk: Desk<O>, mut stop: watch::Receiver<bool
     // The workers try once more by themselves; what nobody worked at gets a worker.
     let _ = timeout(desk.pace.last_try, async {
         loop {
-            if desk.leading.load(Ordering::Relaxed) {
-                rounds.hand_out(Timestamp::now()).await;
-            }
+            rounds.turn().await;
             match rounds.workers.join_next().await {
                 Some(Ok((name, true))) => _ = rounds.busy.remove(&name),
                 Some(_) => {}
@@ -328,7 +326,9 @@ impl<O: Outbox> Worker<O> {
                 Err(failure) => failure,
             };
             attempts += 1;
-            if told.as_ref() != Some(&failure) {
+            // One that is refused again and again is told of once.
+            let known = matches!(failure, Failure::Refused(_)) && batch.iter().all(|alert| alert.attempts > 0);
+            if told.as_ref() != Some(&failure) && !known {
                 let what = counted(u32::try_from(frozen.len()).unwrap_or(u32::MAX), "alert");
                 self.say(format!("was not told of {what}: {}; it is tried again until it works", failure.message()));
                 told = Some(failure.clone());
@@ -415,8 +415,8 @@ impl<O: Outbox> Worker<O> {
         false
     }
 
-    /// Waits; false when nobody is to be told by this process any longer. The end of the watch ends the waiting only: there is
-    /// one try more.
+    /// Waits; false when nobody is to be told by this process any longer. The end of the watch ends the waiting only:
+    /// there is one try more.
     async fn wait(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         while Instant::now() < until {

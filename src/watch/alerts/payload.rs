@@ -83,8 +83,8 @@ impl PayloadAlert {
     }
 }
 
-/// The fingerprint that Alertmanager gives to these labels: FNV-1a, 64 bits, over names and values, each ended by a byte
-/// 255.
+/// The fingerprint that Alertmanager gives to these labels: FNV-1a, 64 bits, over names and values, each ended by a
+/// byte 255.
 pub(super) fn fingerprint(labels: &BTreeMap<String, String>) -> String {
     let bytes = labels.iter().flat_map(|(name, value)| [name, value]).flat_map(|text| text.bytes().chain([0xff]));
     let hash = bytes

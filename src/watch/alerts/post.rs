@@ -32,8 +32,8 @@ impl Failure {
 pub(super) struct Post(Mutex<Option<Client>>);
 
 impl Post {
-    /// Posts JSON; ok when the answer is of class 2xx. Redirects are not followed, because what is sent is meant for this
-    /// receiver only.
+    /// Posts JSON; ok when the answer is of class 2xx. Redirects are not followed, because what is sent is meant for
+    /// this receiver only.
     pub(super) async fn json(
         &self,
         url: &str,
@@ -107,9 +107,10 @@ fn words(error: &reqwest::Error) -> String {
             return TLS.to_owned();
         }
         next = match error.downcast_ref::<io::Error>() {
-            // What has a number of the system is told by it; what has none is wrapped by a library, once or several times.
+            // What has a number of the system is told by it; what has none is wrapped by a library, once or several
+            // times.
             Some(error) if error.raw_os_error().is_some() => return error.kind().to_string(),
-            Some(error) => error.get_ref().map(|inner| -> &(dyn Error + 'static) { inner }),
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             None => error.source(),
         };
     }

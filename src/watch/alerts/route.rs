@@ -1,8 +1,8 @@
 //! Which alerts an event raises, changes or ends: pure.
 //!
-//! An alert is what its labels say. During an incident they change for one reason only: it became worse (what could not be
-//! decided is now a mismatch, a warning is now an error). Then the old alert ends and another begins. The code of the
-//! finding is an annotation, because a cause that is seen better is no second incident, and nobody is to be called
+//! An alert is what its labels say. During an incident they change for one reason only: it became worse (what could not
+//! be decided is now a mismatch, a warning is now an error). Then the old alert ends and another begins. The code of
+//! the finding is an annotation, because a cause that is seen better is no second incident, and nobody is to be called
 //! twice for it.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -35,8 +35,8 @@ pub(super) async fn send(
     post.json(url.expose_secret(), headers, body, timeout).await
 }
 
-/// `t=<seconds since 1970>,v1=<HMAC-SHA-256 of "<seconds>.<body>">`: the time is signed with the body, so that a receiver can
-/// turn away what is old.
+/// `t=<seconds since 1970>,v1=<HMAC-SHA-256 of "<seconds>.<body>">`: the time is signed with the body, so that a
+/// receiver can turn away what is old.
 pub(super) fn signature(secret: &SecretString, seconds: i64, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
     let mut context = hmac::Context::with_key(&key);

@@ -40,7 +40,7 @@ impl Kind {
 }
 
 impl Metric {
-    /// The family's name in OpenMetrics, where the suffix belongs to the sample.
+    /// The family's name in the newer text format, where the suffix belongs to the sample.
     pub(super) fn family(&self) -> &'static str {
         let suffix = match self.kind {
             Kind::Counter => "_total",

@@ -128,6 +128,20 @@ async fn at_the_end_what_is_due_is_tried_once_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_ends_at_once_tells_all_the_same() {
+    let hook = Hook::start(&[]).await;
+    let receivers = vec![hook.receiver("hook"), command("false", &["false"])];
+    let mut alerts: Vec<Alert> = (1..=250).map(|number| alert("hook", number, None)).collect();
+    alerts.push(alert("false", 1, None));
+    let world = World::started(config(receivers, vec![]), alerts, true);
+    let outbox = Arc::clone(&world.outbox);
+    world.end().await;
+    assert_eq!(hook.requests().len(), 3);
+    let stored = outbox.alerts.lock().unwrap();
+    assert!(stored.iter().all(|alert| alert.delivered == (alert.receiver == "hook")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_holder_of_the_lease_sends() {
     let hook = Hook::start(&[]).await;
     let world = World::start(config(vec![hook.receiver("hook")], vec![]), vec![]);
@@ -178,8 +192,12 @@ async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
     }
     assert_eq!(fs::read_to_string(path("zero")).unwrap(), "$HOME; `reboot`\n");
     let child = fs::read_to_string(path("child")).unwrap();
-    let status = fs::read_to_string(format!("/proc/{}/status", child.trim())).unwrap_or_default();
-    assert!(status.is_empty() || status.contains("State:\tZ"), "{status}");
+    let begun = Instant::now();
+    let lives = |status: String| !status.contains("State:\tZ");
+    while fs::read_to_string(format!("/proc/{}/status", child.trim())).is_ok_and(lives) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the child lives on");
+        sleep(Duration::from_millis(10)).await;
+    }
     assert!(notices.contains("loud: was not told of 1 alert: it ended with 3: \\x1b[31mno"), "{notices}");
     assert!(!notices.contains("second"), "{notices}");
     assert!(notices.contains("hang: was not told of 1 alert: it did not end in time and was killed"), "{notices}");
@@ -276,8 +294,12 @@ struct World {
 
 impl World {
     fn start(config: WatchConfig, alerts: Vec<Alert>) -> Self {
+        Self::started(config, alerts, false)
+    }
+
+    fn started(config: WatchConfig, alerts: Vec<Alert>, stop: bool) -> Self {
         let outbox = Arc::new(Memory { alerts: Mutex::new(alerts), leased: AtomicBool::new(true) });
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(stop);
         let (notices, said) = mpsc::unbounded_channel();
         let desk = Desk {
             outbox: Arc::clone(&outbox),
@@ -316,7 +338,7 @@ impl World {
 
     /// What was said.
     async fn end(mut self) -> Vec<String> {
-        self.stop.send(true).unwrap();
+        self.stop.send_replace(true);
         timeout(Duration::from_secs(20), self.running).await.unwrap().unwrap();
         let mut said = Vec::new();
         while let Some(line) = self.notices.recv().await {

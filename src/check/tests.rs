@@ -202,7 +202,7 @@ fn ranges_that_open_ninety_seconds_after_the_change_are_waited_for() {
 
 #[test]
 fn a_ca_that_cannot_be_used_is_bad_input() {
-    let unread = [Configuration::default()];
+    let unread = [State::default()];
     let mut plan = plan();
     plan.clusters[0].ca_pem = Some("nothing".to_owned());
     let errors = targets(&plan, &unread).unwrap_err().to_string();

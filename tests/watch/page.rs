@@ -1,6 +1,7 @@
 //! The page in a real browser.
 
 mod browser;
+mod live;
 mod world;
 
 use std::{
@@ -17,12 +18,13 @@ use world::{HOSTILE, World, key};
 
 /// The cases.
 pub(crate) fn trials() -> Vec<Trial> {
-    let cases: [(&str, fn()); 6] = [
+    let cases: [(&str, fn()); 7] = [
         ("page_stays_fresh_and_says_when_it_cannot", stays_fresh),
         ("page_is_for_everybody", is_for_everybody),
         ("page_has_charts_and_permalinks", charts_and_permalinks),
         ("page_works_without_scripts", works_without_scripts),
         ("page_opens_with_a_token", opens_with_a_token),
+        ("page_of_a_real_watch_turns_red_and_green", live::turns_red_and_green),
         ("page_of_a_thousand_cells_is_quick", thousand_cells),
     ];
     let required = std::env::var("KUBEREACH_LAB").is_ok_and(|value| value == "required");

@@ -15,6 +15,7 @@ use crate::{
         board::CellNow,
         config::{Matcher, Route, WatchConfig},
         record::{Alert, CellId, CellKey, Change, Event, EventKind, Standing},
+        web::links::cell_path,
     },
 };
 
@@ -103,8 +104,7 @@ pub fn forgotten(known: &BTreeSet<CellId>, open: &[Alert], now: Timestamp) -> Ve
 #[must_use]
 pub fn permalink(public_url: Option<&str>, key: &CellKey) -> Option<String> {
     let base = public_url?.trim_end_matches('/');
-    let segments = [key.check.as_str(), &key.cluster, &key.vantage, key.target.label()].map(encoded);
-    Some(format!("{base}/cells/{}", segments.join("/")))
+    Some(format!("{base}{}", cell_path(key)))
 }
 
 /// What an alert is to tell.
@@ -380,16 +380,6 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
         }
     }
     pattern.iter().skip(at).all(|byte| *byte == b'*')
-}
-
-/// Percent-encoded, but for what needs none in any part of a URL.
-fn encoded(segment: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    segment.bytes().map(byte).collect()
 }
 
 /// `2026-11-22 14:02Z`.

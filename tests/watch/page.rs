@@ -1,6 +1,7 @@
 //! The page in a real browser.
 
 mod browser;
+mod live;
 mod world;
 
 use std::{
@@ -17,12 +18,13 @@ use world::{HOSTILE, World, key};
 
 /// The cases.
 pub(crate) fn trials() -> Vec<Trial> {
-    let cases: [(&str, fn()); 6] = [
+    let cases: [(&str, fn()); 7] = [
         ("page_stays_fresh_and_says_when_it_cannot", stays_fresh),
         ("page_is_for_everybody", is_for_everybody),
         ("page_has_charts_and_permalinks", charts_and_permalinks),
         ("page_works_without_scripts", works_without_scripts),
         ("page_opens_with_a_token", opens_with_a_token),
+        ("page_of_a_real_watch_turns_red_and_green", live::turns_red_and_green),
         ("page_of_a_thousand_cells_is_quick", thousand_cells),
     ];
     let required = std::env::var("KUBEREACH_LAB").is_ok_and(|value| value == "required");
@@ -47,7 +49,7 @@ fn stays_fresh() {
     browser.look(1200, 800, false);
     browser.open(&world.url("/"));
     assert_eq!(browser.value("document.querySelectorAll('.matrix tbody a[href^=\"/cells/\"]').length"), 7);
-    let office = key("clusters", "prod", "office");
+    let office = key("main", "prod", "office");
     let cell = format!("document.querySelector('a[href=\"{}\"]').closest('td')", links::cell_path(&office));
     assert_eq!(browser.text(&format!("{cell}.className")), "mismatch");
     let red = browser.text(&format!("getComputedStyle({cell}.querySelector('.mismatch')).color"));
@@ -77,7 +79,7 @@ fn is_for_everybody() {
     let world = World::new(None);
     let mut browser = Browser::start();
     let checks = include_str!("page/accessible.js");
-    let office = key("clusters", "prod", "office");
+    let office = key("main", "prod", "office");
     let pages = [
         ("matrix", "/".to_owned()),
         ("cell", links::cell_path(&office)),
@@ -101,7 +103,7 @@ fn is_for_everybody() {
         assert!(complaints.is_empty(), "{name}: {complaints:?}");
     }
     // A page that is not there complains of itself, as it must; it is readable all the same.
-    browser.open(&world.url("/cells/clusters/prod/nowhere/kubernetes"));
+    browser.open(&world.url("/cells/main/prod/nowhere/kubernetes"));
     faults.extend(browser.value(checks).as_array().unwrap().iter().map(|fault| format!("not found: {fault}")));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 
@@ -112,7 +114,6 @@ fn is_for_everybody() {
         let hostile = cells.iter().filter(|cell| cell.key.check == "hostile").map(|cell| cell.key.clone());
         let hostile: Vec<_> = hostile.collect();
         world.board.retain(|cell| !hostile.contains(&cell.key));
-        browser.open(&world.url(&format!("{}?range=1h", links::cell_path(&office))));
         browser.open(&world.url("/"));
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/watch.png");
         browser.picture(&file);
@@ -131,7 +132,7 @@ fn charts_and_permalinks() {
     browser.press("Enter");
     assert_eq!(browser.text("document.activeElement.id"), "main");
 
-    let office = links::cell_path(&key("clusters", "prod", "office"));
+    let office = links::cell_path(&key("main", "prod", "office"));
     browser.value(&format!("document.querySelector('main a[href=\"{office}\"]').focus()"));
     browser.press("Enter");
     browser.wait_for(&format!("location.pathname === '{office}' && document.readyState === 'complete'"));
@@ -197,7 +198,7 @@ fn works_without_scripts() {
     browser.order("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": true }));
     browser.open(&world.url("/?verdict=mismatch"));
     assert_eq!(browser.value("document.querySelectorAll('.matrix tbody a[href^=\"/cells/\"]').length"), 1);
-    browser.open(&world.url(&links::cell_path(&key("clusters", "prod", "office"))));
+    browser.open(&world.url(&links::cell_path(&key("main", "prod", "office"))));
     assert_eq!(browser.value("document.querySelectorAll('figure svg').length"), 5);
     assert_eq!(browser.value("document.querySelectorAll('main details table tbody tr').length > 20"), true);
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -222,7 +223,7 @@ fn opens_with_a_token() {
 /// The figure: the first byte of a page of 1,000 cells.
 fn thousand_cells() {
     let world = World::new(None);
-    let like = world.board.cell(&key("clusters", "prod", "ci")).unwrap();
+    let like = world.board.cell(&key("main", "prod", "ci")).unwrap();
     let fill = |count: usize| {
         for index in 0..count {
             let mut cell = like.as_ref().clone();

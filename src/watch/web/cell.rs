@@ -72,7 +72,7 @@ struct SpanJson {
 
 impl CellPage {
     /// For programs.
-    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn json(&self) -> serde_json::Result<String> {
         let span = |spans: &Spans, from: Timestamp, sum: &Rollup| SpanJson {
             from,
             seconds: spans.width().as_secs(),
@@ -85,7 +85,7 @@ impl CellPage {
             stages: Stage::ALL.iter().map(|stage| stage.label()).zip(sum.stages).collect(),
         };
         let past = self.past.as_ref();
-        serde_json::to_vec(&Json {
+        serde_json::to_string(&Json {
             schema: SCHEMA,
             now: self.moment.now,
             cell: Brief::of(&self.cell, self.moment.now),

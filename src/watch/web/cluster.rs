@@ -62,12 +62,12 @@ struct Answer<'a> {
 
 impl ClusterPage {
     /// For programs.
-    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn json(&self) -> serde_json::Result<String> {
         let answers = self.cells.iter().flat_map(|cell| {
             let detail = cell.detail.iter().flat_map(|detail| &detail.dns);
             detail.map(|dns| Answer { vantage: &cell.key.vantage, target: cell.key.target, dns })
         });
-        serde_json::to_vec(&Json {
+        serde_json::to_string(&Json {
             schema: SCHEMA,
             now: self.moment.now,
             key: &self.key,

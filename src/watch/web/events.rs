@@ -124,8 +124,8 @@ struct LogJson<'a> {
 
 impl EventsPage {
     /// For programs.
-    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&LogJson {
+    pub(super) fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&LogJson {
             schema: SCHEMA,
             now: self.moment.now,
             events: self.events.as_deref().ok(),
@@ -207,10 +207,10 @@ struct EventJson<'a> {
 
 impl EventPage {
     /// For programs.
-    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn json(&self) -> serde_json::Result<String> {
         let side = |side: &'_ Result<Option<Cell>, String>| side.as_ref().ok().cloned().flatten();
         let error = self.before.as_ref().err().or(self.after.as_ref().err());
-        serde_json::to_vec(&EventJson {
+        serde_json::to_string(&EventJson {
             schema: SCHEMA,
             event: &self.event,
             before: side(&self.before).as_ref(),

@@ -37,17 +37,18 @@ impl Guard {
 }
 
 /// Refuses what is not allowed, lets the rest through, a few at a time, and dresses every answer.
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    // The configuration of now: a reload may have changed it.
+    let config = Arc::clone(&guard.sources.config.borrow());
+    if let Some(short) = config.web.as_ref().and_then(|web| below(&base(web), request.uri())) {
+        *request.uri_mut() = short;
+    }
     let head = request.method() == Method::HEAD;
     let asset = assets::at(request.uri().path()).is_some();
     let secure = request.uri().path() != HEALTH;
     let checked = match refusal(request.method(), request.uri(), request.headers(), request.body()) {
         Some(refused) => Err(refused),
-        // Bound by the configuration of now: a reload may have changed the token.
-        None if secure => {
-            let config = Arc::clone(&guard.sources.config.borrow());
-            config.web.as_ref().map_or(Ok(()), |web| admitted(web, &request))
-        }
+        None if secure => config.web.as_ref().map_or(Ok(()), |web| admitted(web, &request)),
         None => Ok(()),
     };
     let mut response = match checked {
@@ -74,6 +75,25 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
         *response.body_mut() = Body::empty();
     }
     response
+}
+
+/// What stands before every path as visitors see it: the path of `publicUrl`, without a slash at its end; empty for most.
+pub(super) fn base(web: &Web) -> String {
+    let url = web.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
+    let path = url.as_ref().map_or("", |url| url.path()).trim_end_matches('/');
+    // It stands in attributes: nothing that means something there.
+    if path.starts_with("//") || path.contains(['"', '\'', '<', '>', '&']) { String::new() } else { path.to_owned() }
+}
+
+/// The address without what stands before it; `None` where that is not there. A reverse proxy may take it away itself.
+fn below(base: &str, uri: &Uri) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().strip_prefix(base).filter(|_| !base.is_empty())?;
+    match rest.as_bytes().first() {
+        Some(b'/') => rest.parse().ok(),
+        Some(b'?') => format!("/{rest}").parse().ok(),
+        None => Some(Uri::from_static("/")),
+        Some(_) => None,
+    }
 }
 
 /// What is refused whoever asks.
@@ -108,7 +128,7 @@ fn admitted(web: &Web, request: &Request) -> Result<(), Response> {
         return Err(if same(shown.as_bytes(), token.as_bytes()) {
             let_in(web, token, uri)
         } else {
-            ask_for_token(uri)
+            ask_for_token(web, uri)
         });
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
@@ -122,7 +142,7 @@ fn admitted(web: &Web, request: &Request) -> Result<(), Response> {
     if by_bearer || cookies.any(|(name, value)| name == COOKIE && same(value.as_bytes(), pass.as_bytes())) {
         Ok(())
     } else {
-        Err(ask_for_token(uri))
+        Err(ask_for_token(web, uri))
     }
 }
 
@@ -161,7 +181,8 @@ fn let_in(web: &Web, token: &str, uri: &Uri) -> Response {
     let rest = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(rest.filter(|(name, _)| name != TOKEN_PARAMETER))
         .finish();
-    let to = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{rest}", uri.path()) };
+    let path = format!("{}{}", base(web), uri.path());
+    let to = if rest.is_empty() { path } else { format!("{path}?{rest}") };
     let secure = if web.public_url.as_ref().is_some_and(|url| url.starts_with("https://")) { "; Secure" } else { "" };
     let cookie =
         format!("{COOKIE}={}; Path=/; Max-Age={COOKIE_LASTS_SECONDS}; HttpOnly; SameSite=Strict{secure}", pass(token));
@@ -169,7 +190,8 @@ fn let_in(web: &Web, token: &str, uri: &Uri) -> Response {
 }
 
 /// The page of whoever is not known yet.
-fn ask_for_token(uri: &Uri) -> Response {
+fn ask_for_token(web: &Web, uri: &Uri) -> Response {
+    let path = format!("{}{}", base(web), uri.path());
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -182,12 +204,12 @@ fn ask_for_token(uri: &Uri) -> Response {
                 main {
                     h1 { "kubereach watch" }
                     p { "This page wants a token: as \"Authorization: Bearer …\", or here." }
-                    form action=(uri.path()) {
+                    form action=(path) {
                         label { "Token " input name=(TOKEN_PARAMETER) type="password" autocomplete="current-password"; }
                         " "
                         button { "Open" }
                     }
-                    p { a href=(uri.path()) { "Open this page again" } ", if a link with the token led here." }
+                    p { a href=(path) { "Open this page again" } ", if a link with the token led here." }
                 }
             }
         }

@@ -61,10 +61,10 @@ impl MatrixPage {
     }
 
     /// For programs.
-    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn json(&self) -> serde_json::Result<String> {
         let now = self.moment.now;
         let counts = counts(&self.moment.cells, now).into_iter().map(|(shown, count)| (shown.label(), count)).collect();
-        serde_json::to_vec(&Json {
+        serde_json::to_string(&Json {
             schema: SCHEMA,
             now,
             health: HealthJson::from(&self.moment.health),

@@ -37,7 +37,7 @@ use crate::watch::{
 /// Every page, behind the guard.
 pub(super) fn router(sources: Sources) -> Router {
     let guard = Guard::new(sources.clone());
-    Router::new()
+    let pages = Router::new()
         .route("/", get(matrix))
         .route("/index.json", get(matrix))
         .route("/cells/{check}/{cluster}/{vantage}/{target}", get(cell))
@@ -50,17 +50,19 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/readyz", get(ready))
         .route("/assets/{name}", get(asset))
         .fallback(nowhere)
-        .layer(middleware::from_fn_with_state(guard, guard::guard))
-        .with_state(sources)
+        .with_state(sources);
+    // The guard may take the first segments of the path away, so it stands before what looks at paths.
+    Router::new().fallback_service(pages).layer(middleware::from_fn_with_state(guard, guard::guard))
 }
 
 async fn matrix(State(sources): State<Sources>, form: Form, filter: Asked<CellFilter>) -> Response {
     let Ok(Query(filter)) = filter else { return form.bad("The query cannot be read") };
     let latest = EventFilter { limit: LATEST_EVENTS, ..EventFilter::default() };
     let latest = if form.json { Ok(Vec::new()) } else { sources.store.events(&latest).await.map_err(told) };
+    let json = form.json;
     form.drawn(move || {
         let page = MatrixPage::of(moment(&sources), filter, latest).map_err(Refusal::Bad)?;
-        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+        if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
 }
@@ -92,9 +94,10 @@ async fn cell(
     });
     let config = Arc::clone(&sources.config.borrow());
     let confirm = config.checks.iter().find(|set| set.name == cell.key.check).map(|set| set.confirm);
+    let json = form.json;
     form.drawn(move || {
         let page = CellPage { moment: moment(&sources), cell, confirm, range, past, events };
-        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+        if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
 }
@@ -114,10 +117,11 @@ async fn cluster(State(sources): State<Sources>, form: Form, names: Names<(Strin
         ..EventFilter::default()
     };
     let changes = sources.store.events(&filter).await.map_err(told);
+    let json = form.json;
     form.drawn(move || {
         let findings = sources.board.configuration(&key.check, &key.cluster);
         let page = ClusterPage { moment: moment(&sources), key, cells, findings, changes };
-        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+        if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
 }
@@ -129,9 +133,10 @@ async fn events(State(sources): State<Sources>, form: Form, query: Asked<EventQu
         Err(why) => return form.bad(&why),
     };
     let events = sources.store.events(&filter).await.map_err(told);
+    let json = form.json;
     form.drawn(move || {
         let page = EventsPage { moment: moment(&sources), query, limit: filter.limit, events };
-        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+        if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
 }
@@ -149,9 +154,10 @@ async fn event(State(sources): State<Sources>, form: Form, id: Names<String>) ->
         None => Ok(None),
     };
     let (before, after) = tokio::join!(detail(event.before), detail(event.after));
+    let json = form.json;
     form.drawn(move || {
         let page = EventPage { moment: moment(&sources), event, before, after };
-        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+        if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
 }
@@ -241,19 +247,26 @@ type Names<T> = Result<Path<T>, axum::extract::rejection::PathRejection>;
 type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
 /// In which form an answer is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Form {
     json: bool,
     /// By the address, not by a header.
     by_path: bool,
+    /// What stands before every path, as a visitor sees it.
+    base: String,
 }
 
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Form {
+impl axum::extract::FromRequestParts<Sources> for Form {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        sources: &Sources,
+    ) -> Result<Self, Self::Rejection> {
         let by_path = parts.uri.path().ends_with(JSON_ENDING);
-        Ok(Self { json: by_path || wants_json(&parts.headers), by_path })
+        let config = Arc::clone(&sources.config.borrow());
+        let base = config.web.as_ref().map(guard::base).unwrap_or_default();
+        Ok(Self { json: by_path || wants_json(&parts.headers), by_path, base })
     }
 }
 
@@ -271,34 +284,34 @@ impl From<serde_json::Error> for Refusal {
 
 impl Form {
     /// The last name of a path, without the ending that asks for JSON.
-    fn last(self, name: &str) -> &str {
+    fn last<'a>(&self, name: &'a str) -> &'a str {
         if self.by_path { name.strip_suffix(JSON_ENDING).unwrap_or(name) } else { name }
     }
 
     /// Draws a page where it keeps nobody waiting.
-    async fn drawn(self, draw: impl FnOnce() -> Result<Vec<u8>, Refusal> + Send + 'static) -> Response {
+    async fn drawn(&self, draw: impl FnOnce() -> Result<String, Refusal> + Send + 'static) -> Response {
         match spawn_blocking(draw).await {
-            Ok(Ok(body)) => ([(header::CONTENT_TYPE, self.content_type())], body).into_response(),
+            Ok(Ok(body)) => ([(header::CONTENT_TYPE, self.content_type())], self.based(body)).into_response(),
             Ok(Err(Refusal::Bad(why))) => self.bad(&why),
             Ok(Err(Refusal::Failed(why))) => self.failed(&why),
             Err(_) => self.failed("the page could not be drawn"),
         }
     }
 
-    fn bad(self, why: &str) -> Response {
+    fn bad(&self, why: &str) -> Response {
         self.told(StatusCode::BAD_REQUEST, "This address cannot be understood", why)
     }
 
-    fn missing(self, why: &str) -> Response {
+    fn missing(&self, why: &str) -> Response {
         self.told(StatusCode::NOT_FOUND, "Not found", why)
     }
 
-    fn failed(self, why: &str) -> Response {
+    fn failed(&self, why: &str) -> Response {
         self.told(StatusCode::SERVICE_UNAVAILABLE, "History cannot be read", why)
     }
 
     /// A page that says what is wrong and where to go on.
-    fn told(self, status: StatusCode, title: &str, why: &str) -> Response {
+    fn told(&self, status: StatusCode, title: &str, why: &str) -> Response {
         if self.json {
             let body = serde_json::json!({ "schema": SCHEMA, "error": why });
             return (status, axum::Json(body)).into_response();
@@ -309,10 +322,21 @@ impl Form {
         };
         let now = Timestamp::now();
         let page = Page { title, summary: "", section: "", json: "/index.json", now, refresh: false }.around(&main);
-        (status, [(header::CONTENT_TYPE, self.content_type())], page).into_response()
+        (status, [(header::CONTENT_TYPE, self.content_type())], self.based(page)).into_response()
     }
 
-    const fn content_type(self) -> &'static str {
+    /// A page with its links led below the path of `publicUrl`. Text never holds a quotation mark that is not escaped,
+    /// so what is replaced are attributes.
+    fn based(&self, body: String) -> String {
+        if self.json || self.base.is_empty() {
+            return body;
+        }
+        ["href", "src", "action"]
+            .iter()
+            .fold(body, |page, name| page.replace(&format!(" {name}=\"/"), &format!(" {name}=\"{}/", self.base)))
+    }
+
+    const fn content_type(&self) -> &'static str {
         if self.json { "application/json" } else { "text/html; charset=utf-8" }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     report::{Intended, Provider, Verdict},
     watch::{
         board::CellNow,
+        config::matches_name,
         record::{CellKey, Pending, Standing},
     },
 };
@@ -224,41 +225,8 @@ pub(super) fn counted(counts: &BTreeMap<Shown, usize>) -> String {
 
 /// Whether a name fits what was asked for; `*` stands for any run of characters, nothing for every name.
 fn fits(pattern: &str, name: &str) -> bool {
-    if pattern.is_empty() {
-        return true;
-    }
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut pieces: Vec<&str> = pieces.collect();
-    let Some(last) = pieces.pop() else { return rest.is_empty() };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = &rest[at + piece.len()..];
-    }
-    rest.ends_with(last)
+    pattern.is_empty() || matches_name(pattern, name)
 }
 
 /// After so many intervals without a round a cell is stale.
 const OVERDUE_INTERVALS: u32 = 3;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_stand_for_any_run() {
-        for (pattern, name, expected) in [
-            ("", "x", true),
-            ("prod", "prod", true),
-            ("prod", "prod-2", false),
-            ("prod*", "prod-2", true),
-            ("*2", "prod-2", true),
-            ("p*d*2", "prod-2", true),
-            ("a*a", "a", false),
-            ("*", "", true),
-        ] {
-            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
-        }
-    }
-}

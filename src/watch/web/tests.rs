@@ -221,8 +221,7 @@ fn only_a_fresh_match_is_a_match() {
             Shown::Match
         ]
     );
-    let json: serde_json::Value =
-        serde_json::from_slice(&matrix(moment, CellFilter::default()).json().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&matrix(moment, CellFilter::default()).json().unwrap()).unwrap();
     assert_eq!(json["schema"], "kubereach.watch/v1");
     assert_eq!(json["counts"]["stale"], 1);
     assert_eq!(json["cells"][1]["shown"], "not-judged");
@@ -311,7 +310,7 @@ fn a_history_that_cannot_be_read_leaves_the_rest_standing() {
     let html = page.html();
     assert_eq!(html.matches("History cannot be read").count(), 2);
     assert!(html.contains("mismatch") && html.contains("Findings") && html.contains("Resolvers"));
-    let json: serde_json::Value = serde_json::from_slice(&page.json().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&page.json().unwrap()).unwrap();
     assert_eq!(json["historyError"], "select rounds: database is locked");
     assert_eq!(json["detail"]["cluster"], "prod");
 }

@@ -100,7 +100,7 @@ async fn past(board: &Board, store: &Store) -> i64 {
     let keys: Vec<CellKey> = [("prod", "office"), ("prod", "ci"), ("prod", "bastion"), ("staging", "office")]
         .into_iter()
         .chain([("staging", "ci"), ("staging", "bastion")])
-        .map(|(cluster, vantage)| key("clusters", cluster, vantage))
+        .map(|(cluster, vantage)| key("main", cluster, vantage))
         .chain([key("hostile", HOSTILE, "..")])
         .collect();
     let ids = store.register(&keys).await.unwrap();
@@ -162,7 +162,20 @@ async fn past(board: &Board, store: &Store) -> i64 {
         after: Some(bad.id),
         summary: "prod/office is no longer reachable: eks-client-not-in-public-access-cidrs".to_owned(),
     };
-    store.commit(&Batch { events: vec![event], ..Batch::default() }).await.unwrap();
+    let configuration = Event {
+        at: failed_at - SignedDuration::from_mins(1),
+        since: failed_at - SignedDuration::from_mins(1),
+        kind: EventKind::Configuration,
+        cell: None,
+        from: None,
+        to: None,
+        before: None,
+        after: None,
+        summary: "The configuration of prod changed: publicAccessCidrs lost 203.0.113.0/24".to_owned(),
+        changes: Vec::new(),
+        ..event.clone()
+    };
+    store.commit(&Batch { events: vec![configuration, event], ..Batch::default() }).await.unwrap();
     let filter = kubereach::watch::store::EventFilter { limit: 1, ..Default::default() };
     store.events(&filter).await.unwrap()[0].id
 }

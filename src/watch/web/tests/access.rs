@@ -271,6 +271,30 @@ async fn a_token_opens_every_page_and_nothing_else_does() {
     assert_eq!(served.status(&["GET / HTTP/1.1", "Authorization: Bearer another"]).await, 200);
 }
 
+/// Below a path of a proxy, whether that takes the path away or not; and at the machine itself.
+#[tokio::test]
+async fn pages_can_stand_below_a_path() {
+    let served = Served::with(Some("correct horse"), Some("https://reach.example.com/kube")).await;
+    let bearer = "Authorization: Bearer correct horse";
+    for address in
+        ["/", "/kube", "/kube/", "/kube?verdict=match", "/kube/cells/main/prod/office/kubernetes", "/kube/nowhere"]
+    {
+        let page = served.ask(&[&format!("GET {address} HTTP/1.1"), bearer]).await;
+        assert_eq!(page.status, if address.ends_with("nowhere") { 404 } else { 200 }, "{address}");
+        assert!(
+            page.body.contains(" href=\"/kube/events\"") && page.body.contains(" src=\"/kube/assets/"),
+            "{address}"
+        );
+        assert!(!page.body.contains(" href=\"/events\""), "{address}");
+    }
+    assert_eq!(served.status(&["GET /kubes HTTP/1.1", bearer]).await, 404);
+    let entered = served.ask(&["GET /kube/events?token=correct+horse HTTP/1.1"]).await;
+    assert_eq!(entered.header("location"), Some("/kube/events"));
+    assert!(entered.header("set-cookie").unwrap().ends_with("; Secure"));
+    assert_eq!(served.status(&["GET /kube/healthz HTTP/1.1"]).await, 200);
+    assert_eq!(served.status(&["GET /kube/events HTTP/1.1"]).await, 401);
+}
+
 #[tokio::test]
 async fn clients_that_say_nothing_keep_nobody_out_and_a_stop_is_prompt() {
     let served = Served::with(None, None).await;

@@ -428,7 +428,7 @@ fn many_changes_are_cut_short() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(80) })]
 
     /// Any two documents, of words that mean something among others.
     #[test]

@@ -33,9 +33,9 @@ pub(crate) fn read_root(
 
 /// The mistakes in the order of the text; those of files that it names come last, as they were found.
 pub(crate) fn in_order(mut errors: Vec<InputError>, file: &Path) -> InputErrors {
-    errors.sort_by_key(|error| match error.file.as_deref() == Some(file) {
-        true => (false, error.position.unwrap_or_default()),
-        false => (true, (0, 0)),
+    errors.sort_by_key(|error| {
+        let own = error.file.as_deref() == Some(file);
+        (!own, error.position.filter(|_| own).unwrap_or_default())
     });
     InputErrors::bounded(errors)
 }

@@ -61,9 +61,10 @@ fn names(before: &Cell, after: &Cell, told: &mut Vec<(ChangeKind, String)>) {
     resolvers.sort_by_key(|dns| Some(dns.resolver.as_str()) != decides);
     for now in resolvers {
         let Some(then) = before.dns.iter().find(|dns| dns.resolver == now.resolver) else { continue };
-        let by = match decides == Some(now.resolver.as_str()) {
-            true => String::new(),
-            false => format!(" by the resolver {}", now.resolver),
+        let by = if decides == Some(now.resolver.as_str()) {
+            String::new()
+        } else {
+            format!(" by the resolver {}", now.resolver)
         };
         let name = &now.name;
         match (then.outcome, now.outcome) {

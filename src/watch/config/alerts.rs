@@ -347,7 +347,7 @@ impl Reader<'_> {
             [one] => *one,
             [] => {
                 let help = format!("add one of {}", listed(keys.iter().copied().filter(|key| !key.is_empty())));
-                self.error(fields.position, format!("{what} lacks its `{}`", inline), help);
+                self.error(fields.position, format!("{what} lacks its `{inline}`"), help);
                 return None;
             }
             [_, second, ..] => {

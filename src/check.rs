@@ -3,6 +3,7 @@
 mod changes;
 mod configuration;
 mod judge;
+mod session;
 
 use std::{
     collections::HashMap,
@@ -21,6 +22,10 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use self::{
+    configuration::Documents,
+    session::{Look, Refreshed, Session, Times},
+};
 use self::{
     configuration::{Configuration, State},
     judge::{Evaluated, Frame, case, judged},
@@ -163,7 +168,8 @@ pub async fn run(
     }
     let mut plan = plan.clone();
     let configurations = configurations(&mut plan, settings, &stop, events.as_ref()).await?;
-    let targets = targets(&plan, &configurations)?;
+    let states: Vec<State> = configurations.iter().map(Configuration::now).collect();
+    let targets = targets(&plan, &states)?;
     let transports = Transports::new(plan.nats.as_ref());
     let options: Vec<Arc<Options>> =
         plan.vantages.iter().map(|vantage| Arc::new(options(&plan, settings, vantage))).collect();
@@ -639,7 +645,7 @@ fn stage_text(event: &ProbeEvent) -> String {
 }
 
 /// What each cell probes, by cell; cells of the same cluster and target share it. `None` where nobody knows the host.
-fn targets(plan: &Plan, configurations: &[Configuration]) -> Result<Vec<Option<Arc<Target>>>, InputErrors> {
+fn targets(plan: &Plan, states: &[State]) -> Result<Vec<Option<Arc<Target>>>, InputErrors> {
     let mut errors = Vec::new();
     let mut known: HashMap<(usize, CellTarget), Option<Arc<Target>>> = HashMap::new();
     let mut targets = Vec::with_capacity(plan.cells.len());
@@ -647,7 +653,7 @@ fn targets(plan: &Plan, configurations: &[Configuration]) -> Result<Vec<Option<A
         let target = known.entry((cell.cluster, cell.target)).or_insert_with(|| {
             let cluster = &plan.clusters[cell.cluster];
             match cell.target {
-                CellTarget::Kubernetes => match target(cluster, configurations[cell.cluster].now().facts.as_deref()) {
+                CellTarget::Kubernetes => match target(cluster, states[cell.cluster].facts.as_deref()) {
                     Ok(target) => target.map(Arc::new),
                     Err(error) => {
                         errors.push(InputError::new(error).in_file(plan.file.clone()).at(cluster.line, 1));
@@ -655,8 +661,7 @@ fn targets(plan: &Plan, configurations: &[Configuration]) -> Result<Vec<Option<A
                     }
                 },
                 CellTarget::EksApi => {
-                    let state = configurations[cell.cluster].now();
-                    let host = configuration::management_host(cluster, state.facts.as_deref());
+                    let host = configuration::management_host(cluster, states[cell.cluster].facts.as_deref());
                     host.map(|host| Arc::new(management_target(host)))
                 }
             }
@@ -739,6 +744,12 @@ fn options(plan: &Plan, settings: &Settings, vantage: &Vantage) -> Options {
     }
 }
 
+/// The report of cells that were judged one by one, with what the configurations show by themselves.
+#[must_use]
+pub fn report(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp) -> Report {
+    assemble(cells, configuration, started_at, false)
+}
+
 /// Each finding once, in the order of the worst cell first; the report's verdict is that of its worst cell.
 fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp, doctor: bool) -> Report {
     // By what makes two findings one: thousands of cells may have a finding each.
@@ -789,7 +800,7 @@ fn assemble(cells: Vec<Cell>, configuration: Vec<Finding>, started_at: Timestamp
 }
 
 /// How many descriptors the cells may hold at once: within this process's limit, less what evidence needs.
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 256 };
     let wanted = hard.min(MAXIMUM_DESCRIPTORS);

@@ -1,5 +1,8 @@
 //! Bad input: one clear message that names file, line, column, what was expected and how to mend it.
 
+mod duration;
+mod reading;
+pub(crate) mod schema;
 mod tree;
 
 use std::{
@@ -9,6 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use duration::parse_duration;
+pub(crate) use duration::parse_long_duration;
+pub(crate) use reading::{Fields, Names, Reading, in_order, known, names_of, read_root};
 pub(crate) use tree::{Documents, Entry, Kind, Limits, Node, read_tree};
 
 /// Everything that is wrong with one input, in the order of the text.
@@ -117,19 +123,31 @@ pub(crate) struct Source<'a> {
     /// The file, as the user named it.
     pub(crate) file: &'a Path,
     lines: Vec<&'a str>,
+    hides: fn(&str) -> bool,
 }
 
 impl<'a> Source<'a> {
     /// Splits the text into lines once.
     pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, lines: text.lines().collect() }
+        Self { file, lines: text.lines().collect(), hides: may_hold_secret }
+    }
+
+    /// Shows no line that `also` is true for, either.
+    pub(crate) fn hiding(mut self, also: fn(&str) -> bool) -> Self {
+        self.hides = also;
+        self
+    }
+
+    /// Whether this piece of the text must not be shown.
+    pub(crate) fn hides(&self, text: &str) -> bool {
+        may_hold_secret(text) || (self.hides)(text)
     }
 
     /// An error at this position, with its line as the snippet unless that line may hold a secret.
     pub(crate) fn error(&self, position: (usize, usize), message: impl Into<String>) -> InputError {
         let mut error = self.error_without_snippet(position, message);
         let text = position.0.checked_sub(1).and_then(|index| self.lines.get(index)).copied().unwrap_or_default();
-        error.text = (!text.trim().is_empty() && !may_hold_secret(text)).then(|| text.to_owned());
+        error.text = (!text.trim().is_empty() && !self.hides(text)).then(|| text.to_owned());
         error
     }
 

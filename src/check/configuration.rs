@@ -12,6 +12,7 @@ use base64::Engine as _;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use kubereach_probes::{AddressClass, AddressClasses, Observation};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
@@ -82,7 +83,7 @@ impl Configuration {
         }
         let Some(source) = Source::of(cluster, probes) else { return Ok(Self::default()) };
         let state = match source.pull(&cluster.name, tell).await {
-            Ok(facts) => State::of(facts, "", Some(Timestamp::now())),
+            Ok((facts, _)) => State::of(facts, "", Some(Timestamp::now())),
             Err(PullFailure::NoSuchCluster(error)) => {
                 return Err(error.in_file(file).at(cluster.line.max(1), 1).into());
             }
@@ -133,11 +134,11 @@ impl Configuration {
                 Ok(_) = stop.wait_for(|stop| *stop) => return,
             }
             // What cannot be read this time may be the next: the window stays open until it can.
-            let Ok(looked_at) = source.pull_cluster(cluster, tell).await else { continue };
+            let Ok((looked_at, _)) = source.pull_cluster(cluster, tell).await else { continue };
             if under_way(&looked_at, true).is_some() {
                 continue;
             }
-            if let Ok(facts) = source.pull(cluster, tell).await {
+            if let Ok((facts, _)) = source.pull(cluster, tell).await {
                 let mut state = State::of(facts, "", None);
                 state.update = Some(Update { ended: Some(Timestamp::now()), ..update });
                 *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
@@ -156,7 +157,7 @@ impl Configuration {
         let Some(source) = &self.source else { return };
         tokio::select! {
             pulled = tokio::time::timeout(LONGEST_LATE_PULL, source.pull(cluster, tell)) => {
-                let Ok(Ok(facts)) = pulled else { return };
+                let Ok(Ok((facts, _))) = pulled else { return };
                 let before = self.now();
                 let mut state = State::of(facts, "", None);
                 // What was waited for has its time; what began since then is another change.
@@ -174,7 +175,7 @@ impl Configuration {
         }
         let Some(source) = Source::of(cluster, true) else { return };
         let state = match tokio::time::timeout(LONGEST_LATE_PULL, source.pull(&cluster.name, tell)).await {
-            Ok(Ok(facts)) => State::of(facts, "", None),
+            Ok(Ok((facts, _))) => State::of(facts, "", None),
             Ok(Err(PullFailure::NotKnown(missing))) => State { missing: Some(missing), ..State::default() },
             Ok(Err(PullFailure::NoSuchCluster(error))) => State { missing: Some(error.message), ..State::default() },
             Err(_) => {
@@ -187,6 +188,10 @@ impl Configuration {
 }
 
 impl State {
+    fn not_known(missing: Option<String>) -> Self {
+        Self { missing, ..Self::default() }
+    }
+
     fn of(facts: Facts, folder: &str, now: Option<Timestamp>) -> Self {
         if facts.is_empty() {
             let missing =
@@ -207,6 +212,53 @@ impl State {
         }
         let edited = planned::edited(facts, eks::cluster_vpc(facts), &edits);
         Some(Self { facts: Some(Arc::new(edited)), planned: true, ..self.clone() })
+    }
+}
+
+/// The provider's documents, by their path in a facts folder.
+pub type Documents = Vec<(String, Value)>;
+
+/// What is configured now, with the documents that say so where they were read anew; never fails, because what runs for
+/// months outlives a provider that does not answer.
+pub(super) async fn look(cluster: &Cluster, before: &State, tell: &(dyn Fn(Event) + Sync)) -> (State, Documents) {
+    if let Some(folder) = &cluster.facts {
+        let read = facts::documents(folder).and_then(|documents| {
+            let parsed = documents
+                .iter()
+                .filter_map(|(path, bytes)| Some((path.to_str()?.to_owned(), serde_json::from_slice(bytes).ok()?)));
+            let parsed = parsed.collect();
+            Ok((facts::from_documents(folder, documents)?, parsed))
+        });
+        return match read {
+            Ok((facts, documents)) => (State::of(facts, &folder.display().to_string(), None), documents),
+            Err(InputErrors(errors)) => {
+                (State::not_known(errors.first().map(|error| error.message.clone())), Vec::new())
+            }
+        };
+    }
+    let Some(source) = Source::of(cluster, true) else { return (State::default(), Vec::new()) };
+    match tokio::time::timeout(LONGEST_PULL, source.pull(&cluster.name, tell)).await {
+        Ok(Ok((facts, documents))) => {
+            let mut state = State::of(facts, "", Some(Timestamp::now()));
+            state.update = carried(before.update.as_ref(), state.update);
+            (state, documents)
+        }
+        Ok(Err(PullFailure::NotKnown(missing))) => (State::not_known(Some(missing)), Vec::new()),
+        Ok(Err(PullFailure::NoSuchCluster(error))) => (State::not_known(Some(error.message)), Vec::new()),
+        Err(_) => {
+            let missing = format!("the provider's API took longer than {} s", LONGEST_PULL.as_secs());
+            (State::not_known(Some(missing)), Vec::new())
+        }
+    }
+}
+
+/// An update that was seen to end ended when that was first seen, however often it is read again.
+fn carried(before: Option<&Update>, now: Option<Update>) -> Option<Update> {
+    let now = now?;
+    let same = before.filter(|before| before.id == now.id && before.kind == now.kind);
+    match (same.and_then(|before| before.ended), now.ended) {
+        (Some(earlier), Some(later)) => Some(Update { ended: Some(earlier.min(later)), ..now }),
+        _ => Some(now),
     }
 }
 
@@ -261,7 +313,7 @@ impl Source {
         }
     }
 
-    async fn pull(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
+    async fn pull(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<(Facts, Documents), PullFailure> {
         match *self {
             #[cfg(feature = "aws")]
             Self::Eks(ref request) => {
@@ -275,7 +327,11 @@ impl Source {
     }
 
     /// The cluster and its updates only.
-    async fn pull_cluster(&self, cluster: &str, tell: &(dyn Fn(Event) + Sync)) -> Result<Facts, PullFailure> {
+    async fn pull_cluster(
+        &self,
+        cluster: &str,
+        tell: &(dyn Fn(Event) + Sync),
+    ) -> Result<(Facts, Documents), PullFailure> {
         match *self {
             #[cfg(feature = "aws")]
             Self::Eks(ref request) => {
@@ -315,14 +371,14 @@ fn of_arm(error: facts::arm::PullError) -> PullFailure {
 }
 
 #[cfg(any(feature = "aws", feature = "azure"))]
-fn read_pulled(pulled: facts::write::Pulled) -> Result<Facts, PullFailure> {
+fn read_pulled(pulled: facts::write::Pulled) -> Result<(Facts, Documents), PullFailure> {
     let origin = PathBuf::from("the provider's API");
     let documents =
         pulled.documents.iter().map(|(path, document)| (PathBuf::from(path), document.to_string().into_bytes()));
     let mut facts = facts::from_documents(&origin, documents)
         .map_err(|error| PullFailure::NotKnown(format!("the provider's API gave what cannot be read: {error}")))?;
     facts.manifest = Some(pulled.manifest);
-    Ok(facts)
+    Ok((facts, pulled.documents.into_iter().collect()))
 }
 
 /// Fills in what only the provider knows: endpoint, authorities, who runs it.
@@ -486,6 +542,8 @@ fn place(vantage: &Vantage, observation: &Observation) -> Standpoint {
     }
 }
 
+/// What runs for months waits longer than doctor, and not for ever.
+const LONGEST_PULL: Duration = Duration::from_mins(1);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 /// Doctor answers in seconds.
 const LONGEST_LATE_PULL: Duration = Duration::from_secs(10);

@@ -74,7 +74,7 @@ pub enum Command {
     /// The whole thing on this machine alone: no account, no network, no privilege
     #[command(after_long_help = "Example:\n  kubereach demo -o json=demo.json")]
     Demo(DemoArguments),
-    /// Print the JSON Schema of the scenario file or of the report
+    /// Print the JSON Schema of the scenario file, the report or the watch's configuration
     #[command(after_long_help = "Example:\n  kubereach schema scenario > kubereach.schema.json")]
     Schema(SchemaArguments),
     /// Print a completion script for a shell
@@ -460,6 +460,8 @@ pub enum SchemaOf {
     Scenario,
     /// The JSON report
     Report,
+    /// The configuration of `watch`
+    Watch,
 }
 
 /// Arguments of `completions`.

@@ -51,7 +51,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History(arguments) => history::main(arguments),
         Command::Agent(arguments) => agent::main(arguments),
         Command::Explain(arguments) => explain(arguments),
-        Command::Schema(arguments) => print(&schema::document(arguments.of, scenario::schema)),
+        Command::Schema(arguments) => {
+            print(&schema::document(arguments.of, scenario::schema, crate::watch::config::schema))
+        }
         Command::Completions(arguments) => print(&completions::script(arguments.shell)),
         Command::Man(arguments) => man::write(&arguments.directory).map_err(InputErrors::from).and_then(|pages| {
             let names: Vec<String> = pages.iter().map(|page| page.display().to_string()).collect();

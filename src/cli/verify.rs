@@ -32,7 +32,11 @@ pub(super) fn give_facts(plan: &mut Plan, folder: Option<&Path>) {
 
 /// The settings of a plan: whom to ask in need is the scenario's to say, else public resolvers.
 pub(super) fn settings(common: &CommonArguments, plan: &Plan) -> Settings {
-    let mut settings = from_arguments(common);
+    asking_in_need(from_arguments(common), plan)
+}
+
+/// Completes the settings with whom to ask in need.
+pub(super) fn asking_in_need(mut settings: Settings, plan: &Plan) -> Settings {
     let asks_nobody = plan.controls.as_ref().is_some_and(Vec::is_empty);
     if !asks_nobody {
         let named: Vec<_> = settings.resolvers.iter().chain(&plan.resolvers).cloned().collect();

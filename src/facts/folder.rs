@@ -18,6 +18,14 @@ use crate::input::{self, InputError, InputErrors};
 /// The folder cannot be read, holds too much, or a file in it is no JSON or says something impossible: every file's
 /// first error, with line and column.
 pub fn read(folder: &Path) -> Result<Facts, InputErrors> {
+    from_documents(folder, documents(folder)?)
+}
+
+/// The documents of a folder, as [`from_documents`] takes them: (path relative to it, bytes), in the order of the paths.
+///
+/// # Errors
+/// The folder or a file in it cannot be read, or it holds too much.
+pub fn documents(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, InputErrors> {
     let mut files = Vec::new();
     list(folder, Path::new(""), LEVELS, &mut files)?;
     files.sort();
@@ -42,7 +50,7 @@ pub fn read(folder: &Path) -> Result<Facts, InputErrors> {
     if !errors.is_empty() {
         return Err(InputErrors::bounded(errors));
     }
-    from_documents(folder, documents)
+    Ok(documents)
 }
 
 /// Facts from the documents of one folder: (path relative to it, JSON text). `origin` names the folder in messages.

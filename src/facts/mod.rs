@@ -25,7 +25,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-pub use folder::{from_documents, read};
+pub use folder::{documents, from_documents, read};
 pub use manifest::Manifest;
 
 /// Everything that is known of one cluster's configuration.

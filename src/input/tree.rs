@@ -347,11 +347,8 @@ fn syntax_error(source: &Source<'_>, text: &str, position: (usize, usize), info:
     let line = text.lines().nth(position.0 - 1).unwrap_or_default();
     let indent: String = line.chars().take_while(|character| character.is_whitespace()).collect();
     // The parser's words may repeat a piece of the text, which may be a secret.
-    let reason = if super::may_hold_secret(line) || super::may_hold_secret(info) {
-        String::new()
-    } else {
-        format!(": {}", lower_first(info))
-    };
+    let reason =
+        if source.hides(line) || source.hides(info) { String::new() } else { format!(": {}", lower_first(info)) };
     let error = source.error(position, format!("this is not valid YAML{reason}"));
     if indent.contains('\t') {
         error.help("YAML does not allow tabs for indentation; use spaces")

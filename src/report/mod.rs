@@ -19,7 +19,7 @@ pub mod text;
 pub mod words;
 
 #[cfg(test)]
-mod every_variant;
+pub(crate) mod every_variant;
 
 use std::path::PathBuf;
 

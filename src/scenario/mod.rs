@@ -1,7 +1,6 @@
 //! What is intended: a scenario file, from text with positions to a validated plan, all errors at once.
 
 mod derive;
-mod duration;
 mod plan;
 mod read;
 mod schema;
@@ -12,8 +11,8 @@ mod vantage_tests;
 
 use std::{net::IpAddr, path::Path};
 
+pub use crate::input::parse_duration;
 pub(crate) use derive::derive;
-pub use duration::parse_duration;
 pub use plan::*;
 pub use schema::schema;
 

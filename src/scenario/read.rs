@@ -3,8 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
-    time::Duration,
+    path::Path,
 };
 
 use ipnet::IpNet;
@@ -13,7 +12,6 @@ use kubereach_probes::{AddressClasses, EchoScheme, EchoServer, Endpoint, NamedRe
 use super::{
     Access, AgentName, Cluster, Contradiction, Download, Egress, Intent, NatsServers, Plan, PlannedCell, PodPlace,
     Propagation, ProviderBlock, SshHost, SsmInstance, Surroundings, Vantage, VantageKind, derive::derive,
-    parse_duration,
 };
 use crate::{
     client::{
@@ -24,8 +22,8 @@ use crate::{
         split_host_port,
     },
     input::{
-        Documents, Entry, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Source, closest, listed,
-        looks_like_a_seed, quoted, read_bytes, read_tree,
+        Documents, Entry, Fields, InputError, InputErrors, Kind, Limits, MEBIBYTE, Names, Node, Reading, Source,
+        in_order, known, listed, looks_like_a_seed, names_of, quoted, read_bytes, read_root,
     },
     report::{CellTarget, Intended, Provider, Via},
 };
@@ -37,24 +35,12 @@ pub(super) fn read(text: &str, file: &Path, surroundings: &Surroundings<'_>) -> 
         return Err(InputError::new("the scenario is larger than 4 MiB").in_file(file).into());
     }
     let source = Source::new(file, text);
-    let tree = read_tree(&source, text, LIMITS)?;
-    let Some(root) = tree.root.filter(|root| !root.is_null()) else {
-        let mut errors = tree.errors;
-        errors.push(
-            source
-                .error((1, 1), "the scenario is empty")
-                .help("it needs `apiVersion: kubereach/v1`, `clusters`, `vantages` and `expect`"),
-        );
-        return Err(InputErrors(errors));
-    };
-    let mut reader = Reader { source, surroundings, errors: tree.errors };
-    let plan = reader.plan(&root);
-    let mut errors = reader.errors;
-    // Stable: errors of one place keep their order; those of other files (a kubeconfig's) come last.
-    errors.sort_by_key(|error| (error.file.as_deref() != Some(file), error.position.unwrap_or_default()));
-    match plan {
-        Some(plan) if errors.is_empty() => Ok(plan),
-        _ => Err(InputErrors::bounded(errors)),
+    let help = "it needs `apiVersion: kubereach/v1`, `clusters`, `vantages` and `expect`";
+    let (root, errors) = read_root(&source, text, LIMITS, Reader::WHAT, help)?;
+    let mut reader = Reader { source, surroundings, errors };
+    match reader.plan(&root) {
+        Some(plan) if reader.errors.is_empty() => Ok(plan),
+        _ => Err(in_order(reader.errors, file)),
     }
 }
 
@@ -64,31 +50,21 @@ struct Reader<'a> {
     errors: Vec<InputError>,
 }
 
-/// A mapping whose keys were checked.
-#[derive(Clone, Copy)]
-struct Fields<'a> {
-    entries: &'a [Entry],
-    position: (usize, usize),
-}
+impl Reading for Reader<'_> {
+    const WHAT: &'static str = "scenario";
 
-impl<'a> Fields<'a> {
-    /// The entry of a key; absent too where the value is null.
-    fn entry(&self, key: &str) -> Option<&'a Entry> {
-        self.entries.iter().find(|entry| &*entry.key == key && !entry.value.is_null())
+    fn source(&self) -> &Source<'_> {
+        &self.source
     }
 
-    fn get(&self, key: &str) -> Option<&'a Node> {
-        self.entry(key).map(|entry| &entry.value)
+    fn errors(&mut self) -> &mut Vec<InputError> {
+        &mut self.errors
     }
 
-    /// Where to point for a key: at it, else at the mapping.
-    fn place(&self, key: &str) -> (usize, usize) {
-        self.entries.iter().find(|entry| &*entry.key == key).map_or(self.position, |entry| entry.position)
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.surroundings.environment)(name)
     }
 }
-
-/// Names with their position, for look-up.
-type Names = HashMap<String, usize>;
 
 impl Reader<'_> {
     fn plan(&mut self, root: &Node) -> Option<Plan> {
@@ -146,21 +122,6 @@ impl Reader<'_> {
             nats,
             file: self.source.file.to_owned(),
         })
-    }
-
-    fn api_version(&mut self, fields: &Fields<'_>) {
-        let help = format!("write `apiVersion: {API_VERSION}`");
-        match fields.get("apiVersion") {
-            None => self.error(fields.place("apiVersion"), "the scenario lacks its `apiVersion`", help),
-            Some(node) => {
-                if let Some(version) = self.text(node, "`apiVersion`")
-                    && version != API_VERSION
-                {
-                    let message = format!("the apiVersion {} is not known; expected `{API_VERSION}`", quoted(&version));
-                    self.error(node.position, message, help);
-                }
-            }
-        }
     }
 
     fn classes(&mut self, fields: &Fields<'_>) -> AddressClasses {
@@ -268,14 +229,8 @@ impl Reader<'_> {
         let selection = KubeconfigSelection::choose(path.as_deref(), context, self.surroundings.environment);
         match kubeconfig::load(&selection, self.surroundings.environment) {
             Ok(cluster) => Some(cluster),
-            Err(InputErrors(errors)) => {
-                let line = node.position.0;
-                let file = self.source.file.display().to_string();
-                self.errors.extend(errors.into_iter().map(|mut error| {
-                    let note = format!("named at line {line} of {file}");
-                    error.help = Some(error.help.map_or(note.clone(), |help| format!("{help} ({note})")));
-                    error
-                }));
+            Err(errors) => {
+                self.absorb(node, errors);
                 None
             }
         }
@@ -492,7 +447,10 @@ impl Reader<'_> {
                     context,
                     namespace: self.namespace(&fields),
                     service_account: self.word(&fields, "serviceAccount"),
-                    node_selector: fields.get("nodeSelector").map(|node| self.labels(node)).unwrap_or_default(),
+                    node_selector: fields
+                        .get("nodeSelector")
+                        .map(|node| self.texts(node, "nodeSelector", "a label"))
+                        .unwrap_or_default(),
                     image: self.required_word(&fields, "image", &what)?,
                 }))
             }
@@ -520,7 +478,7 @@ impl Reader<'_> {
             let Some(text) = self.text(item, "an echo server") else { continue };
             match parse_echo_server(&text) {
                 Ok(server) => echo.push(server),
-                Err(reason) => self.error_of_url(item, format!("the echo server: {reason}"), help),
+                Err(reason) => self.error_of_secret(item, format!("the echo server: {reason}"), help),
             }
         }
         Egress {
@@ -537,7 +495,7 @@ impl Reader<'_> {
         for item in fields.get("servers").map(|node| self.urls(node, "`servers`", help)).unwrap_or_default() {
             let Some(text) = self.text(item, "a server") else { continue };
             if let Err(reason) = kubereach_agent::check_server(&text) {
-                self.error_of_url(item, format!("the server: {reason}"), help);
+                self.error_of_secret(item, format!("the server: {reason}"), help);
             } else {
                 servers.push(text);
             }
@@ -566,20 +524,6 @@ impl Reader<'_> {
             signing_key: signing_key?,
             line: entry.position.0,
         })
-    }
-
-    /// The items of a list of URLs; one that stands alone is not repeated.
-    fn urls<'b>(&mut self, node: &'b Node, what: &str, help: &str) -> Vec<&'b Node> {
-        if matches!(node.kind, Kind::Scalar { .. }) {
-            self.error_of_url(node, format!("{what} must be a list, but a text stands here"), help);
-            return Vec::new();
-        }
-        self.items(node, what)
-    }
-
-    /// A mistake in a URL, of which neither the value nor the line is shown: a token or a password may be in it.
-    fn error_of_url(&mut self, node: &Node, message: String, help: &str) {
-        self.errors.push(self.source.error_without_snippet(node.position, message).help(help));
     }
 
     /// `[user@]host`: what OpenSSH takes, which has no place for a port. OpenSSH itself refuses what a shell could take
@@ -701,15 +645,6 @@ impl Reader<'_> {
         Some(Download { url, sha256 })
     }
 
-    /// Labels of a Kubernetes object: text by text.
-    fn labels(&mut self, node: &Node) -> Vec<(String, String)> {
-        let Kind::Map(entries) = &node.kind else {
-            self.mismatch(node, "`nodeSelector`", "a mapping from a label to its value");
-            return Vec::new();
-        };
-        entries.iter().filter_map(|entry| Some((entry.key.to_string(), self.text(&entry.value, "a label")?))).collect()
-    }
-
     /// The name of an interface or a namespace: one component of a path, as the system keeps it.
     fn system_name(&mut self, fields: &Fields<'_>, key: &str, longest: usize) -> Option<String> {
         let node = fields.get(key)?;
@@ -824,38 +759,14 @@ impl Reader<'_> {
             Some(interval)
         });
         let consecutive = fields.get("consecutive").and_then(|node| {
-            let number = match &node.kind {
-                Kind::Scalar { text, plain: true } => {
-                    text.parse::<u32>().ok().filter(|number| (1..=1000).contains(number))
-                }
-                _ => None,
-            };
-            if number.is_none() {
-                let message =
-                    format!("`consecutive` must be a number from 1 to 1000, but {} stands here", node.describe());
-                self.error(
-                    node.position,
-                    message,
-                    "it is how many agreeing rounds in a row are believed, 3 by default",
-                );
-            }
-            number
+            let help = "it is how many agreeing rounds in a row are believed, 3 by default";
+            self.number(node, "`consecutive`", 1..=1000, help)
         });
         Propagation {
             window,
             interval: interval.unwrap_or(default.interval),
             consecutive: consecutive.unwrap_or(default.consecutive),
         }
-    }
-
-    fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
-        let text = self.text(node, what)?;
-        parse_duration(&text)
-            .map_err(|message| {
-                let error = self.source.error(node.position, format!("{what}: {message}"));
-                self.errors.push(error);
-            })
-            .ok()
     }
 
     fn expectations(&mut self, fields: &Fields<'_>, clusters: &Names, vantages: &Names) -> Vec<Expectation> {
@@ -919,105 +830,6 @@ impl Reader<'_> {
         known.copied().unwrap_or_default()
     }
 
-    /// The index of a name that must exist.
-    fn reference(&mut self, node: &Node, what: &str, names: &Names) -> Option<usize> {
-        let name = self.text(node, &format!("the name of a {what}"))?;
-        let index = names.get(&name).copied();
-        if index.is_none() {
-            let mut message = format!("there is no {what} {}", quoted(&name));
-            if let Some(similar) = closest(&name, names.keys().map(String::as_str)) {
-                message = format!("{message}; did you mean {}?", quoted(similar));
-            }
-            self.error(node.position, message, format!("known {what}s: {}", known(names)));
-        }
-        index
-    }
-
-    /// The entries of a mapping from names, which must not be empty.
-    fn named<'b>(&mut self, fields: &Fields<'b>, key: &str, what: &str, example: &str) -> &'b [Entry] {
-        let Some(entry) = fields.entry(key) else {
-            let message = format!(
-                "the scenario has no {what}: `{key}` is {}",
-                if fields.entries.iter().any(|entry| &*entry.key == key) { "empty" } else { "missing" }
-            );
-            self.error(fields.place(key), message, format!("write `{example}`"));
-            return &[];
-        };
-        if let Kind::Map(entries) = &entry.value.kind {
-            if entries.is_empty() {
-                let message = format!("the scenario has no {what}: `{key}` is empty");
-                self.error(entry.position, message, format!("write `{example}`"));
-            }
-            for entry in entries {
-                if entry.key.trim().is_empty() || entry.key.contains(char::is_control) {
-                    self.error(
-                        entry.position,
-                        format!("the name of a {what} is empty or holds control characters"),
-                        "choose another name",
-                    );
-                }
-            }
-            entries
-        } else {
-            self.mismatch(&entry.value, &format!("`{key}`"), "a mapping from names");
-            &[]
-        }
-    }
-
-    /// A mapping with known keys; says which keys are not known.
-    fn fields<'b>(&mut self, node: &'b Node, what: &str, keys: &[&str]) -> Option<Fields<'b>> {
-        let Kind::Map(entries) = &node.kind else {
-            self.mismatch(node, what, &format!("a mapping with {}", listed(keys.iter().copied())));
-            return None;
-        };
-        for entry in entries.iter().filter(|entry| !keys.contains(&&*entry.key)) {
-            let mut message = format!("{what} has no key {}", quoted(&entry.key));
-            if let Some(similar) = closest(&entry.key, keys.iter().copied()) {
-                message = format!("{message}; did you mean `{similar}`?");
-            }
-            let help = if &*entry.key == "<<" {
-                "merge keys are not part of YAML 1.2; write the values out, or repeat a whole value by an alias"
-                    .to_owned()
-            } else {
-                format!("known keys: {}", listed(keys.iter().copied()))
-            };
-            self.error(entry.position, message, help);
-        }
-        Some(Fields { entries, position: node.position })
-    }
-
-    fn items<'b>(&mut self, node: &'b Node, what: &str) -> Vec<&'b Node> {
-        match &node.kind {
-            Kind::List(items) => items.iter().collect(),
-            Kind::Null => Vec::new(),
-            _ => {
-                self.mismatch(node, what, "a list");
-                Vec::new()
-            }
-        }
-    }
-
-    /// Text; a plain scalar is taken as it is written, whatever it looks like: `name: no` is the name `no`.
-    fn text(&mut self, node: &Node, what: &str) -> Option<String> {
-        if let Kind::Scalar { text, .. } = &node.kind {
-            Some(text.trim().to_owned())
-        } else {
-            self.mismatch(node, what, "text");
-            None
-        }
-    }
-
-    fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
-        match &node.kind {
-            Kind::Scalar { text, plain: true } if matches!(&**text, "true" | "True" | "TRUE") => Some(true),
-            Kind::Scalar { text, plain: true } if matches!(&**text, "false" | "False" | "FALSE") => Some(false),
-            _ => {
-                self.mismatch(node, what, "`true` or `false`");
-                None
-            }
-        }
-    }
-
     fn address(&mut self, node: &Node, what: &str) -> Option<IpAddr> {
         let text = self.text(node, what)?;
         let address = text.parse::<IpAddr>().ok();
@@ -1056,63 +868,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
-        let text = self.text(node, what)?;
-        if text.is_empty() || text.contains('\0') {
-            self.error(node.position, format!("{what} is not a path"), "name a file or folder");
-            return None;
-        }
-        Some(self.resolved(&text))
-    }
-
-    fn resolved(&self, text: &str) -> PathBuf {
-        let home = text.strip_prefix("~/").and_then(|rest| {
-            (self.surroundings.environment)("HOME")
-                .filter(|home| !home.is_empty())
-                .map(|home| Path::new(&home).join(rest))
-        });
-        home.unwrap_or_else(|| self.source.file.parent().unwrap_or_else(|| Path::new("")).join(text))
-    }
-
-    fn required(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<String> {
-        match fields.get(key) {
-            None => {
-                self.lacks(fields, key, what);
-                None
-            }
-            Some(node) => {
-                let text = self.text(node, &format!("`{key}`"))?;
-                if text.is_empty() {
-                    self.error(
-                        node.position,
-                        format!("`{key}` of {what} is empty"),
-                        format!("give {what} its `{key}`"),
-                    );
-                }
-                Some(text)
-            }
-        }
-    }
-
-    fn optional(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
-        fields.get(key).and_then(|node| self.text(node, &format!("`{key}`")))
-    }
-
-    fn lacks(&mut self, fields: &Fields<'_>, key: &str, what: &str) {
-        self.error(fields.position, format!("{what} lacks its `{key}`"), format!("add `{key}: …`"));
-    }
-
-    fn mismatch(&mut self, node: &Node, what: &str, expected: &str) {
-        let error =
-            self.source.error(node.position, format!("{what} must be {expected}, but {} stands here", node.describe()));
-        self.errors.push(error);
-    }
-
-    fn error(&mut self, position: (usize, usize), message: impl Into<String>, help: impl Into<String>) {
-        let error = self.source.error(position, message).help(help);
-        self.errors.push(error);
     }
 }
 
@@ -1224,21 +979,6 @@ fn expects_nothing(fields: &Fields<'_>) -> bool {
     fields.get("expect").is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()))
 }
 
-fn names_of(entries: &[Entry]) -> Names {
-    let mut names = Names::new();
-    for (index, entry) in entries.iter().enumerate() {
-        names.entry(entry.key.to_string()).or_insert(index);
-    }
-    names
-}
-
-/// The names in the order of the text.
-fn known(names: &Names) -> String {
-    let mut sorted: Vec<(&usize, &str)> = names.iter().map(|(name, index)| (index, name.as_str())).collect();
-    sorted.sort_unstable();
-    listed(sorted.into_iter().map(|(_, name)| name))
-}
-
 /// `scheme://host[:port][/path]`.
 fn parse_echo_server(text: &str) -> Result<EchoServer, String> {
     let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
@@ -1269,7 +1009,6 @@ fn parse_echo_server(text: &str) -> Result<EchoServer, String> {
     Ok(EchoServer { scheme, host, port: port.unwrap_or(default), path })
 }
 
-const API_VERSION: &str = "kubereach/v1";
 /// Ten thousand clusters fit, and a page that unfolds itself does not.
 const LIMITS: Limits = Limits { nodes: 400_000, depth: 64, documents: Documents::One };
 const LONGEST_INTERFACE: usize = 15;

@@ -2,21 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::input::schema::{duration, object, text};
+
 /// The JSON Schema (2020-12) of a scenario file.
 ///
 /// It tells shapes; what joins two places (a `from` that must exist, a range with host bits) only kubereach tells.
 #[must_use]
 pub fn schema() -> Value {
-    let object = |properties: Value, required: &[&str], description: &str| {
-        json!({
-            "type": "object",
-            "description": description,
-            "properties": properties,
-            "required": required,
-            "additionalProperties": false,
-        })
-    };
-    let text = |description: &str| json!({ "type": "string", "minLength": 1, "description": description });
     let reference = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
     let nullable = |mut schema: Value| {
         schema["type"] = json!([schema["type"], "null"]);
@@ -333,11 +325,7 @@ pub fn schema() -> Value {
                 "description": "Path of an agent there; otherwise kubereach-agent or kubereach is looked for",
             },
             "word": { "type": "string", "pattern": "^[^-\\s]\\S*$" },
-            "duration": {
-                "type": "string",
-                "pattern": "^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
-                "description": "500ms, 3s, 2m, 1h30m",
-            },
+            "duration": duration(),
         },
     })
 }

@@ -1,12 +1,35 @@
 //! What to check, when, where history goes, and whom to tell: the watch's configuration as validated values.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod alerts;
+mod keys;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
+pub use schema::schema;
 use secrecy::SecretString;
 
-use super::schedule::Schedule;
-use crate::{report::Severity, scenario::Plan};
+use super::{record::CellKey, schedule::Schedule};
+use crate::{
+    input::{InputErrors, read_text, variable},
+    report::Severity,
+    scenario::Plan,
+};
+
+/// Reads a configuration: UTF-8, at most 1 MiB, YAML or JSON. Relative paths are resolved against its folder, and the
+/// files that it names (scenarios, secrets, certificates) are read. Every mistake comes at once, those of the scenario
+/// files with their own file and line.
+pub fn load(path: &Path) -> Result<WatchConfig, InputErrors> {
+    read::read(&read_text(path, read::WHAT, read::LARGEST)?, path, &|name| variable(name))
+}
 
 /// The whole configuration. Relative paths are resolved, scenario files read and validated.
 #[derive(Clone, Debug)]
@@ -94,6 +117,35 @@ pub struct Matcher {
     pub vantages: Vec<String>,
 }
 
+impl Matcher {
+    /// Whether a cell is one of them.
+    #[must_use]
+    pub fn matches(&self, key: &CellKey) -> bool {
+        let any = |patterns: &[String], name: &str| {
+            patterns.is_empty() || patterns.iter().any(|pattern| matches_name(pattern, name))
+        };
+        any(&self.checks, &key.check) && any(&self.clusters, &key.cluster) && any(&self.vantages, &key.vantage)
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any run of characters. Takes time in the product of both
+/// lengths at most.
+#[must_use]
+pub fn matches_name(pattern: &str, name: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(begin) else { return false };
+    let mut pieces = rest.split('*').peekable();
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return name.ends_with(piece);
+        }
+        // The first place that fits leaves the most for the pieces that follow.
+        let Some(at) = name.find(piece) else { return false };
+        name = &name[at + piece.len()..];
+    }
+    true
+}
+
 /// When nobody is to be alerted of some cells.
 #[derive(Clone, Debug)]
 pub struct MaintenanceWindow {
@@ -122,6 +174,27 @@ pub enum MaintenanceTime {
         /// How long it lasts.
         lasts: Duration,
     },
+}
+
+impl MaintenanceTime {
+    /// Whether the window is open at this time: its begin is part of it, its end is not.
+    #[must_use]
+    pub fn is_open(&self, at: Timestamp) -> bool {
+        match self {
+            Self::Once { from, until } => *from <= at && at < *until,
+            Self::Recurring { begins, lasts } => {
+                at.checked_sub(*lasts).is_ok_and(|earliest| begins.next(0, earliest) <= at)
+            }
+        }
+    }
+}
+
+impl WatchConfig {
+    /// Whether a maintenance window is open for a cell.
+    #[must_use]
+    pub fn in_maintenance(&self, key: &CellKey, at: Timestamp) -> bool {
+        self.maintenance.iter().any(|window| window.matcher.matches(key) && window.when.is_open(at))
+    }
 }
 
 /// Who can be told.

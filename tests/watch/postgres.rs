@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -14,10 +14,6 @@ use std::{
 };
 
 use kubereach::watch::config::Storage;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid},
-};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
@@ -35,7 +31,7 @@ pub(crate) fn missing() -> Option<&'static str> {
     if tools().is_none() {
         return Some("needs PostgreSQL's initdb and postgres");
     }
-    (Uid::effective().is_root() && find("setpriv").is_none()).then_some("needs setpriv, because initdb refuses root")
+    (is_root() && find("setpriv").is_none()).then_some("needs setpriv, because initdb refuses root")
 }
 
 /// The server that most cases share, each with a database of its own.
@@ -49,7 +45,7 @@ pub(crate) fn shared() -> &'static Server {
 pub(crate) fn stop() {
     if let Some(folder) = SHARED.get().and_then(|shared| shared.lock().unwrap().take()) {
         let server = shared();
-        server.end(Signal::SIGINT);
+        server.end("INT");
         fs::remove_dir_all(folder).unwrap();
     }
 }
@@ -133,10 +129,10 @@ impl Server {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Ends the server: `SIGINT` closes its connections, `SIGQUIT` is a crash.
-    pub(crate) fn end(&self, signal: Signal) {
+    /// Ends the server: `INT` closes its connections, `QUIT` is a crash.
+    pub(crate) fn end(&self, signal: &str) {
         if let Some(mut process) = self.process.lock().unwrap().take() {
-            kill(Pid::from_raw(i32::try_from(process.id()).unwrap()), signal).unwrap();
+            Command::new("kill").args(["-s", signal, &process.id().to_string()]).status().unwrap();
             process.wait().unwrap();
         }
     }
@@ -163,7 +159,7 @@ impl Server {
     /// One of the server's programs, as a user without privileges.
     fn command(&self, tool: &str) -> Command {
         let path = self.tools.join(tool);
-        let mut command = if Uid::effective().is_root() {
+        let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
             command.args([user.as_str(), group.as_str(), "--clear-groups"]).arg(path);
@@ -178,7 +174,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end(Signal::SIGINT);
+        self.end("INT");
     }
 }
 
@@ -197,8 +193,13 @@ fn find(tool: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|path| path.exists())
 }
 
+/// Whether this process may do everything.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
+}
+
 fn give_away(path: &Path) {
-    if Uid::effective().is_root() {
+    if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }

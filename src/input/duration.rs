@@ -2,13 +2,27 @@
 
 use std::time::Duration;
 
-use crate::input::quoted;
+use super::quoted;
 
 /// Reads `500ms`, `3s`, `2m` or `1h30m`: whole numbers, each with its unit, the larger units first.
 ///
 /// The error says what was expected, without a final full stop. At most a year, so that no sum with a clock overflows.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{} is not a duration; expected one like `500ms`, `3s`, `2m` or `1h30m`", quoted(text));
+    parse(text, UNITS, "`500ms`, `3s`, `2m` or `1h30m`", (LONGEST, "a year"))
+}
+
+/// The same with days, for what is kept long: `14d`, `1d12h`. At most ten years.
+pub(crate) fn parse_long_duration(text: &str) -> Result<Duration, String> {
+    parse(text, LONG_UNITS, "`14d`, `12h` or `1d12h`", (10 * LONGEST, "ten years"))
+}
+
+fn parse(
+    text: &str,
+    units: &[(&str, u64)],
+    examples: &str,
+    (longest, longest_words): (u64, &str),
+) -> Result<Duration, String> {
+    let expected = || format!("{} is not a duration; expected one like {examples}", quoted(text));
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err(expected());
@@ -20,7 +34,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         let (number, tail) = rest.split_at(digits);
         let letters = tail.len() - tail.trim_start_matches(|character: char| character.is_ascii_alphabetic()).len();
         let (unit, tail) = tail.split_at(letters);
-        let Some(rank) = UNITS.iter().position(|(name, _)| *name == unit).map(|index| UNITS.len() - index) else {
+        let Some(rank) = units.iter().position(|(name, _)| *name == unit).map(|index| units.len() - index) else {
             if unit.is_empty() && tail.is_empty() && !number.is_empty() {
                 return Err(format!("the duration {} lacks a unit; write `{number}s` for seconds", quoted(text)));
             }
@@ -32,17 +46,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         largest = rank;
         let count: u64 = number.parse().map_err(|_| expected())?;
         total = count
-            .checked_mul(UNITS[UNITS.len() - rank].1)
+            .checked_mul(units[units.len() - rank].1)
             .and_then(|milliseconds| total.checked_add(milliseconds))
-            .filter(|total| *total <= LONGEST)
-            .ok_or_else(|| format!("the duration {} is longer than a year", quoted(text)))?;
+            .filter(|total| *total <= longest)
+            .ok_or_else(|| format!("the duration {} is longer than {longest_words}", quoted(text)))?;
         rest = tail;
     }
     Ok(Duration::from_millis(total))
 }
 
 /// The largest first, in milliseconds.
-const UNITS: &[(&str, u64)] = &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const LONG_UNITS: &[(&str, u64)] = &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: &[(&str, u64)] = LONG_UNITS.split_at(1).1;
 const LONGEST: u64 = 365 * 24 * 3_600_000;
 
 #[cfg(test)]
@@ -56,6 +71,20 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
+    }
+
+    #[test]
+    fn days_are_for_what_is_kept_long() {
+        let day = Duration::from_hours(24);
+        for (text, duration) in
+            [("14d", 14 * day), ("400d", 400 * day), ("1d12h", day + day / 2), ("0s", Duration::ZERO)]
+        {
+            assert_eq!(parse_long_duration(text), Ok(duration), "{text}");
+        }
+        for text in ["", "d", "14", "12h1d", "14w", "99999999999999999999d"] {
+            assert!(parse_long_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_long_duration("9999d").unwrap_err().contains("longer than ten years"));
     }
 
     #[test]

@@ -1,0 +1,185 @@
+//! Batches on their way into the history. While it cannot be written, probing goes on and rounds wait, so many.
+
+use std::{collections::HashSet, mem, time::Duration};
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+
+use crate::watch::{
+    record::{Detail, DetailId},
+    runner::{
+        Parts,
+        clock::{later, until},
+    },
+    store::{Batch, StoreError},
+};
+
+/// Writes batches one after the other.
+pub(super) struct Writer {
+    parts: Parts,
+    /// What is gathered for the next write.
+    pub(super) batch: Batch,
+    under_way: Option<JoinHandle<(Batch, Result<(), StoreError>)>>,
+    /// Details that are stored, or on their way.
+    details: HashSet<DetailId>,
+    /// When the next write is due.
+    next: Timestamp,
+    failures: u32,
+    dropped: u64,
+}
+
+impl Writer {
+    pub(super) fn new(parts: Parts) -> Self {
+        let next = parts.clock.now();
+        Self { parts, batch: Batch::default(), under_way: None, details: HashSet::new(), next, failures: 0, dropped: 0 }
+    }
+
+    /// Takes a detail along, once.
+    pub(super) fn detail(&mut self, detail: impl FnOnce() -> Detail, id: DetailId) {
+        if self.details.len() >= DETAILS_REMEMBERED {
+            self.details.clear();
+        }
+        if self.details.insert(id) {
+            self.batch.details.push(detail());
+        }
+    }
+
+    /// Completes when a write can begin, or when the one that is under way has ended (then it is looked at).
+    pub(super) async fn due(&mut self) {
+        loop {
+            if let Some(writing) = &mut self.under_way {
+                let ended = writing.await;
+                self.under_way = None;
+                self.ended(ended.map_err(|_| ()));
+            }
+            if is_empty(&self.batch) {
+                // Somebody else wakes us.
+                return std::future::pending().await;
+            }
+            if until(self.parts.clock.now(), self.next).is_none() {
+                return;
+            }
+            let clock = std::sync::Arc::clone(&self.parts.clock);
+            clock.sleep_until(self.next).await;
+        }
+    }
+
+    /// So much is gathered that it is to be written at once.
+    pub(super) fn is_full(&self) -> bool {
+        self.failures == 0 && self.under_way.is_none() && self.batch.rounds.len() >= ROUNDS_A_BATCH
+    }
+
+    /// Begins to write what is gathered, unless a write is under way.
+    pub(super) fn flush(&mut self) {
+        if self.under_way.is_some() || is_empty(&self.batch) {
+            return;
+        }
+        self.next = later(self.parts.clock.now(), WRITE_EVERY);
+        let batch = mem::take(&mut self.batch);
+        let parts = self.parts.clone();
+        self.under_way = Some(tokio::spawn(async move {
+            let begun = std::time::Instant::now();
+            let written = parts.store.commit(&batch).await;
+            parts.metrics.written(batch.rounds.len(), begun.elapsed(), written.is_ok());
+            (batch, written)
+        }));
+    }
+
+    /// Writes everything, and tries no longer than a few times.
+    pub(super) async fn finish(&mut self) {
+        for _ in 0..LAST_TRIES {
+            if let Some(writing) = self.under_way.take() {
+                let ended = writing.await;
+                self.ended(ended.map_err(|_| ()));
+            }
+            if is_empty(&self.batch) {
+                return;
+            }
+            self.flush();
+        }
+        if let Some(writing) = self.under_way.take() {
+            let ended = writing.await;
+            self.ended(ended.map_err(|_| ()));
+        }
+        if !is_empty(&self.batch) {
+            self.parts.say(format!("{} rounds could not be written to the history", self.batch.rounds.len()));
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Batch, Result<(), StoreError>), ()>) {
+        let now = self.parts.clock.now();
+        match ended {
+            Ok((_, Ok(()))) => {
+                if self.failures > 0 {
+                    self.parts.say("history is written again");
+                }
+                self.failures = 0;
+                let unwritten = self.batch.rounds.len() as u64;
+                self.parts.board.change_health(|health| {
+                    health.store = None;
+                    health.unwritten = unwritten;
+                });
+            }
+            Ok((batch, Err(error))) => {
+                if self.failures == 0 {
+                    self.parts.say(format!("history cannot be written, probing goes on: {error}"));
+                }
+                self.failures = self.failures.saturating_add(1);
+                let pause = WRITE_EVERY.saturating_mul(2_u32.saturating_pow(self.failures.min(16)));
+                self.next = later(now, pause.min(LONGEST_PAUSE));
+                self.put_back(batch);
+                let (unwritten, dropped) = (self.batch.rounds.len() as u64, self.dropped);
+                self.parts.board.change_health(|health| {
+                    let since = health.store.take().map_or(now, |(since, _)| since);
+                    health.store = Some((since, error.to_string()));
+                    health.unwritten = unwritten;
+                    health.dropped = dropped;
+                });
+            }
+            // A write that died takes its batch along; what follows is written.
+            Err(()) => self.details.clear(),
+        }
+    }
+
+    /// What could not be written goes before what came since; of too many rounds the oldest are given up, and no event,
+    /// state or alert is.
+    fn put_back(&mut self, mut first: Batch) {
+        let then = mem::take(&mut self.batch);
+        first.rounds.extend(then.rounds);
+        first.details.extend(then.details);
+        first.states.extend(then.states);
+        first.events.extend(then.events);
+        first.snapshots.extend(then.snapshots);
+        first.alerts.extend(then.alerts);
+        let surplus = first.rounds.len().saturating_sub(ROUNDS_WAITING);
+        if surplus > 0 {
+            first.rounds.drain(..surplus);
+            self.dropped += surplus as u64;
+        }
+        // The last state of a cell is the one that counts.
+        let mut seen = HashSet::new();
+        first.states.reverse();
+        first.states.retain(|(cell, _)| seen.insert(*cell));
+        first.states.reverse();
+        self.batch = first;
+    }
+}
+
+fn is_empty(batch: &Batch) -> bool {
+    let Batch { rounds, details, states, events, snapshots, alerts } = batch;
+    rounds.is_empty()
+        && details.is_empty()
+        && states.is_empty()
+        && events.is_empty()
+        && snapshots.is_empty()
+        && alerts.is_empty()
+}
+
+/// What was found is in the history after so long at the latest.
+const WRITE_EVERY: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+const ROUNDS_A_BATCH: usize = 1_000;
+/// About 100 bytes each.
+const ROUNDS_WAITING: usize = 500_000;
+const DETAILS_REMEMBERED: usize = 200_000;
+const LAST_TRIES: usize = 3;

@@ -1,0 +1,328 @@
+//! Which address is which page: reads what the page needs, and answers as HTML or JSON.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use jiff::Timestamp;
+use maud::html;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use super::{
+    Sources, assets,
+    cell::CellPage,
+    cluster::ClusterPage,
+    events::{EventPage, EventQuery, EventsPage, target_named},
+    guard::{self, Guard, plain},
+    history::{Grain, ROUND_LIMIT, Range, Spans},
+    layout::{HealthJson, Moment, Page, SCHEMA},
+    links::name_of,
+    matrix::MatrixPage,
+    shown::CellFilter,
+};
+use crate::watch::{
+    board::CellNow,
+    metrics,
+    record::{CellKey, ClusterKey, DetailId, EventKind},
+    store::{EventFilter, StoreError},
+};
+
+/// Every page, behind the guard.
+pub(super) fn router(sources: Sources) -> Router {
+    let guard = Guard::new(sources.clone());
+    Router::new()
+        .route("/", get(matrix))
+        .route("/index.json", get(matrix))
+        .route("/cells/{check}/{cluster}/{vantage}/{target}", get(cell))
+        .route("/clusters/{check}/{cluster}", get(cluster))
+        .route("/events", get(events))
+        .route("/events.json", get(events))
+        .route("/events/{id}", get(event))
+        .route("/metrics", get(exposition))
+        .route(guard::HEALTH, get(health))
+        .route("/readyz", get(ready))
+        .route("/assets/{name}", get(asset))
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(guard, guard::guard))
+        .with_state(sources)
+}
+
+async fn matrix(State(sources): State<Sources>, form: Form, filter: Asked<CellFilter>) -> Response {
+    let Ok(Query(filter)) = filter else { return form.bad("The query cannot be read") };
+    form.drawn(move || {
+        let page = MatrixPage::of(moment(&sources), filter).map_err(Refusal::Bad)?;
+        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+    })
+    .await
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RangeQuery {
+    range: String,
+}
+
+async fn cell(
+    State(sources): State<Sources>,
+    form: Form,
+    names: Names<(String, String, String, String)>,
+    query: Asked<RangeQuery>,
+) -> Response {
+    let Ok(Path((check, cluster, vantage, target))) = names else { return form.bad(UNREADABLE) };
+    let range = query.ok().and_then(|Query(query)| Range::named(&query.range));
+    let Some(range) = range else { return form.bad("range is none of 1h, 24h, 7d, 30d, 1y") };
+    let Some(target) = target_named(form.last(&target)) else { return form.missing("No such cell") };
+    let [check, cluster, vantage] = [check, cluster, vantage].map(|name| name_of(&name).to_owned());
+    let key = CellKey { check, cluster, vantage, target };
+    let Some(cell) = sources.board.cell(&key) else {
+        return form.missing("No such cell: it was renamed, or the configuration no longer names it");
+    };
+    let (past, events) = tokio::join!(past(&sources, &cell, range), async {
+        let filter = EventFilter { cell: Some(key), limit: EVENTS_BESIDE, ..EventFilter::default() };
+        sources.store.events(&filter).await.map_err(told)
+    });
+    let config = Arc::clone(&sources.config.borrow());
+    let confirm = config.checks.iter().find(|set| set.name == cell.key.check).map(|set| set.confirm);
+    form.drawn(move || {
+        let page = CellPage { moment: moment(&sources), cell, confirm, range, past, events };
+        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+    })
+    .await
+}
+
+async fn cluster(State(sources): State<Sources>, form: Form, names: Names<(String, String)>) -> Response {
+    let Ok(Path((check, cluster))) = names else { return form.bad(UNREADABLE) };
+    let key = ClusterKey { check: name_of(&check).to_owned(), cluster: name_of(form.last(&cluster)).to_owned() };
+    let mut cells = sources.board.cells();
+    cells.retain(|cell| cell.key.check == key.check && cell.key.cluster == key.cluster);
+    if cells.is_empty() {
+        return form.missing("No such cluster: it was renamed, or the configuration no longer names it");
+    }
+    let filter = EventFilter {
+        cluster: Some(key.clone()),
+        kinds: vec![EventKind::Configuration],
+        limit: EVENTS_BESIDE,
+        ..EventFilter::default()
+    };
+    let changes = sources.store.events(&filter).await.map_err(told);
+    form.drawn(move || {
+        let findings = sources.board.configuration(&key.check, &key.cluster);
+        let page = ClusterPage { moment: moment(&sources), key, cells, findings, changes };
+        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+    })
+    .await
+}
+
+async fn events(State(sources): State<Sources>, form: Form, query: Asked<EventQuery>) -> Response {
+    let Ok(Query(query)) = query else { return form.bad("The query cannot be read") };
+    let filter = match query.filter() {
+        Ok(filter) => filter,
+        Err(why) => return form.bad(&why),
+    };
+    let events = sources.store.events(&filter).await.map_err(told);
+    form.drawn(move || {
+        let page = EventsPage { moment: moment(&sources), query, limit: filter.limit, events };
+        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+    })
+    .await
+}
+
+async fn event(State(sources): State<Sources>, form: Form, id: Names<String>) -> Response {
+    let id = id.ok().and_then(|Path(id)| form.last(&id).parse().ok());
+    let Some(id) = id else { return form.missing("No such event") };
+    let event = match sources.store.event(id).await {
+        Ok(Some(event)) => event,
+        Ok(None) => return form.missing("No such event: it may be older than history is kept"),
+        Err(error) => return form.failed(&told(error)),
+    };
+    let detail = async |id: Option<DetailId>| match id {
+        Some(id) => sources.store.detail(id).await.map_err(told),
+        None => Ok(None),
+    };
+    let (before, after) = tokio::join!(detail(event.before), detail(event.after));
+    form.drawn(move || {
+        let page = EventPage { moment: moment(&sources), event, before, after };
+        if form.json { page.json().map_err(Refusal::from) } else { Ok(page.html().into_bytes()) }
+    })
+    .await
+}
+
+async fn exposition(State(sources): State<Sources>) -> Response {
+    match spawn_blocking(move || sources.metrics.exposition(&sources.board)).await {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The metrics could not be drawn"),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StateJson {
+    schema: &'static str,
+    ok: bool,
+    /// What keeps it from being ready.
+    reasons: Vec<&'static str>,
+    health: HealthJson,
+}
+
+/// Whether the process runs: for whoever starts it again when it does not.
+async fn health(State(sources): State<Sources>) -> Response {
+    state(&sources, Vec::new())
+}
+
+/// Whether it does its work.
+async fn ready(State(sources): State<Sources>) -> Response {
+    let health = sources.board.health();
+    let mut reasons = Vec::new();
+    if health.configured_at.is_none() {
+        reasons.push("the configuration is not taken yet");
+    }
+    if health.store.is_some() {
+        reasons.push("history cannot be written");
+    }
+    state(&sources, reasons)
+}
+
+fn state(sources: &Sources, reasons: Vec<&'static str>) -> Response {
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let health = HealthJson::from(&sources.board.health());
+    let body = StateJson { schema: SCHEMA, ok: reasons.is_empty(), reasons, health };
+    (status, axum::Json(body)).into_response()
+}
+
+async fn asset(uri: Uri) -> Response {
+    match assets::at(uri.path()) {
+        Some(asset) => ([(header::CONTENT_TYPE, asset.media_type)], asset.content).into_response(),
+        None => plain(StatusCode::NOT_FOUND, "There is no such file; the page that named it is of another version"),
+    }
+}
+
+async fn nowhere(form: Form) -> Response {
+    form.missing("There is no such page")
+}
+
+/// The past of a cell, or why it cannot be read.
+async fn past(sources: &Sources, cell: &CellNow, range: Range) -> Result<Spans, String> {
+    let mut spans = range.spans(cell.interval, Timestamp::now());
+    let (from, until) = (spans.from(), spans.until());
+    match range.grain(cell.interval) {
+        Grain::Rounds => {
+            let rounds = sources.store.rounds(cell.id, from, until, ROUND_LIMIT).await.map_err(told)?;
+            rounds.iter().for_each(|round| spans.round(round));
+        }
+        Grain::Rollups(span) => {
+            let rollups = sources.store.rollups(&[cell.id], span, from, until).await.map_err(told)?;
+            rollups.iter().for_each(|rollup| spans.rollup(rollup));
+        }
+    }
+    Ok(spans)
+}
+
+fn moment(sources: &Sources) -> Moment {
+    Moment { now: Timestamp::now(), health: sources.board.health(), cells: sources.board.cells() }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "stands where an error is mapped")]
+fn told(error: StoreError) -> String {
+    error.to_string()
+}
+
+/// Names out of a path, or that they cannot be read.
+type Names<T> = Result<Path<T>, axum::extract::rejection::PathRejection>;
+/// A query, or that it cannot be read.
+type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+
+/// In which form an answer is wanted.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    json: bool,
+    /// By the address, not by a header.
+    by_path: bool,
+}
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Form {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let by_path = parts.uri.path().ends_with(JSON_ENDING);
+        Ok(Self { json: by_path || wants_json(&parts.headers), by_path })
+    }
+}
+
+/// What goes instead of a page.
+enum Refusal {
+    Bad(String),
+    Failed(String),
+}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Form {
+    /// The last name of a path, without the ending that asks for JSON.
+    fn last(self, name: &str) -> &str {
+        if self.by_path { name.strip_suffix(JSON_ENDING).unwrap_or(name) } else { name }
+    }
+
+    /// Draws a page where it keeps nobody waiting.
+    async fn drawn(self, draw: impl FnOnce() -> Result<Vec<u8>, Refusal> + Send + 'static) -> Response {
+        match spawn_blocking(draw).await {
+            Ok(Ok(body)) => ([(header::CONTENT_TYPE, self.content_type())], body).into_response(),
+            Ok(Err(Refusal::Bad(why))) => self.bad(&why),
+            Ok(Err(Refusal::Failed(why))) => self.failed(&why),
+            Err(_) => self.failed("the page could not be drawn"),
+        }
+    }
+
+    fn bad(self, why: &str) -> Response {
+        self.told(StatusCode::BAD_REQUEST, "This address cannot be understood", why)
+    }
+
+    fn missing(self, why: &str) -> Response {
+        self.told(StatusCode::NOT_FOUND, "Not found", why)
+    }
+
+    fn failed(self, why: &str) -> Response {
+        self.told(StatusCode::SERVICE_UNAVAILABLE, "History cannot be read", why)
+    }
+
+    /// A page that says what is wrong and where to go on.
+    fn told(self, status: StatusCode, title: &str, why: &str) -> Response {
+        if self.json {
+            let body = serde_json::json!({ "schema": SCHEMA, "error": why });
+            return (status, axum::Json(body)).into_response();
+        }
+        let main = html! {
+            p { (crate::report::words::visible(why)) }
+            p { "Go on with " a href="/" { "every cell" } " or " a href="/events" { "the event log" } "." }
+        };
+        let now = Timestamp::now();
+        let page = Page { title, summary: "", section: "", json: "/index.json", now, refresh: false }.around(&main);
+        (status, [(header::CONTENT_TYPE, self.content_type())], page).into_response()
+    }
+
+    const fn content_type(self) -> &'static str {
+        if self.json { "application/json" } else { "text/html; charset=utf-8" }
+    }
+}
+
+/// Whether `Accept` names JSON and no HTML.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT);
+    let named = |name: &str| accepted.iter().any(|value| value.to_str().is_ok_and(|value| value.contains(name)));
+    named("application/json") && !named("text/html")
+}
+
+const JSON_ENDING: &str = ".json";
+const UNREADABLE: &str = "The names in the address are not UTF-8";
+/// Events that stand on the page of a cell or of a cluster.
+const EVENTS_BESIDE: usize = 20;

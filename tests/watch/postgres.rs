@@ -28,8 +28,8 @@ pub(crate) struct Server {
 
 /// Why there can be no server here; null when there can.
 pub(crate) fn missing() -> Option<&'static str> {
-    if tools().is_none() {
-        return Some("needs PostgreSQL's initdb and postgres");
+    if tools().is_none() || find("psql").is_none() {
+        return Some("needs PostgreSQL's initdb, postgres and psql");
     }
     (is_root() && find("setpriv").is_none()).then_some("needs setpriv, because initdb refuses root")
 }
@@ -145,9 +145,13 @@ impl Server {
         *self.process.lock().unwrap() = Some(postgres.spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let mut ready = Command::new(self.tools.join("pg_isready"));
-            ready.args(["--quiet", "--host=127.0.0.1", "--port", &self.port.to_string()]);
-            if ready.status().unwrap().success() {
+            let mut ready = Command::new("psql");
+            ready.args(["--no-psqlrc", "--host=127.0.0.1", "--port", &self.port.to_string(), "--username=admin"]);
+            ready.args(["--dbname=postgres", "--command=select 1"]).stdout(Stdio::null()).stderr(Stdio::null());
+            // Who must not come in by this way has reached a server all the same.
+            let refused =
+                || fs::read_to_string(self.folder.path().join("log")).is_ok_and(|log| log.contains("ready to accept"));
+            if ready.status().unwrap().success() || refused() {
                 return;
             }
             let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -184,7 +188,7 @@ fn tools() -> Option<PathBuf> {
         .map(|versions| versions.filter_map(Result::ok).map(|version| version.path().join("bin")).collect())
         .unwrap_or_default();
     found.sort();
-    found.extend(find("initdb").and_then(|path| path.parent().map(Path::to_owned)));
+    found.splice(0..0, find("initdb").and_then(|path| path.parent().map(Path::to_owned)));
     found.into_iter().rev().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 

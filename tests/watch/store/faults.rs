@@ -151,7 +151,7 @@ async fn fill_the_disk(folder: &Path) {
     };
     assert_eq!(stored(&store).await, number, "what was stored can still be read");
     fs::remove_file(&ballast).unwrap();
-    for _ in 0..20 {
+    for _ in 0..10 {
         store.commit(&next(number)).await.unwrap();
         number += 1;
     }
@@ -400,7 +400,8 @@ fn encryption_as_asked_for() {
     let server = Server::start(&["password_encryption = 'scram-sha-256'"]);
     server.write("server.crt", &leaf.pem());
     server.write("server.key", &leaf_key.serialize_pem());
-    server.sql("postgres", "create role watch login password 'hunter2'; create database history owner watch");
+    server.sql("postgres", "create role watch login password 'hunter2'");
+    server.sql("postgres", "create database history owner watch");
     server.write("pg_hba.conf", "local all admin trust\nhostssl history watch 127.0.0.1/32 scram-sha-256\n");
     server.sql("postgres", "alter system set ssl = on");
     server.end("INT");

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -14,10 +14,6 @@ use std::{
 };
 
 use kubereach::watch::config::Storage;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid},
-};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
@@ -32,10 +28,10 @@ pub(crate) struct Server {
 
 /// Why there can be no server here; null when there can.
 pub(crate) fn missing() -> Option<&'static str> {
-    if tools().is_none() {
-        return Some("needs PostgreSQL's initdb and postgres");
+    if tools().is_none() || find("psql").is_none() {
+        return Some("needs PostgreSQL's initdb, postgres and psql");
     }
-    (Uid::effective().is_root() && find("setpriv").is_none()).then_some("needs setpriv, because initdb refuses root")
+    (is_root() && find("setpriv").is_none()).then_some("needs setpriv, because initdb refuses root")
 }
 
 /// The server that most cases share, each with a database of its own.
@@ -49,7 +45,7 @@ pub(crate) fn shared() -> &'static Server {
 pub(crate) fn stop() {
     if let Some(folder) = SHARED.get().and_then(|shared| shared.lock().unwrap().take()) {
         let server = shared();
-        server.end(Signal::SIGINT);
+        server.end("INT");
         fs::remove_dir_all(folder).unwrap();
     }
 }
@@ -133,10 +129,10 @@ impl Server {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Ends the server: `SIGINT` closes its connections, `SIGQUIT` is a crash.
-    pub(crate) fn end(&self, signal: Signal) {
+    /// Ends the server: `INT` closes its connections, `QUIT` is a crash.
+    pub(crate) fn end(&self, signal: &str) {
         if let Some(mut process) = self.process.lock().unwrap().take() {
-            kill(Pid::from_raw(i32::try_from(process.id()).unwrap()), signal).unwrap();
+            Command::new("kill").args(["-s", signal, &process.id().to_string()]).status().unwrap();
             process.wait().unwrap();
         }
     }
@@ -149,9 +145,13 @@ impl Server {
         *self.process.lock().unwrap() = Some(postgres.spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let mut ready = Command::new(self.tools.join("pg_isready"));
-            ready.args(["--quiet", "--host=127.0.0.1", "--port", &self.port.to_string()]);
-            if ready.status().unwrap().success() {
+            let mut ready = Command::new("psql");
+            ready.args(["--no-psqlrc", "--host=127.0.0.1", "--port", &self.port.to_string(), "--username=admin"]);
+            ready.args(["--dbname=postgres", "--command=select 1"]).stdout(Stdio::null()).stderr(Stdio::null());
+            // Who must not come in by this way has reached a server all the same.
+            let refused =
+                || fs::read_to_string(self.folder.path().join("log")).is_ok_and(|log| log.contains("ready to accept"));
+            if ready.status().unwrap().success() || refused() {
                 return;
             }
             let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -163,7 +163,7 @@ impl Server {
     /// One of the server's programs, as a user without privileges.
     fn command(&self, tool: &str) -> Command {
         let path = self.tools.join(tool);
-        let mut command = if Uid::effective().is_root() {
+        let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
             command.args([user.as_str(), group.as_str(), "--clear-groups"]).arg(path);
@@ -178,7 +178,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end(Signal::SIGINT);
+        self.end("INT");
     }
 }
 
@@ -188,7 +188,7 @@ fn tools() -> Option<PathBuf> {
         .map(|versions| versions.filter_map(Result::ok).map(|version| version.path().join("bin")).collect())
         .unwrap_or_default();
     found.sort();
-    found.extend(find("initdb").and_then(|path| path.parent().map(Path::to_owned)));
+    found.splice(0..0, find("initdb").and_then(|path| path.parent().map(Path::to_owned)));
     found.into_iter().rev().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
@@ -197,8 +197,13 @@ fn find(tool: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|path| path.exists())
 }
 
+/// Whether this process may do everything.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
+}
+
 fn give_away(path: &Path) {
-    if Uid::effective().is_root() {
+    if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }

@@ -248,6 +248,10 @@ fn transact<W: Work>(slot: &mut Slot, path: &Path, work: &W) -> Result<W::Output
         // When even this fails, closing the connection takes everything back.
         let _ = session.script("rollback");
     }
+    if matches!(&result, Err(Fault::Unavailable(message)) if message == DISK_FULL) {
+        // What is in the log may have its place in the file already, and then the log need not take room.
+        let _ = session.script("pragma wal_checkpoint(truncate)");
+    }
     result
 }
 
@@ -331,7 +335,7 @@ fn fault(error: &rusqlite::Error) -> Fault {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Fault::Damaged("it is not an SQLite database".to_owned()),
         Some(ErrorCode::DatabaseCorrupt) => Fault::Damaged("the database is damaged".to_owned()),
-        Some(ErrorCode::DiskFull) => words("the disk is full"),
+        Some(ErrorCode::DiskFull) => words(DISK_FULL),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             words("another program has the database locked, and kept it locked for 10 seconds")
         }
@@ -353,6 +357,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const READERS: usize = 4;
 /// Prepared statements that a connection keeps: more than there are.
 const STATEMENTS: usize = 128;
+const DISK_FULL: &str = "the disk is full";
 const BUSY: Duration = Duration::from_secs(10);
 /// 16 MB of log before it goes into the file: what is changed again and again meanwhile goes there once.
 const WRITING: &str = "

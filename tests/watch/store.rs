@@ -1,6 +1,7 @@
 //! History on real databases: what is stored comes back, whatever happens to the database or to whoever writes.
 
 mod faults;
+mod listed;
 mod suite;
 mod world;
 mod year;
@@ -24,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     for (name, case) in faults::POSTGRES {
         trials.push(on_postgres(&format!("history_postgres::{name}"), *case));
     }
+    trials.push(trial("history_sqlite::every_list_in_every_form", listed::of_a_file));
+    trials.push(on_postgres("history_postgres::every_list_in_every_form", listed::of_a_server));
     trials.push(trial("history_sqlite::a_year_is_read_at_once", year::light));
     trials
 }

@@ -47,6 +47,8 @@ struct Slot {
     session: Option<Session>,
     /// Which file it is, once it was opened.
     file: Option<Identity>,
+    /// The last attempt found the disk full.
+    was_full: bool,
 }
 
 /// Device and number of a file.
@@ -248,10 +250,12 @@ fn transact<W: Work>(slot: &mut Slot, path: &Path, work: &W) -> Result<W::Output
         // When even this fails, closing the connection takes everything back.
         let _ = session.script("rollback");
     }
-    if matches!(&result, Err(Fault::Unavailable(message)) if message == DISK_FULL) {
-        // What is in the log may have its place in the file already, and then the log need not take room.
+    let is_full = matches!(&result, Err(Fault::Unavailable(message)) if message == DISK_FULL);
+    if result.is_ok() && slot.was_full {
+        // While the disk was full the log could not go into the file, which is much smaller: now it can.
         let _ = session.script("pragma wal_checkpoint(truncate)");
     }
+    slot.was_full = is_full || slot.was_full && result.is_err();
     result
 }
 

@@ -1,0 +1,127 @@
+//! `kubereach history`, the built binary, over a database that another process writes.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use kubereach::{
+    report::Verdict,
+    watch::{
+        config::Storage,
+        record::{CellState, Change, ChangeKind, EventKind, Round, Standing},
+        store::{Batch, Store},
+    },
+};
+use secrecy::ExposeSecret as _;
+
+use super::world::{batch, cells, event, round, run};
+use crate::postgres;
+
+/// A file.
+pub(crate) fn of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::Sqlite { path: folder.path().join("history.db") };
+    every_list(folder.path(), &storage, "storage: { sqlite: ./history.db }");
+}
+
+/// A server.
+pub(crate) fn of_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = postgres::shared().database();
+    let Storage::Postgres { url, .. } = &storage else { panic!("no server") };
+    fs::write(folder.path().join("url"), url.expose_secret()).unwrap();
+    let mut permissions = fs::metadata(folder.path().join("url")).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    fs::set_permissions(folder.path().join("url"), permissions).unwrap();
+    every_list(folder.path(), &storage, "storage: { postgres: { urlFile: ./url } }");
+}
+
+fn every_list(folder: &Path, storage: &Storage, storage_text: &str) {
+    let scenario = "apiVersion: kubereach/v1\nclusters:\n  c0: { endpoint: \"https://127.0.0.1\" }\n\
+                    vantages:\n  office: { local: {} }\nexpect:\n  - { cluster: c0, from: office, reachable: true }\n";
+    fs::write(folder.join("fleet.yaml"), scenario).unwrap();
+    let config = format!("apiVersion: kubereach/v1\nwatch:\n  checks:\n    - scenario: fleet.yaml\n  {storage_text}\n");
+    fs::write(folder.join("watch.yaml"), config).unwrap();
+    let list = |arguments: &[&str]| -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
+        command.args(["history", "watch.yaml"]).args(arguments).current_dir(folder).env("COLUMNS", "80");
+        command.env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR").output().unwrap()
+    };
+    let none = list(&[]);
+    assert_eq!(none.status.code(), Some(2));
+    let said = String::from_utf8(none.stderr).unwrap();
+    assert!(said.contains("holds no history yet; `kubereach watch` makes it"), "{said}");
+
+    // Another process writes while this one reads.
+    let store = run(Store::open(storage)).unwrap();
+    let now = Timestamp::now();
+    let ago = |minutes: i64| now.checked_sub(SignedDuration::from_mins(minutes)).unwrap();
+    let ago = |minutes| Timestamp::from_millisecond(ago(minutes).as_millisecond()).unwrap();
+    run(fill(&store, &ago));
+
+    let text = |arguments: &[&str]| {
+        let output = list(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for what in ["cells", "rounds", "hours", "days", "events"] {
+        let table = text(&[what, "--since", "3d"]);
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        assert!(table.contains("c0/office"), "{table}");
+        let csv = text(&[what, "--since", "3d", "-o", "csv"]);
+        let columns = |line: &str| line.split(',').count();
+        let header = csv.lines().next().unwrap();
+        assert!(csv.lines().count() > 1 && csv.lines().all(|line| columns(line) == columns(header)), "{csv}");
+        let json: serde_json::Value = serde_json::from_str(&text(&[what, "--since", "3d", "-o", "json"])).unwrap();
+        assert_eq!((&json["schema"], &json["of"]), (&"kubereach.history/v1".into(), &what.into()));
+        let rows = json["rows"].as_array().unwrap();
+        assert_eq!((rows.len(), json["truncated"].as_bool()), (csv.lines().count() - 1, Some(false)), "{what}");
+        assert!(rows.iter().all(|row| row["cluster"].is_string()), "{json}");
+        let cut: serde_json::Value =
+            serde_json::from_str(&text(&[what, "--since", "3d", "-o", "json", "--limit", "1"])).unwrap();
+        assert_eq!((cut["rows"].as_array().unwrap().len(), cut["truncated"].as_bool()), (1, Some(rows.len() > 1)));
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&text(&["--cluster", "c*", "--vantage", "off*", "-o", "json"])).unwrap();
+    let cell = &json["rows"][0];
+    assert_eq!(
+        (&cell["cluster"], &cell["verdict"], &cell["code"]),
+        (&"c0".into(), &"mismatch".into(), &"tcp-timeout".into())
+    );
+    assert_eq!((&cell["availability"], &cell["offline"], &cell["tcpMeanMs"]), (&0.9.into(), &1.into(), &20.5.into()));
+    assert_eq!(json["rows"][1]["availability"], serde_json::Value::Null);
+    let only = text(&["rounds", "-o", "csv", "--since", &ago(50).to_string(), "--until", "19m"]);
+    assert_eq!(only.lines().count(), 1 + 4, "{only}");
+    assert!(text(&["events", "--cluster", "c1"]).contains("no event from"));
+
+    for (arguments, said) in [
+        (&["--since", "yesterday"][..], "--since: `yesterday` is no time; expected one like"),
+        (&["--since", "1h", "--until", "2h"], "is not before --until"),
+        (&["--limit", "0"], "expected 1 or more"),
+        (&["--cluster", "prod"], "no cell of that cluster and vantage was ever watched"),
+    ] {
+        let output = list(arguments);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), words.contains(said)), (Some(2), true), "{words}");
+    }
+    run(store.close());
+}
+
+/// Ten rounds of one cell, one that is not judged, an event; and a cell that was never probed.
+async fn fill(store: &Store, ago: &impl Fn(i64) -> Timestamp) {
+    let ids = cells(store, 2).await;
+    let mut rounds: Vec<Round> = (2..=10).map(|index| round(ids[0], ago(index * 10))).collect();
+    rounds.push(Round { verdict: Verdict::Mismatch, ..round(ids[0], ago(10)) });
+    rounds.push(Round { offline: true, ..round(ids[0], ago(5)) });
+    let standing = Standing { verdict: Verdict::Mismatch, code: Some("tcp-timeout".to_owned()) };
+    let state = CellState { standing: Some(standing), since: Some(ago(10)), ..CellState::default() };
+    let mut failed = event("c0", "office", EventKind::Failed, 0);
+    (failed.at, failed.since) = (ago(9), ago(10));
+    let text = "publicAccessCidrs lost 203.0.113.0/24".to_owned();
+    failed.changes = vec![Change { kind: ChangeKind::Configuration, at: ago(11), text }];
+    let all = Batch { states: vec![(ids[0], state)], events: vec![failed], ..batch(rounds) };
+    store.commit(&all).await.unwrap();
+}

@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench figures                 all of them
 //!     cargo bench --bench figures -- cpu silent   some of them: doctor, silent, cpu, many,
-//!                                                  sets, evaluation, folders, history
+//!                                                  sets, evaluation, folders, history, watch
 //!
 //! The bench leaves the host's network first (`unshare`): what it measures goes over a loopback of its own, and what is
 //! to be silent goes to an interface that leads nowhere. Exit status 1 when a bound is not met.
@@ -13,6 +13,7 @@ mod cost;
 mod figure;
 mod history;
 mod model;
+mod watch;
 mod world;
 
 use std::{
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
 
 fn measure_all(wanted: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
     let world = World::build()?;
-    let figures: [(&str, Measure); 8] = [
+    let figures: [(&str, Measure); 9] = [
         ("doctor", healthy_doctor),
         ("silent", silent_doctor),
         ("cpu", cpu_of_a_probe),
@@ -60,6 +61,7 @@ fn measure_all(wanted: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
         ("evaluation", model::evaluation),
         ("folders", model::folders),
         ("history", history::year),
+        ("watch", watch::measure),
     ];
     let mut met = true;
     println!("{:<70} {:>10}  {:<28} {:>6}  {:<22}", "figure", "value", "floor", "ratio", "bound");

@@ -181,7 +181,7 @@ fn kubeconfig(ca: &Path) -> String {
     )
 }
 
-fn run(command: &mut Command) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(command: &mut Command) -> Result<(), Box<dyn Error>> {
     let output = command.env("PATH", tool_path()).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());

@@ -1004,9 +1004,7 @@ mod tests {
 
     #[test]
     fn commands_of_later_versions_are_not_offered() {
-        for later in ["init", "watch"] {
-            assert_eq!(error(&[later]).kind(), ErrorKind::InvalidSubcommand, "{later}");
-        }
+        assert_eq!(error(&["init"]).kind(), ErrorKind::InvalidSubcommand);
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(names[..3], ["kubereach.1", "kubereach-doctor.1", "kubereach-verify.1"]);
         assert!(names.contains(&"kubereach-facts-pull-eks.1"), "{names:?}");
         assert!(names.contains(&"kubereach-facts-pull-aks.1"), "{names:?}");
-        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!(names.len(), 19, "{names:?}");
         let doctor = fs::read_to_string(&written[1]).unwrap();
         assert!(doctor.contains("connect\\-timeout") && doctor.contains(".TH"), "{doctor}");
     }

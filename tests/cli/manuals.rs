@@ -5,10 +5,23 @@ use serde_json::Value;
 
 use crate::house::{House, Ran};
 
-const COMMANDS: [&str; 11] =
-    ["doctor", "verify", "predict", "trace", "facts", "agent", "explain", "demo", "schema", "completions", "man"];
+const COMMANDS: [&str; 13] = [
+    "doctor",
+    "verify",
+    "predict",
+    "trace",
+    "facts",
+    "watch",
+    "history",
+    "agent",
+    "explain",
+    "demo",
+    "schema",
+    "completions",
+    "man",
+];
 /// Commands of the contract that this version does not have.
-const LATER: [&str; 2] = ["init", "watch"];
+const LATER: [&str; 1] = ["init"];
 
 fn assert_names_no_later_command(text: &str, whence: &str) {
     for later in LATER {

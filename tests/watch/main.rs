@@ -8,6 +8,7 @@ mod faults;
 mod metrics;
 mod page;
 mod postgres;
+mod process;
 mod simulated;
 mod store;
 mod tools;

@@ -30,6 +30,8 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::process::resident_kib;
+
 /// The cases.
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -55,10 +57,10 @@ fn a_day() {
     let mut early = 0;
     world.run(|world| {
         world.advance_to(world.at(2 * HOUR));
-        early = resident_kib();
+        early = resident_kib(std::process::id());
         world.advance_to(world.at(24 * HOUR));
     });
-    let grown = resident_kib().saturating_sub(early);
+    let grown = resident_kib(std::process::id()).saturating_sub(early);
     println!("a simulated day: {} rounds, {grown} KiB grown after its second hour", world.prober.rounds());
     assert!(grown < 24 * 1_024, "{grown} KiB");
     let runtime = world.runtime();
@@ -145,7 +147,7 @@ fn ten_thousand_cells() {
         let busiest = world.prober.busiest_second();
         assert!(busiest < 1_500, "{busiest} of 10,000 rounds in one second of ten");
     });
-    println!("10,000 cells: {} KiB resident", resident_kib());
+    println!("10,000 cells: {} KiB resident", resident_kib(std::process::id()));
 }
 
 /// A watch whose time and probes are the test's.
@@ -436,10 +438,4 @@ fn judged(cluster: &str, vantage: &str, verdict: Verdict) -> Cell {
         "summary": observed,
     }))
     .unwrap()
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

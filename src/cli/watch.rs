@@ -122,6 +122,7 @@ async fn reload_on_hangup(
                 None => {
                     let config = Arc::new(config);
                     current.send_replace(Arc::clone(&config));
+                    parts.board.change_health(|health| health.reload = None);
                     if reload.send(config).await.is_err() {
                         return;
                     }

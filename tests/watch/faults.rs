@@ -58,8 +58,9 @@ fn killed() {
         assert!(rounds(folder.path()) >= before && before + 40 >= written, "{before} of {written}");
         drop(database);
         watch = Watch::start(folder.path(), page);
-        let open = watch.metric("kubereach_cell_verdict", "verdict=\"mismatch\"");
-        assert_eq!(open, 40, "a restart forgets no incident");
+        watch.until("it remembers every incident", |watch| {
+            watch.metric("kubereach_cell_verdict", "verdict=\"mismatch\"") == 40
+        });
     }
     api.reopen();
     watch.until("every cell recovered", |watch| watch.metric("kubereach_cell_verdict", "verdict=\"match\"") == 40);

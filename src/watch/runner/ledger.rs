@@ -165,10 +165,7 @@ impl Ledger {
             });
         }
         self.course = Some(Arc::clone(course));
-        self.parts.board.change_health(|health| {
-            health.configured_at = Some(now);
-            health.reload = None;
-        });
+        self.parts.board.change_health(|health| health.configured_at = Some(now));
         self.recall_changes(now).await;
         self.recall_alerts().await;
         let known = course.cells.iter().map(|slot| slot.id).collect();

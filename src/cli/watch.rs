@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     arguments::{OutputArguments, WatchArguments},
@@ -11,12 +11,12 @@ use super::{
 use crate::{
     check::{Session, Settings},
     input::{InputError, InputErrors},
-    report::text::Mode,
+    report::{Report, text::Mode},
     watch::{
         board::Board,
         config::{self, CheckSet, ReceiverKind, Storage, WatchConfig},
         metrics::Metrics,
-        runner::{self, MakeProber, Parts, Prober, SystemClock, WatchError},
+        runner::{self, MakeProber, Parts, Prober, Reload, SystemClock, WatchError},
         schedule::Schedule,
         store::Store,
         web,
@@ -32,16 +32,33 @@ pub(super) fn main(arguments: &WatchArguments) -> Result<ExitCode, InputErrors> 
     }
     if arguments.once {
         run::check_files(&arguments.output)?;
-        let report = run::block_on(once(config))??;
-        return run::write(&report, &arguments.output, Mode::Verify, Some(arguments.config.clone()), "");
+        let (report, written) = run::block_on(once(config))??;
+        let status = run::write(&report, &arguments.output, Mode::Verify, Some(arguments.config.clone()), "")?;
+        if !written {
+            // A run that nobody will remember is not fine, whatever it saw.
+            return Err(InputError::new("what was found could not be written to the history").into());
+        }
+        return Ok(status);
     }
     only_for_once(&arguments.output)?;
-    run::block_on(watch_on(config))??;
-    Ok(ExitCode::SUCCESS)
+    let threads = threads(&config);
+    run::block_on_threads(threads, watch_on(config))?
+}
+
+/// As many threads as the probes need, and no more: what wakes another thread costs more than it brings.
+fn threads(config: &WatchConfig) -> usize {
+    let rate: f64 = config
+        .checks
+        .iter()
+        .map(|check| check.plan.cells.len() as f64 / check.schedule.interval().as_secs_f64().max(1.0))
+        .sum();
+    let wanted = (1..).find(|threads| rate <= f64::from(*threads) * PROBES_A_THREAD).unwrap_or(u32::MAX);
+    let most = std::thread::available_parallelism().map_or(1, usize::from);
+    usize::try_from(wanted).unwrap_or(most).clamp(1, most)
 }
 
 /// Runs until a signal ends it.
-async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
+async fn watch_on(config: WatchConfig) -> Result<ExitCode, InputErrors> {
     let config = Arc::new(config);
     let listener = match &config.web {
         Some(web) => Some(web::listen(web.listen).await.map_err(|error| {
@@ -65,7 +82,7 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
         tokio::spawn(web::serve(listener, sources, stopped.clone()))
     });
     let (reload, reloads) = mpsc::channel(RELOADS_WAITING);
-    let reloading = tokio::spawn(reload_on_hangup(parts.clone(), Arc::clone(&config), current, reload));
+    let reloading = tokio::spawn(reload_on_hangup(parts.clone(), Arc::clone(&config), reload));
     let stopper = tokio::spawn(async move {
         run::interrupted().await;
         // Nobody listening means that the watch is over.
@@ -74,7 +91,7 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
         std::process::exit(130);
     });
     say(&parts, started(&config));
-    let result = runner::watch(config, parts.clone(), reloads, stopped).await;
+    let result = runner::watch(parts.clone(), current, reloads, stopped).await;
     reloading.abort();
     if let Some(serving) = serving {
         let _ = serving.await;
@@ -84,10 +101,17 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
     drop(parts);
     // What is left to say is said.
     let _ = tokio::time::timeout(std::time::Duration::from_millis(200), telling).await;
-    result.map_err(input_errors)
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error @ (WatchError::Died(_) | WatchError::Unwritten)) => {
+            printer::complain(&format!("kubereach watch: {error}\n"));
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(input_errors(error)),
+    }
 }
 
-async fn once(config: WatchConfig) -> Result<crate::report::Report, InputErrors> {
+async fn once(config: WatchConfig) -> Result<(Report, bool), InputErrors> {
     let config = Arc::new(config);
     let _lock = lock(&config)?;
     let (parts, lines) = parts(&config).await?;
@@ -106,12 +130,7 @@ async fn once(config: WatchConfig) -> Result<crate::report::Report, InputErrors>
 }
 
 /// SIGHUP: the file is read again; a mistake in it leaves everything as it is.
-async fn reload_on_hangup(
-    parts: Parts,
-    first: Arc<WatchConfig>,
-    current: watch::Sender<Arc<WatchConfig>>,
-    reload: mpsc::Sender<Arc<WatchConfig>>,
-) {
+async fn reload_on_hangup(parts: Parts, first: Arc<WatchConfig>, reload: mpsc::Sender<Reload>) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
@@ -120,21 +139,27 @@ async fn reload_on_hangup(
         let refused = match loaded {
             Ok(Ok(config)) => match fixed(&first, &config) {
                 None => {
-                    let config = Arc::new(config);
-                    current.send_replace(Arc::clone(&config));
-                    parts.board.change_health(|health| health.reload = None);
-                    if reload.send(config).await.is_err() {
+                    let (answer, taken) = oneshot::channel();
+                    if reload.send((Arc::new(config), answer)).await.is_err() {
                         return;
                     }
-                    continue;
+                    // One after the other, so that what is told is told of the last.
+                    match taken.await {
+                        Ok(Ok(())) => None,
+                        Ok(Err(reason)) => Some(reason),
+                        Err(_) => return,
+                    }
                 }
-                Some(reason) => reason.to_owned(),
+                Some(reason) => Some(reason.to_owned()),
             },
-            Ok(Err(errors)) => errors.to_string(),
-            Err(_) => "the file could not be read".to_owned(),
+            Ok(Err(errors)) => Some(errors.to_string()),
+            Err(_) => Some("the file could not be read".to_owned()),
         };
-        parts.board.change_health(|health| health.reload = Some(refused.clone()));
-        say(&parts, format!("configuration not taken, the one before stays:\n{refused}"));
+        parts.board.change_health(|health| health.reload.clone_from(&refused));
+        match refused {
+            None => say(&parts, "configuration taken"),
+            Some(reason) => say(&parts, format!("configuration not taken, the one before stays:\n{reason}")),
+        }
     }
 }
 
@@ -200,17 +225,20 @@ fn lock(config: &WatchConfig) -> Result<Option<nix::fcntl::Flock<std::fs::File>>
     }
 }
 
-/// Name of this process: the host's, and its number.
+/// Name of this process: the host's, its number, and a part that no other has (containers share the first two).
 fn process_name() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let part = RandomState::new().hash_one(std::process::id()) & 0xffff_ffff;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
+    format!("{}-{}-{part:08x}", if host.is_empty() { "host" } else { host }, std::process::id())
 }
 
 fn input_errors(error: WatchError) -> InputErrors {
     match error {
         WatchError::Input(errors) => errors,
         WatchError::Store(error) => InputError::new(format!("the history cannot be used: {error}")).into(),
+        error @ (WatchError::Died(_) | WatchError::Unwritten) => InputError::new(error.to_string()).into(),
     }
 }
 
@@ -292,5 +320,6 @@ const fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Signals that come faster than configurations can be taken.
-const RELOADS_WAITING: usize = 16;
+const RELOADS_WAITING: usize = 1;
+/// What one thread carries with ease: it was measured to carry three times as many.
+const PROBES_A_THREAD: f64 = 600.0;

@@ -157,6 +157,8 @@ pub struct CellState {
     pub last_good: Option<(DetailId, Timestamp)>,
     /// Since when the prober has been offline, which pauses judgement.
     pub paused_since: Option<Timestamp>,
+    /// What was meant when it was judged: the intent and the endpoint. Judged for something else it is not judged.
+    pub judged_for: Option<String>,
     /// The incident that is open: when it began. Null while the cell is a match or was never judged.
     pub incident: Option<Timestamp>,
 }
@@ -171,6 +173,9 @@ pub struct Pending {
     pub rounds: u32,
     /// The first of them.
     pub since: Timestamp,
+    /// The last of them, or the last round since then that said nothing.
+    #[serde(default)]
+    pub last: Timestamp,
 }
 
 /// What happened to a cell, or to a cluster's configuration.

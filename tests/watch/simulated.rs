@@ -157,7 +157,7 @@ struct World {
     prober: Arc<ScriptedProber>,
     board: Arc<Board>,
     begin: Timestamp,
-    reloads: Mutex<Option<mpsc::Sender<Arc<WatchConfig>>>>,
+    reloads: Mutex<Option<mpsc::Sender<runner::Reload>>>,
     runtime: tokio::runtime::Runtime,
     _folder: tempfile::TempDir,
 }
@@ -207,7 +207,8 @@ impl World {
                 notices,
                 process: "test".to_owned(),
             };
-            let watching = tokio::spawn(runner::watch(Arc::clone(&self.config), parts, reloads, stopped));
+            let watching =
+                tokio::spawn(runner::watch(parts, watch::channel(Arc::clone(&self.config)).0, reloads, stopped));
             // The start waits for the database, which knows nothing of the test's time.
             let due = |board: &Board| {
                 board.health().configured_at.is_some() && !self.clock.sleepers.lock().unwrap().is_empty()
@@ -232,7 +233,11 @@ impl World {
 
     fn reload(&self) {
         let reloads = self.reloads.lock().unwrap().clone().unwrap();
-        self.runtime.block_on(async { reloads.send(Arc::clone(&self.config)).await.unwrap() });
+        let (answer, taken) = oneshot::channel();
+        self.runtime.block_on(async {
+            reloads.send((Arc::clone(&self.config), answer)).await.unwrap();
+            taken.await.unwrap().unwrap();
+        });
     }
 
     /// Lets time pass, from one thing that is waited for to the next.

@@ -22,11 +22,15 @@ use crate::{
 };
 
 /// Probes every cell once, writes history, sends what is due, and reports what was seen. Confirmation counts over runs:
-/// what is pending is remembered.
+/// what is pending is remembered. With the report goes whether everything could be written.
 ///
 /// # Errors
 /// The history cannot be used, or the configuration's authorities cannot.
-pub async fn once(config: Arc<WatchConfig>, parts: Parts, stop: watch::Receiver<bool>) -> Result<Report, WatchError> {
+pub async fn once(
+    config: Arc<WatchConfig>,
+    parts: Parts,
+    stop: watch::Receiver<bool>,
+) -> Result<(Report, bool), WatchError> {
     let started_at = parts.clock.now();
     let course = reload(Arc::clone(&config), &parts, &stop).await?;
     let (_all, mine) = watch::channel(Arc::new((0..SHARES).collect()));
@@ -59,7 +63,7 @@ pub async fn once(config: Arc<WatchConfig>, parts: Parts, stop: watch::Receiver<
         let finished = Finished { course: Arc::clone(&course), slot, due, lag: Duration::ZERO, took, look };
         ledger.hear(Message::Finished(Box::new(finished))).await;
     }
-    ledger.settle().await;
+    let written = ledger.settle().await;
     let (_current, configuration) = watch::channel(Arc::clone(&config));
     let (_ended, ended) = watch::channel(true);
     deliver(&parts, configuration, ended).await;
@@ -78,7 +82,7 @@ pub async fn once(config: Arc<WatchConfig>, parts: Parts, stop: watch::Receiver<
         .collect();
     let report = check::report(cells, findings, started_at);
     parts.store.close().await;
-    Ok(report)
+    Ok((report, written))
 }
 
 async fn read_configurations(course: &Arc<Course>, ledger: &mut Ledger) {

@@ -289,7 +289,7 @@ const fn begin(at: i64, span: i64) -> i64 {
 }
 
 fn state_row(cell: CellId, state: &CellState) -> Vec<Value> {
-    let CellState { standing, since, pending, last_good, paused_since, incident } = state;
+    let CellState { standing, since, pending, last_good, paused_since, incident, judged_for } = state;
     let verdict = |standing: Option<&Standing>| standing.map(|standing| standing.verdict.code());
     let code = |standing: Option<&Standing>| standing.and_then(|standing| standing.code.clone());
     let time = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millisecond));
@@ -307,6 +307,8 @@ fn state_row(cell: CellId, state: &CellState) -> Vec<Value> {
         time(last_good.map(|(_, at)| at)),
         time(*paused_since),
         time(*incident),
+        time(pending.as_ref().map(|pending| pending.last)),
+        judged_for.clone().into(),
     ]
 }
 
@@ -385,12 +387,13 @@ const ROUND: &str = "insert into rounds (cell, at, verdict, observed, offline, d
 const HOUR: &str = span_sql!("hours");
 const DAY: &str = span_sql!("days");
 const STATE: &str = "insert into states (cell, verdict, code, since, pending_verdict, pending_code, pending_rounds,
-    pending_since, last_good, last_good_at, paused_since, incident)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    pending_since, last_good, last_good_at, paused_since, incident, pending_last, judged_for)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     on conflict (cell) do update set verdict = excluded.verdict, code = excluded.code, since = excluded.since,
     pending_verdict = excluded.pending_verdict, pending_code = excluded.pending_code,
     pending_rounds = excluded.pending_rounds, pending_since = excluded.pending_since, last_good = excluded.last_good,
-    last_good_at = excluded.last_good_at, paused_since = excluded.paused_since, incident = excluded.incident";
+    last_good_at = excluded.last_good_at, paused_since = excluded.paused_since, incident = excluded.incident,
+    pending_last = excluded.pending_last, judged_for = excluded.judged_for";
 const EVENT: &str = "insert into events (at, since, kind, check_set, cluster, vantage, target, from_verdict, from_code,
     to_verdict, to_code, changes, before_detail, after_detail, summary)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)

@@ -147,10 +147,16 @@ async fn states_come_back_whole(store: Store) {
     let full = CellState {
         standing: Some(Standing { verdict: Verdict::Mismatch, code: Some("dns-nxdomain".to_owned()) }),
         since: Some(at(1)),
-        pending: Some(Pending { standing: Standing { verdict: Verdict::Match, code: None }, rounds: 2, since: at(2) }),
+        pending: Some(Pending {
+            standing: Standing { verdict: Verdict::Match, code: None },
+            rounds: 2,
+            since: at(2),
+            last: at(6),
+        }),
         last_good: Some((DetailId(i64::MAX), at(3))),
         paused_since: Some(at(4)),
         incident: Some(at(5)),
+        judged_for: Some("reachable via any at https://127.0.0.1:1".to_owned()),
     };
     store.commit(&Batch { states: vec![(ids[1], full.clone())], ..batch(vec![round(ids[1], at(9))]) }).await.unwrap();
     let stored = store.cells().await.unwrap();

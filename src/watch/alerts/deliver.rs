@@ -310,7 +310,7 @@ impl<O: Outbox> Worker<O> {
             let failure = match self.send(&config, &receiver, &frozen).await {
                 Ok(()) => {
                     if attempts > 0 {
-                        self.say(format!(
+                        self.say(&format!(
                             "is told again, after {} and {:.0} s",
                             counted(attempts, "failed attempt"),
                             begun.elapsed().as_secs_f64()
@@ -330,7 +330,7 @@ impl<O: Outbox> Worker<O> {
             let known = matches!(failure, Failure::Refused(_)) && batch.iter().all(|alert| alert.attempts > 0);
             if told.as_ref() != Some(&failure) && !known {
                 let what = counted(u32::try_from(frozen.len()).unwrap_or(u32::MAX), "alert");
-                self.say(format!("was not told of {what}: {}; it is tried again until it works", failure.message()));
+                self.say(&format!("was not told of {what}: {}; it is tried again until it works", failure.message()));
                 told = Some(failure.clone());
             }
             let longest = batch.iter().map(|alert| alert.attempts).max().unwrap_or_default();
@@ -358,7 +358,7 @@ impl<O: Outbox> Worker<O> {
                 Err(failure) => {
                     if alert.attempts == 0 {
                         let name = alert.labels.get("cluster").cloned().unwrap_or_default();
-                        self.say(format!("does not take an alert on {name}: {}", failure.message()));
+                        self.say(&format!("does not take an alert on {name}: {}", failure.message()));
                     }
                     alert.attempts = alert.attempts.saturating_add(1);
                     alert.next_at = later(Timestamp::now(), self.desk.pace.wait(alert.attempts));
@@ -435,7 +435,7 @@ impl<O: Outbox> Worker<O> {
         true
     }
 
-    fn say(&self, what: String) {
+    fn say(&self, what: &str) {
         let _ = self.desk.notices.send(format!("alert receiver {}: {what}", self.name));
     }
 }

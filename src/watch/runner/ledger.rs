@@ -28,7 +28,7 @@ use crate::{
         change,
         config::Storage,
         record::{
-            Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, Event, EventKind, Round, Snapshot,
+            Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, EventKind, Round, Snapshot,
             StageTimes,
         },
         state::{self, Said, Transition},
@@ -332,6 +332,10 @@ impl Ledger {
             self.snapshots.insert(key.clone(), stored);
         }
         let before = self.snapshots.get(&key);
+        let snapshot = match before {
+            Some(before) => change::carried_over(before, snapshot),
+            None => snapshot,
+        };
         if before.is_some_and(|before| before.hash == snapshot.hash) {
             return;
         }
@@ -390,8 +394,7 @@ impl Ledger {
     async fn recall_alerts(&mut self) {
         let Some(stored) = within(self.parts.store.alerts()).await else { return };
         self.alerts.clear();
-        let waiting = self.writer.batch.alerts.clone();
-        for alert in stored.into_iter().chain(waiting) {
+        for alert in stored.into_iter().chain(self.writer.alerts().cloned()) {
             let open = self.alerts.entry(alert.cell).or_default();
             open.retain(|known| (&known.receiver, known.starts_at) != (&alert.receiver, alert.starts_at));
             if alert.ends_at.is_none() {

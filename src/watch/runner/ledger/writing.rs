@@ -9,7 +9,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 use crate::watch::{
-    record::{Detail, DetailId},
+    record::{Alert, Detail, DetailId},
     runner::Parts,
     store::{Batch, StoreError},
 };
@@ -20,6 +20,8 @@ pub(super) struct Writer {
     /// What is gathered for the next write.
     pub(super) batch: Batch,
     under_way: Option<JoinHandle<(Batch, Result<(), StoreError>)>>,
+    /// The alerts of the batch that is being written.
+    written_now: Vec<Alert>,
     /// Details that are stored, or on their way.
     details: HashSet<DetailId>,
     /// When the next write is due. Whoever sets the clock stops no write.
@@ -36,12 +38,18 @@ impl Writer {
             parts,
             batch: Batch::default(),
             under_way: None,
+            written_now: Vec::new(),
             details: HashSet::new(),
             next: Instant::now(),
             began: Instant::now(),
             failures: 0,
             dropped: 0,
         }
+    }
+
+    /// The alerts that the history may not have yet, in the order in which they came.
+    pub(super) fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.written_now.iter().chain(&self.batch.alerts)
     }
 
     /// Takes a detail along, once.
@@ -86,6 +94,7 @@ impl Writer {
         self.began = Instant::now();
         self.next = self.began + WRITE_EVERY;
         let batch = mem::take(&mut self.batch);
+        self.written_now.clone_from(&batch.alerts);
         let parts = self.parts.clone();
         self.under_way = Some(tokio::spawn(async move {
             let begun = std::time::Instant::now();
@@ -133,6 +142,7 @@ impl Writer {
 
     fn ended(&mut self, ended: Result<(Batch, Result<(), StoreError>), ()>) {
         let now = self.parts.clock.now();
+        self.written_now.clear();
         match ended {
             Ok((_, Ok(()))) => {
                 if self.failures > 0 {

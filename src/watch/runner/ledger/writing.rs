@@ -7,10 +7,8 @@ use tokio::task::JoinHandle;
 
 use crate::watch::{
     record::{Detail, DetailId},
-    runner::{
-        Parts,
-        clock::{later, until},
-    },
+    runner::{Parts, clock::until},
+    schedule::later,
     store::{Batch, StoreError},
 };
 

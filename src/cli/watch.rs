@@ -1,9 +1,17 @@
 //! `kubereach watch CONFIG`: scheduled checks, until a signal ends them.
 
-use std::{process::ExitCode, sync::Arc};
+mod outline;
+mod talking;
 
-use tokio::sync::{mpsc, watch};
+use std::{fs::File, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
+use nix::fcntl::{Flock, FlockArg};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch},
+};
+
+use self::{outline::outline, talking::Talking};
 use super::{
     arguments::{OutputArguments, WatchArguments},
     printer, run, verify,
@@ -11,14 +19,13 @@ use super::{
 use crate::{
     check::{Session, Settings},
     input::{InputError, InputErrors},
-    report::text::Mode,
+    report::{Report, text::Mode},
     watch::{
         board::Board,
-        config::{self, CheckSet, ReceiverKind, Storage, WatchConfig},
+        config::{self, CheckSet, Storage, WatchConfig},
         metrics::Metrics,
         runner::{self, MakeProber, Parts, Prober, SystemClock, WatchError},
-        schedule::Schedule,
-        store::Store,
+        store::{Store, StoreError},
         web,
     },
 };
@@ -30,29 +37,80 @@ pub(super) fn main(arguments: &WatchArguments) -> Result<ExitCode, InputErrors> 
             .map_err(|error| InputError::new(format!("cannot write to stdout: {error}")))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if arguments.once {
-        run::check_files(&arguments.output)?;
-        let report = run::block_on(once(config))??;
-        return run::write(&report, &arguments.output, Mode::Verify, Some(arguments.config.clone()), "");
+    let output = &arguments.output;
+    let ended = if arguments.once {
+        run::check_files(output)?;
+        run::block_on(once(config, output.verbose))?.map(Some)
+    } else {
+        only_for_once(output)?;
+        run::block_on(watch_on(config, output.verbose))?.map(|()| None)
+    };
+    match ended {
+        Ok(Some(report)) => run::write(&report, output, Mode::Verify, Some(arguments.config.clone()), ""),
+        Ok(None) => Ok(ExitCode::SUCCESS),
+        Err(Refusal::Input(errors)) => Err(errors),
+        Err(Refusal::Surroundings(errors)) => {
+            printer::complain(&format!("{errors}\n"));
+            Ok(ExitCode::from(EXIT_SURROUNDINGS))
+        }
     }
-    only_for_once(&arguments.output)?;
-    run::block_on(watch_on(config))??;
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Why it does not run.
+enum Refusal {
+    /// The configuration is wrong: another try changes nothing.
+    Input(InputErrors),
+    /// A port in use, a lock that is held, a database that does not answer: another try may do.
+    Surroundings(InputErrors),
+}
+
+impl From<WatchError> for Refusal {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Input(errors) => Self::Input(errors),
+            WatchError::Store(error) => unusable(&error, None),
+        }
+    }
+}
+
+/// What a history that cannot be used means.
+fn unusable(error: &StoreError, config: Option<&WatchConfig>) -> Refusal {
+    let mut told = InputError::new(format!("the history cannot be used: {error}"));
+    if let Some(config) = config {
+        told = told.in_file(&config.file);
+    }
+    match error {
+        StoreError::Unavailable { .. } => Refusal::Surroundings(told.into()),
+        StoreError::Foreign(_) => Refusal::Input(told.into()),
+    }
 }
 
 /// Runs until a signal ends it.
-async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
+async fn watch_on(config: WatchConfig, verbose: bool) -> Result<(), Refusal> {
     let config = Arc::new(config);
+    let _lock = lock(&config)?;
+    // From now on a signal is heard, however long the database takes.
+    let hangups = signal(SignalKind::hangup()).ok();
+    let mut interrupted = Box::pin(run::interrupted());
+    let opened = tokio::select! {
+        opened = open_with_patience(&config) => opened?,
+        () = &mut interrupted => {
+            log("stopped");
+            return Ok(());
+        }
+    };
     let listener = match &config.web {
         Some(web) => Some(web::listen(web.listen).await.map_err(|error| {
-            InputError::new(format!("the web page cannot listen on {}: {error}", web.listen))
-                .in_file(&config.file)
-                .help("name another address under `web: { listen: … }`, or turn the page off by `web: false`")
+            Refusal::Surroundings(
+                InputError::new(format!("the web page cannot listen on {}: {error}", web.listen))
+                    .in_file(&config.file)
+                    .help("name another address under `web: { listen: … }`, or turn the page off by `web: false`")
+                    .into(),
+            )
         })?),
         None => None,
     };
-    let _lock = lock(&config)?;
-    let (parts, lines) = parts(&config).await?;
+    let (parts, lines) = parts(&config, opened, verbose);
     let (stop, stopped) = watch::channel(false);
     let (current, configuration) = watch::channel(Arc::clone(&config));
     let telling = tokio::spawn(tell(lines));
@@ -65,15 +123,18 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
         tokio::spawn(web::serve(listener, sources, stopped.clone()))
     });
     let (reload, reloads) = mpsc::channel(RELOADS_WAITING);
-    let reloading = tokio::spawn(reload_on_hangup(parts.clone(), Arc::clone(&config), current, reload));
+    let reloading = tokio::spawn(reload_on_hangup(hangups, parts.clone(), Arc::clone(&config), current, reload));
     let stopper = tokio::spawn(async move {
-        run::interrupted().await;
+        interrupted.await;
         // Nobody listening means that the watch is over.
         let _ = stop.send(true);
         run::interrupted().await;
         std::process::exit(130);
     });
     say(&parts, started(&config));
+    for doubt in config.doubts() {
+        say(&parts, format!("warning: {doubt}"));
+    }
     let result = runner::watch(config, parts.clone(), reloads, stopped).await;
     reloading.abort();
     if let Some(serving) = serving {
@@ -83,14 +144,15 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
     say(&parts, "stopped");
     drop(parts);
     // What is left to say is said.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(200), telling).await;
-    result.map_err(input_errors)
+    let _ = tokio::time::timeout(Duration::from_millis(200), telling).await;
+    Ok(result?)
 }
 
-async fn once(config: WatchConfig) -> Result<crate::report::Report, InputErrors> {
+async fn once(config: WatchConfig, verbose: bool) -> Result<Report, Refusal> {
     let config = Arc::new(config);
     let _lock = lock(&config)?;
-    let (parts, lines) = parts(&config).await?;
+    let store = Store::open(&config.storage).await.map_err(|error| unusable(&error, Some(&config)))?;
+    let (parts, lines) = parts(&config, store, verbose);
     let (stop, stopped) = watch::channel(false);
     let telling = tokio::spawn(tell(lines));
     let stopper = tokio::spawn(async move {
@@ -101,19 +163,47 @@ async fn once(config: WatchConfig) -> Result<crate::report::Report, InputErrors>
     });
     let report = runner::once(config, parts, stopped).await;
     stopper.abort();
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(200), telling).await;
-    report.map_err(input_errors)
+    let _ = tokio::time::timeout(Duration::from_millis(200), telling).await;
+    Ok(report?)
+}
+
+/// Opens the history. A server that does not answer may be about to start: it is asked again and again.
+async fn open_with_patience(config: &WatchConfig) -> Result<Store, Refusal> {
+    let mut pause = FIRST_PAUSE;
+    let mut said = String::new();
+    loop {
+        let error = match Store::open(&config.storage).await {
+            Ok(store) => {
+                if !said.is_empty() {
+                    log("the history can be used now");
+                }
+                return Ok(store);
+            }
+            Err(error) => error,
+        };
+        let waits = matches!((&config.storage, &error), (Storage::Postgres { .. }, StoreError::Unavailable { .. }));
+        if !waits {
+            return Err(unusable(&error, Some(config)));
+        }
+        let words = error.to_string();
+        if words != said {
+            log(&format!("nothing is watched yet, it is tried again until the history can be used: {words}"));
+            said = words;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// SIGHUP: the file is read again; a mistake in it leaves everything as it is.
 async fn reload_on_hangup(
+    hangups: Option<Signal>,
     parts: Parts,
     first: Arc<WatchConfig>,
     current: watch::Sender<Arc<WatchConfig>>,
     reload: mpsc::Sender<Arc<WatchConfig>>,
 ) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let Some(mut hangup) = hangups else { return };
     while hangup.recv().await.is_some() {
         let file = first.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
@@ -155,10 +245,7 @@ fn fixed(before: &WatchConfig, after: &WatchConfig) -> Option<&'static str> {
     (listens(before) != listens(after)).then_some("`web.listen` cannot change while it runs; restart the watch")
 }
 
-async fn parts(config: &Arc<WatchConfig>) -> Result<(Parts, mpsc::UnboundedReceiver<String>), InputErrors> {
-    let store = Store::open(&config.storage).await.map_err(|error| {
-        InputErrors::from(InputError::new(format!("the history cannot be used: {error}")).in_file(&config.file))
-    })?;
+fn parts(config: &Arc<WatchConfig>, store: Store, verbose: bool) -> (Parts, mpsc::UnboundedReceiver<String>) {
     let (notices, lines) = mpsc::unbounded_channel();
     let board = Arc::new(Board::default());
     let process = process_name();
@@ -166,13 +253,17 @@ async fn parts(config: &Arc<WatchConfig>) -> Result<(Parts, mpsc::UnboundedRecei
         health.started_at = Some(jiff::Timestamp::now());
         health.process.clone_from(&process);
     });
-    let prober: MakeProber = Arc::new(|check: &CheckSet, stop| {
+    // Who probes must not keep the lines from ending.
+    let talk = notices.downgrade();
+    let prober: MakeProber = Arc::new(move |check: &CheckSet, stop| {
         let session = Session::new(check.plan.clone(), settings(check), stop, None)?;
-        Ok(Arc::new(session) as Arc<dyn Prober>)
+        Ok(match talk.upgrade().filter(|_| verbose) {
+            Some(notices) => Arc::new(Talking { session, notices }) as Arc<dyn Prober>,
+            None => Arc::new(session),
+        })
     });
     let metrics = Arc::new(Metrics::new(config));
-    let parts = Parts { clock: Arc::new(SystemClock), store, board, metrics, prober, notices, process };
-    Ok((parts, lines))
+    (Parts { clock: Arc::new(SystemClock), store, board, metrics, prober, notices, process }, lines)
 }
 
 /// As `verify` probes, one round at a time.
@@ -182,22 +273,27 @@ fn settings(check: &CheckSet) -> Settings {
 }
 
 /// Two watches on one file would both probe everything.
-fn lock(config: &WatchConfig) -> Result<Option<nix::fcntl::Flock<std::fs::File>>, InputErrors> {
+fn lock(config: &WatchConfig) -> Result<Option<Flock<File>>, Refusal> {
     let Storage::Sqlite { path } = &config.storage else { return Ok(None) };
     let mut name = path.clone().into_os_string();
     name.push(".lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(|error| {
-        InputError::new(format!("the history's lock cannot be written: {error}"))
-            .in_file(std::path::PathBuf::from(&name))
-            .help("the folder of `storage.sqlite` must be writable")
+    let refused = |error: InputError| Refusal::Surroundings(error.into());
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| {
+        refused(
+            InputError::new(format!("the history's lock cannot be written: {error}"))
+                .in_file(PathBuf::from(&name))
+                .help("the folder of `storage.sqlite` must be writable"),
+        )
     })?;
-    match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(_) => Err(InputError::new("another `kubereach watch` is writing this history")
-            .in_file(path.clone())
-            .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database")
-            .into()),
-    }
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Some).map_err(|(_, reason)| {
+        let error = match reason {
+            nix::errno::Errno::EWOULDBLOCK => InputError::new("another `kubereach watch` is writing this history")
+                .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database"),
+            reason => InputError::new(format!("the history cannot be locked: {}", reason.desc().to_lowercase()))
+                .help("keep it on a disk of this host"),
+        };
+        refused(error.in_file(path.clone()))
+    })
 }
 
 /// Name of this process: the host's, and its number.
@@ -205,13 +301,6 @@ fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
     format!("{}-{}", if host.is_empty() { "host" } else { host }, std::process::id())
-}
-
-fn input_errors(error: WatchError) -> InputErrors {
-    match error {
-        WatchError::Input(errors) => errors,
-        WatchError::Store(error) => InputError::new(format!("the history cannot be used: {error}")).into(),
-    }
 }
 
 fn only_for_once(output: &OutputArguments) -> Result<(), InputErrors> {
@@ -231,61 +320,19 @@ fn say(parts: &Parts, line: impl Into<String>) {
 /// One line a notice, with its time, on stderr.
 async fn tell(mut lines: mpsc::UnboundedReceiver<String>) {
     while let Some(line) = lines.recv().await {
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        printer::complain(&format!("{now} {line}\n"));
+        log(&line);
     }
+}
+
+fn log(line: &str) {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    printer::complain(&format!("{now} {line}\n"));
 }
 
 fn started(config: &WatchConfig) -> String {
     let cells: usize = config.checks.iter().map(|check| check.plan.cells.len()).sum();
-    let sets = config.checks.len();
-    format!("watching {cells} cell{} of {sets} check set{}", plural(cells), plural(sets))
-}
-
-/// What would run.
-fn outline(config: &WatchConfig) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!("{}: {}\n", config.file.display(), started(config));
-    for check in &config.checks {
-        let cells = check.plan.cells.len();
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  {}: {cells} cell{}, {}, confirmed by {} round{}",
-            check.name,
-            plural(cells),
-            schedule(&check.schedule),
-            check.confirm,
-            plural(check.confirm as usize),
-        );
-    }
-    let storage = match &config.storage {
-        Storage::Sqlite { path } => format!("SQLite, {}", path.display()),
-        Storage::Postgres { .. } => "PostgreSQL".to_owned(),
-    };
-    let _ = writeln!(text, "  history: {storage}");
-    for receiver in &config.receivers {
-        let kind = match receiver.kind {
-            ReceiverKind::Alertmanager { .. } => "Alertmanager",
-            ReceiverKind::Webhook { .. } => "webhook",
-            ReceiverKind::Command { .. } => "command",
-        };
-        let _ = writeln!(text, "  alerts: {} ({kind})", receiver.name);
-    }
-    if let Some(web) = &config.web {
-        let _ = writeln!(text, "  web page: http://{}/", web.listen);
-    }
-    text
-}
-
-fn schedule(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Every { interval, .. } => format!("every {} s", interval.as_secs_f64()),
-        Schedule::Cron { cron, zone, .. } => {
-            let zone = zone.iana_name().unwrap_or("UTC");
-            format!("cron {} ({zone})", cron.as_str())
-        }
-    }
+    let checks = config.checks.len();
+    format!("watching {cells} cell{} of {checks} check{}", plural(cells), plural(checks))
 }
 
 const fn plural(count: usize) -> &'static str {
@@ -294,3 +341,8 @@ const fn plural(count: usize) -> &'static str {
 
 /// Signals that come faster than configurations can be taken.
 const RELOADS_WAITING: usize = 16;
+/// A server that starts with this host needs a moment.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What another start may mend: not the input's fault.
+const EXIT_SURROUNDINGS: u8 = 1;

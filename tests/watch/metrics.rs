@@ -78,7 +78,7 @@ fn prometheus() {
         assert_eq!(answer["status"], "success", "{title}: {expression}: {answer}");
         // Nothing is overdue or in trouble here, and rates need two scrapes.
         let nothing =
-            ["Overdue", "How long changes took", "Events"].contains(&title.as_str()) || expression.contains("[");
+            ["Overdue", "How long changes took", "Events"].contains(&title.as_str()) || expression.contains('[');
         let result = answer["data"]["result"].as_array().unwrap();
         assert!(nothing || !result.is_empty(), "{title}: {expression} has no result");
     }

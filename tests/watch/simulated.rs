@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Write as _,
     fs,
     path::Path,
     sync::{
@@ -195,19 +196,19 @@ impl World {
         let (reload, reloads) = mpsc::channel(16);
         *self.reloads.lock().unwrap() = Some(reload);
         let (notices, _lines) = mpsc::unbounded_channel();
-        let watching = self.runtime.block_on(async {
-            let store = Store::open(&self.config.storage).await.unwrap();
-            let prober = Arc::clone(&self.prober);
-            let parts = Parts {
-                clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-                store,
-                board: Arc::clone(&self.board),
-                metrics: Arc::new(Metrics::new(&self.config)),
-                prober: Arc::new(move |_: &CheckSet, _| Ok(Arc::clone(&prober) as Arc<dyn Prober>)),
-                notices,
-                process: "test".to_owned(),
-            };
-            let watching = tokio::spawn(runner::watch(Arc::clone(&self.config), parts, reloads, stopped));
+        let store = self.runtime.block_on(Store::open(&self.config.storage)).unwrap();
+        let prober = Arc::clone(&self.prober);
+        let parts = Parts {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            store,
+            board: Arc::clone(&self.board),
+            metrics: Arc::new(Metrics::new(&self.config)),
+            prober: Arc::new(move |_: &CheckSet, _| Ok(Arc::clone(&prober) as Arc<dyn Prober>)),
+            notices,
+            process: "test".to_owned(),
+        };
+        let watching = self.runtime.spawn(runner::watch(Arc::clone(&self.config), parts, reloads, stopped));
+        self.runtime.block_on(async {
             // The start waits for the database, which knows nothing of the test's time.
             let due = |board: &Board| {
                 board.health().configured_at.is_some() && !self.clock.sleepers.lock().unwrap().is_empty()
@@ -216,7 +217,6 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
-            watching
         });
         story(self);
         let _ = stop.send(true);
@@ -262,15 +262,15 @@ fn configuration(folder: &Path, clusters: usize, vantages: usize, schedule: &str
         |letter: char, count: usize| (0..count).map(move |number| format!("{letter}{number}")).collect::<Vec<_>>();
     let (clusters, vantages) = (names('c', clusters), names('v', vantages));
     for cluster in &clusters {
-        scenario += &format!("  {cluster}: {{ endpoint: https://127.0.0.1:1 }}\n");
+        writeln!(scenario, "  {cluster}: {{ endpoint: https://127.0.0.1:1 }}").unwrap();
     }
     scenario += "vantages:\n";
     for vantage in &vantages {
-        scenario += &format!("  {vantage}: {{ local: {{}} }}\n");
+        writeln!(scenario, "  {vantage}: {{ local: {{}} }}").unwrap();
     }
     scenario += "expect:\n";
     for cluster in &clusters {
-        scenario += &format!("  - {{ cluster: {cluster}, from: [{}], reachable: true }}\n", vantages.join(", "));
+        writeln!(scenario, "  - {{ cluster: {cluster}, from: [{}], reachable: true }}", vantages.join(", ")).unwrap();
     }
     fs::write(folder.join("all.yaml"), scenario).unwrap();
     let text = format!(

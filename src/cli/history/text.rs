@@ -1,6 +1,6 @@
 //! Tables for people, on a page of 80 columns or more.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -60,7 +60,7 @@ pub(super) async fn write(
         output.write_all(page.finish().as_bytes())?;
     }
     if truncated {
-        output.write_all(format!("\n{}", more(question.limit)).as_bytes()).map_err(io::Error::from)?;
+        output.write_all(format!("\n{}", more(question.limit)).as_bytes())?;
     }
     Ok(())
 }
@@ -158,10 +158,8 @@ fn narrow_cell(cell: &CellRow) -> Vec<Span> {
 
 fn draw_rounds(page: &mut Page, rounds: &[&RoundRow]) {
     let row = |round: &RoundRow, observed: bool| -> Vec<Span> {
-        let (verdict, ink) = match round.offline {
-            true => ("offline".to_owned(), Ink::Dim),
-            false => standing(Some(round.verdict), None),
-        };
+        let (verdict, ink) =
+            if round.offline { ("offline".to_owned(), Ink::Dim) } else { standing(Some(round.verdict), None) };
         let mut row = vec![span(Ink::Plain, time(round.at)), span(ink, verdict)];
         if observed {
             row.push(span(Ink::Plain, round.observed.label()));
@@ -178,7 +176,9 @@ fn draw_rounds(page: &mut Page, rounds: &[&RoundRow]) {
     let fewer: Vec<Vec<Span>> = rounds.iter().map(|round| row(round, false)).collect();
     let headings = ["TIME (UTC)", "VERDICT", "DNS ms", "TCP ms", "TLS ms", "HTTP ms"];
     if !page.table(2, &headings, &[2, 3, 4, 5], &fewer) {
-        fewer.iter().for_each(|row| in_words(page, &headings, row));
+        for row in &fewer {
+            in_words(page, &headings, row);
+        }
     }
 }
 
@@ -219,7 +219,9 @@ fn draw_spans(page: &mut Page, spans: &[&SpanRow]) {
             return;
         }
     }
-    rows.iter().for_each(|row| in_words(page, &headings, row));
+    for row in &rows {
+        in_words(page, &headings, row);
+    }
 }
 
 fn draw_event(page: &mut Page, event: &EventRow) {

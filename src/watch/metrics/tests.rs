@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 
@@ -123,7 +123,7 @@ fn the_document_lists_every_metric() {
     for metric in CATALOGUE {
         let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         let kind = metric.kind.label();
-        table += &format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help);
+        writeln!(table, "| `{}` | {kind} | {labels} | {} |", metric.name, metric.help).unwrap();
     }
     let renewed = format!("{before}<!-- metrics -->\n{table}<!-- end of metrics -->{after}");
     if std::env::var_os("KUBEREACH_UPDATE_DOCS").is_some() {

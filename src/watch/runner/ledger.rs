@@ -315,6 +315,10 @@ impl Ledger {
             self.snapshots.insert(key.clone(), stored);
         }
         let before = self.snapshots.get(&key);
+        let snapshot = match before {
+            Some(before) => change::carried_over(before, snapshot),
+            None => snapshot,
+        };
         if before.is_some_and(|before| before.hash == snapshot.hash) {
             return;
         }
@@ -373,8 +377,7 @@ impl Ledger {
     async fn recall_alerts(&mut self) {
         let Ok(stored) = self.parts.store.alerts().await else { return };
         self.alerts.clear();
-        let waiting = self.writer.batch.alerts.clone();
-        for alert in stored.into_iter().chain(waiting) {
+        for alert in stored.into_iter().chain(self.writer.alerts().cloned()) {
             let open = self.alerts.entry(alert.cell).or_default();
             open.retain(|known| (&known.receiver, known.starts_at) != (&alert.receiver, alert.starts_at));
             if alert.ends_at.is_none() {

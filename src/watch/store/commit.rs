@@ -278,7 +278,7 @@ fn planned(round: &Round) -> Planned {
 
 fn add(sums: &mut Sums, adds: &Sums) {
     for (index, (sum, more)) in sums.iter_mut().zip(adds).enumerate() {
-        let is_longest = index > OFFLINE && (index - OFFLINE) % 3 == 0;
+        let is_longest = index > OFFLINE && (index - OFFLINE).is_multiple_of(3);
         *sum = if is_longest { (*sum).max(*more) } else { sum.saturating_add(*more) };
     }
 }

@@ -135,10 +135,10 @@ impl Store {
     /// that would change it fails.
     pub async fn open_to_read(storage: &Storage) -> Result<Self, StoreError> {
         let store = Self::new(storage, false)?;
-        if let Engine::Sqlite(sqlite) = &store.engine {
-            if !sqlite.path().exists() {
-                return Err(StoreError::Foreign(Unfit::Missing.message(&store.place)));
-            }
+        if let Engine::Sqlite(sqlite) = &store.engine
+            && !sqlite.path().exists()
+        {
+            return Err(StoreError::Foreign(Unfit::Missing.message(&store.place)));
         }
         let prepared = store.engine.look(Prepare { migrate: false }).await;
         store.fit(prepared).await

@@ -313,7 +313,9 @@ fn a_lease_has_one_holder_and_passes_on() {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     if give_up && pause % 3 == 0 {
                         let now = Instant::now();
-                        spans.iter_mut().for_each(|span| span.2 = span.2.min(now));
+                        for span in &mut spans {
+                            span.2 = span.2.min(now);
+                        }
                         store.release(holder, &names).await.unwrap();
                     }
                 }

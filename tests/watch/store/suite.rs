@@ -99,7 +99,7 @@ async fn spans_sum_up_what_was_judged(store: Store) {
         stages: StageTimes { tcp, ..StageTimes::default() },
         ..round(ids[0], at(seconds))
     };
-    let rounds = vec![
+    let rounds = [
         of(Verdict::Match, 0, Some(100)),
         of(Verdict::Match, 3_599, Some(300)),
         of(Verdict::Mismatch, 3_600, None),

@@ -176,8 +176,8 @@ async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
     world
         .until(|stored| {
             let good = ["told", "deaf", "background"];
-            let delivered = |name: &&str| stored.iter().any(|alert| alert.receiver == **name && alert.delivered);
-            good.iter().all(|name| delivered(&name))
+            let delivered = |name: &str| stored.iter().any(|alert| alert.receiver == name && alert.delivered);
+            good.iter().all(|name| delivered(name))
                 && stored.iter().any(|alert| alert.receiver == "hang" && alert.attempts > 0)
         })
         .await;
@@ -475,11 +475,12 @@ async fn answer(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, answers: 
             "HTTP/1.1 307 Elsewhere\r\nlocation: /elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
                 .to_owned()
         }
-        Answer::Hang => return sleep(Duration::from_secs(60)).await,
+        Answer::Hang => return sleep(Duration::from_mins(1)).await,
         Answer::Refuse => return,
         Answer::Huge => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+            let much = vec![b'x'; 65_536];
+            while stream.write_all(&much).await.is_ok() {}
             return;
         }
     };

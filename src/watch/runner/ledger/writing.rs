@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use crate::watch::{
-    record::{Detail, DetailId},
+    record::{Alert, Detail, DetailId},
     runner::{Parts, clock::until},
     schedule::later,
     store::{Batch, StoreError},
@@ -18,6 +18,8 @@ pub(super) struct Writer {
     /// What is gathered for the next write.
     pub(super) batch: Batch,
     under_way: Option<JoinHandle<(Batch, Result<(), StoreError>)>>,
+    /// The alerts of the batch that is being written.
+    written_now: Vec<Alert>,
     /// Details that are stored, or on their way.
     details: HashSet<DetailId>,
     /// When the next write is due.
@@ -29,7 +31,21 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(parts: Parts) -> Self {
         let next = parts.clock.now();
-        Self { parts, batch: Batch::default(), under_way: None, details: HashSet::new(), next, failures: 0, dropped: 0 }
+        Self {
+            parts,
+            batch: Batch::default(),
+            under_way: None,
+            written_now: Vec::new(),
+            details: HashSet::new(),
+            next,
+            failures: 0,
+            dropped: 0,
+        }
+    }
+
+    /// The alerts that the history may not have yet, in the order in which they came.
+    pub(super) fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.written_now.iter().chain(&self.batch.alerts)
     }
 
     /// Takes a detail along, once.
@@ -74,6 +90,7 @@ impl Writer {
         }
         self.next = later(self.parts.clock.now(), WRITE_EVERY);
         let batch = mem::take(&mut self.batch);
+        self.written_now.clone_from(&batch.alerts);
         let parts = self.parts.clone();
         self.under_way = Some(tokio::spawn(async move {
             let begun = std::time::Instant::now();
@@ -106,6 +123,7 @@ impl Writer {
 
     fn ended(&mut self, ended: Result<(Batch, Result<(), StoreError>), ()>) {
         let now = self.parts.clock.now();
+        self.written_now.clear();
         match ended {
             Ok((_, Ok(()))) => {
                 if self.failures > 0 {

@@ -108,6 +108,25 @@ impl Answer {
 }
 
 #[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let served = Served::with(None, None).await;
+    for (accept, newer) in [
+        ("Accept: */*", false),
+        ("Accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1", false),
+        ("Accept: application/openmetrics-text;q=0,text/plain", false),
+        ("Accept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5", true),
+        ("Accept: text/plain;q=0.5, Application/OpenMetrics-Text", true),
+    ] {
+        let answer = served.ask(&["GET /metrics HTTP/1.1", accept]).await;
+        let kind = if newer { "application/openmetrics-text; version=1.0.0" } else { "text/plain; version=0.0.4" };
+        assert!(answer.header("content-type").unwrap().starts_with(kind), "{accept}: {}", answer.head);
+        assert!(answer.header("vary").unwrap().contains("Accept"), "{}", answer.head);
+        assert_eq!(answer.body.ends_with("# EOF\n"), newer, "{accept}");
+        assert_eq!(answer.body.contains("# TYPE kubereach_history_rounds_written counter"), newer, "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn every_address_answers_as_it_should() {
     let served = Served::with(None, None).await;
     let hostile = links::cell_path(&hostile().cells[0].key);
@@ -134,7 +153,7 @@ async fn every_address_answers_as_it_should() {
         ("/events.json?cluster=x", 400, "application/json"),
         ("/events/1", 404, "text/html"),
         ("/events/x", 404, "text/html"),
-        ("/metrics", 200, "application/openmetrics-text"),
+        ("/metrics", 200, "text/plain; version=0.0.4"),
         ("/healthz", 200, "application/json"),
         ("/readyz", 503, "application/json"),
         ("/nowhere", 404, "text/html"),

@@ -19,15 +19,15 @@ use super::{
 use crate::{
     input::{InputError, InputErrors, listed, parse_long_duration, quoted},
     watch::{
-        config::{self, Matcher, Storage, WatchConfig},
+        config::{self, Matcher, Storage},
         store::{Store, StoreError},
     },
 };
 
 pub(super) fn main(arguments: &HistoryArguments) -> Result<ExitCode, InputErrors> {
     let question = Question::new(arguments, Timestamp::now())?;
-    let config = config::load(&arguments.config)?;
-    run::block_on(answer(arguments, &question, &config))??;
+    let storage = config::load_storage(&arguments.config)?;
+    run::block_on(answer(arguments, &question, &storage))??;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,13 +87,13 @@ fn instant(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, InputErr
     now.checked_sub(ago).map_err(|_| wrong())
 }
 
-async fn answer(arguments: &HistoryArguments, question: &Question, config: &WatchConfig) -> Result<(), InputErrors> {
-    let store = Store::open_to_read(&config.storage).await.map_err(|error| refused(&error, arguments, config))?;
+async fn answer(arguments: &HistoryArguments, question: &Question, storage: &Storage) -> Result<(), InputErrors> {
+    let store = Store::open_to_read(storage).await.map_err(|error| refused(&error, arguments, storage))?;
     let printed = list(&store, arguments, question).await;
     store.close().await;
     match printed {
         Ok(()) => Ok(()),
-        Err(Stop::Store(error)) => Err(refused(&error, arguments, config)),
+        Err(Stop::Store(error)) => Err(refused(&error, arguments, storage)),
         Err(Stop::Input(error)) => Err(error.into()),
         // A reader that went away (`| head`) wants no more.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -138,9 +138,9 @@ async fn named_nothing(store: &Store, question: &Question) -> Result<(), Stop> {
     Err(Stop::Input(InputError::new("no cell of that cluster and vantage was ever watched").help(help)))
 }
 
-fn refused(error: &StoreError, arguments: &HistoryArguments, config: &WatchConfig) -> InputErrors {
+fn refused(error: &StoreError, arguments: &HistoryArguments, storage: &Storage) -> InputErrors {
     let told = InputError::new(error.to_string()).in_file(&arguments.config);
-    let help = match (&config.storage, error) {
+    let help = match (storage, error) {
         (_, StoreError::Foreign(_)) => None,
         (Storage::Sqlite { .. }, _) => {
             Some("who reads history needs the right to read the file and to write into its folder")

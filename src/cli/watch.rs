@@ -1,9 +1,17 @@
 //! `kubereach watch CONFIG`: scheduled checks, until a signal ends them.
 
-use std::{process::ExitCode, sync::Arc};
+mod outline;
+mod talking;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use std::{fs::File, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
+use nix::fcntl::{Flock, FlockArg};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+};
+
+use self::{outline::outline, talking::Talking};
 use super::{
     arguments::{OutputArguments, WatchArguments},
     printer, run, verify,
@@ -14,11 +22,10 @@ use crate::{
     report::{Report, text::Mode},
     watch::{
         board::Board,
-        config::{self, CheckSet, ReceiverKind, Storage, WatchConfig},
+        config::{self, CheckSet, Storage, WatchConfig},
         metrics::Metrics,
         runner::{self, MakeProber, Parts, Prober, Reload, SystemClock, WatchError},
-        schedule::Schedule,
-        store::Store,
+        store::{Store, StoreError},
         web,
     },
 };
@@ -30,19 +37,31 @@ pub(super) fn main(arguments: &WatchArguments) -> Result<ExitCode, InputErrors> 
             .map_err(|error| InputError::new(format!("cannot write to stdout: {error}")))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if arguments.once {
-        run::check_files(&arguments.output)?;
-        let (report, written) = run::block_on(once(config))??;
-        let status = run::write(&report, &arguments.output, Mode::Verify, Some(arguments.config.clone()), "")?;
-        if !written {
+    let output = &arguments.output;
+    let ended = if arguments.once {
+        run::check_files(output)?;
+        run::block_on(once(config, output.verbose))?.map(Some)
+    } else {
+        only_for_once(output)?;
+        run::block_on_threads(threads(&config), watch_on(config, output.verbose))?.map(|()| None)
+    };
+    match ended {
+        Ok(Some((report, written))) => {
+            let status = run::write(&report, output, Mode::Verify, Some(arguments.config.clone()), "")?;
+            if written {
+                return Ok(status);
+            }
             // A run that nobody will remember is not fine, whatever it saw.
-            return Err(InputError::new("what was found could not be written to the history").into());
+            printer::complain("error: what was found could not be written to the history\n");
+            Ok(ExitCode::from(EXIT_SURROUNDINGS))
         }
-        return Ok(status);
+        Ok(None) => Ok(ExitCode::SUCCESS),
+        Err(Refusal::Input(errors)) => Err(errors),
+        Err(Refusal::Surroundings(errors)) => {
+            printer::complain(&format!("{errors}\n"));
+            Ok(ExitCode::from(EXIT_SURROUNDINGS))
+        }
     }
-    only_for_once(&arguments.output)?;
-    let threads = threads(&config);
-    run::block_on_threads(threads, watch_on(config))?
 }
 
 /// As many threads as the probes need, and no more: what wakes another thread costs more than it brings.
@@ -57,19 +76,64 @@ fn threads(config: &WatchConfig) -> usize {
     usize::try_from(wanted).unwrap_or(most).clamp(1, most)
 }
 
+/// Why it does not run.
+enum Refusal {
+    /// The configuration is wrong: another try changes nothing.
+    Input(InputErrors),
+    /// A port in use, a lock that is held, a database that does not answer: another try may do.
+    Surroundings(InputErrors),
+}
+
+impl From<WatchError> for Refusal {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Input(errors) => Self::Input(errors),
+            WatchError::Store(error) => unusable(&error, None),
+            error @ (WatchError::Died(_) | WatchError::Unwritten) => {
+                Self::Surroundings(InputError::new(error.to_string()).into())
+            }
+        }
+    }
+}
+
+/// What a history that cannot be used means.
+fn unusable(error: &StoreError, config: Option<&WatchConfig>) -> Refusal {
+    let mut told = InputError::new(format!("the history cannot be used: {error}"));
+    if let Some(config) = config {
+        told = told.in_file(&config.file);
+    }
+    match error {
+        StoreError::Unavailable { .. } => Refusal::Surroundings(told.into()),
+        StoreError::Foreign(_) => Refusal::Input(told.into()),
+    }
+}
+
 /// Runs until a signal ends it.
-async fn watch_on(config: WatchConfig) -> Result<ExitCode, InputErrors> {
+async fn watch_on(config: WatchConfig, verbose: bool) -> Result<(), Refusal> {
     let config = Arc::new(config);
+    let _lock = lock(&config)?;
+    // From now on a signal is heard, however long the database takes.
+    let hangups = signal(SignalKind::hangup()).ok();
+    let mut interrupted = Box::pin(run::interrupted());
+    let opened = tokio::select! {
+        opened = open_with_patience(&config) => opened?,
+        () = &mut interrupted => {
+            log("stopped");
+            return Ok(());
+        }
+    };
     let listener = match &config.web {
         Some(web) => Some(web::listen(web.listen).await.map_err(|error| {
-            InputError::new(format!("the web page cannot listen on {}: {error}", web.listen))
-                .in_file(&config.file)
-                .help("name another address under `web: { listen: … }`, or turn the page off by `web: false`")
+            Refusal::Surroundings(
+                InputError::new(format!("the web page cannot listen on {}: {error}", web.listen))
+                    .in_file(&config.file)
+                    .help("name another address under `web: { listen: … }`, or turn the page off by `web: false`")
+                    .into(),
+            )
         })?),
         None => None,
     };
-    let _lock = lock(&config)?;
-    let (parts, lines) = parts(&config).await?;
+    let (parts, lines) = parts(&config, opened, verbose);
     let (stop, stopped) = watch::channel(false);
     let (current, configuration) = watch::channel(Arc::clone(&config));
     let telling = tokio::spawn(tell(lines));
@@ -82,15 +146,18 @@ async fn watch_on(config: WatchConfig) -> Result<ExitCode, InputErrors> {
         tokio::spawn(web::serve(listener, sources, stopped.clone()))
     });
     let (reload, reloads) = mpsc::channel(RELOADS_WAITING);
-    let reloading = tokio::spawn(reload_on_hangup(parts.clone(), Arc::clone(&config), reload));
+    let reloading = tokio::spawn(reload_on_hangup(hangups, parts.clone(), Arc::clone(&config), reload));
     let stopper = tokio::spawn(async move {
-        run::interrupted().await;
+        interrupted.await;
         // Nobody listening means that the watch is over.
         let _ = stop.send(true);
         run::interrupted().await;
         std::process::exit(130);
     });
     say(&parts, started(&config));
+    for doubt in config.doubts() {
+        say(&parts, format!("warning: {doubt}"));
+    }
     let result = runner::watch(parts.clone(), current, reloads, stopped).await;
     reloading.abort();
     if let Some(serving) = serving {
@@ -100,21 +167,15 @@ async fn watch_on(config: WatchConfig) -> Result<ExitCode, InputErrors> {
     say(&parts, "stopped");
     drop(parts);
     // What is left to say is said.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(200), telling).await;
-    match result {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error @ (WatchError::Died(_) | WatchError::Unwritten)) => {
-            printer::complain(&format!("kubereach watch: {error}\n"));
-            Ok(ExitCode::FAILURE)
-        }
-        Err(error) => Err(input_errors(error)),
-    }
+    let _ = tokio::time::timeout(Duration::from_millis(200), telling).await;
+    Ok(result?)
 }
 
-async fn once(config: WatchConfig) -> Result<(Report, bool), InputErrors> {
+async fn once(config: WatchConfig, verbose: bool) -> Result<(Report, bool), Refusal> {
     let config = Arc::new(config);
     let _lock = lock(&config)?;
-    let (parts, lines) = parts(&config).await?;
+    let store = Store::open(&config.storage).await.map_err(|error| unusable(&error, Some(&config)))?;
+    let (parts, lines) = parts(&config, store, verbose);
     let (stop, stopped) = watch::channel(false);
     let telling = tokio::spawn(tell(lines));
     let stopper = tokio::spawn(async move {
@@ -125,14 +186,46 @@ async fn once(config: WatchConfig) -> Result<(Report, bool), InputErrors> {
     });
     let report = runner::once(config, parts, stopped).await;
     stopper.abort();
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(200), telling).await;
-    report.map_err(input_errors)
+    let _ = tokio::time::timeout(Duration::from_millis(200), telling).await;
+    Ok(report?)
+}
+
+/// Opens the history. A server that does not answer may be about to start: it is asked again and again.
+async fn open_with_patience(config: &WatchConfig) -> Result<Store, Refusal> {
+    let mut pause = FIRST_PAUSE;
+    let mut said = String::new();
+    loop {
+        let error = match Store::open(&config.storage).await {
+            Ok(store) => {
+                if !said.is_empty() {
+                    log("the history can be used now");
+                }
+                return Ok(store);
+            }
+            Err(error) => error,
+        };
+        let waits = matches!((&config.storage, &error), (Storage::Postgres { .. }, StoreError::Unavailable { .. }));
+        if !waits {
+            return Err(unusable(&error, Some(config)));
+        }
+        let words = error.to_string();
+        if words != said {
+            log(&format!("nothing is watched yet, it is tried again until the history can be used: {words}"));
+            said = words;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// SIGHUP: the file is read again; a mistake in it leaves everything as it is.
-async fn reload_on_hangup(parts: Parts, first: Arc<WatchConfig>, reload: mpsc::Sender<Reload>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+async fn reload_on_hangup(
+    hangups: Option<Signal>,
+    parts: Parts,
+    first: Arc<WatchConfig>,
+    reload: mpsc::Sender<Reload>,
+) {
+    let Some(mut hangup) = hangups else { return };
     while hangup.recv().await.is_some() {
         let file = first.file.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
@@ -180,10 +273,7 @@ fn fixed(before: &WatchConfig, after: &WatchConfig) -> Option<&'static str> {
     (listens(before) != listens(after)).then_some("`web.listen` cannot change while it runs; restart the watch")
 }
 
-async fn parts(config: &Arc<WatchConfig>) -> Result<(Parts, mpsc::UnboundedReceiver<String>), InputErrors> {
-    let store = Store::open(&config.storage).await.map_err(|error| {
-        InputErrors::from(InputError::new(format!("the history cannot be used: {error}")).in_file(&config.file))
-    })?;
+fn parts(config: &Arc<WatchConfig>, store: Store, verbose: bool) -> (Parts, mpsc::UnboundedReceiver<String>) {
     let (notices, lines) = mpsc::unbounded_channel();
     let board = Arc::new(Board::default());
     let process = process_name();
@@ -191,13 +281,17 @@ async fn parts(config: &Arc<WatchConfig>) -> Result<(Parts, mpsc::UnboundedRecei
         health.started_at = Some(jiff::Timestamp::now());
         health.process.clone_from(&process);
     });
-    let prober: MakeProber = Arc::new(|check: &CheckSet, stop| {
+    // Who probes must not keep the lines from ending.
+    let talk = notices.downgrade();
+    let prober: MakeProber = Arc::new(move |check: &CheckSet, stop| {
         let session = Session::new(check.plan.clone(), settings(check), stop, None)?;
-        Ok(Arc::new(session) as Arc<dyn Prober>)
+        Ok(match talk.upgrade().filter(|_| verbose) {
+            Some(notices) => Arc::new(Talking { session, notices }) as Arc<dyn Prober>,
+            None => Arc::new(session),
+        })
     });
     let metrics = Arc::new(Metrics::new(config));
-    let parts = Parts { clock: Arc::new(SystemClock), store, board, metrics, prober, notices, process };
-    Ok((parts, lines))
+    (Parts { clock: Arc::new(SystemClock), store, board, metrics, prober, notices, process }, lines)
 }
 
 /// As `verify` probes, one round at a time.
@@ -207,22 +301,27 @@ fn settings(check: &CheckSet) -> Settings {
 }
 
 /// Two watches on one file would both probe everything.
-fn lock(config: &WatchConfig) -> Result<Option<nix::fcntl::Flock<std::fs::File>>, InputErrors> {
+fn lock(config: &WatchConfig) -> Result<Option<Flock<File>>, Refusal> {
     let Storage::Sqlite { path } = &config.storage else { return Ok(None) };
     let mut name = path.clone().into_os_string();
     name.push(".lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(|error| {
-        InputError::new(format!("the history's lock cannot be written: {error}"))
-            .in_file(std::path::PathBuf::from(&name))
-            .help("the folder of `storage.sqlite` must be writable")
+    let refused = |error: InputError| Refusal::Surroundings(error.into());
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| {
+        refused(
+            InputError::new(format!("the history's lock cannot be written: {error}"))
+                .in_file(PathBuf::from(&name))
+                .help("the folder of `storage.sqlite` must be writable"),
+        )
     })?;
-    match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(_) => Err(InputError::new("another `kubereach watch` is writing this history")
-            .in_file(path.clone())
-            .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database")
-            .into()),
-    }
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Some).map_err(|(_, reason)| {
+        let error = match reason {
+            nix::errno::Errno::EWOULDBLOCK => InputError::new("another `kubereach watch` is writing this history")
+                .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database"),
+            reason => InputError::new(format!("the history cannot be locked: {}", reason.desc().to_lowercase()))
+                .help("keep it on a disk of this host"),
+        };
+        refused(error.in_file(path.clone()))
+    })
 }
 
 /// Name of this process: the host's, its number, and a part that no other has (containers share the first two).
@@ -232,14 +331,6 @@ fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
     format!("{}-{}-{part:08x}", if host.is_empty() { "host" } else { host }, std::process::id())
-}
-
-fn input_errors(error: WatchError) -> InputErrors {
-    match error {
-        WatchError::Input(errors) => errors,
-        WatchError::Store(error) => InputError::new(format!("the history cannot be used: {error}")).into(),
-        error @ (WatchError::Died(_) | WatchError::Unwritten) => InputError::new(error.to_string()).into(),
-    }
 }
 
 fn only_for_once(output: &OutputArguments) -> Result<(), InputErrors> {
@@ -259,61 +350,19 @@ fn say(parts: &Parts, line: impl Into<String>) {
 /// One line a notice, with its time, on stderr.
 async fn tell(mut lines: mpsc::UnboundedReceiver<String>) {
     while let Some(line) = lines.recv().await {
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        printer::complain(&format!("{now} {line}\n"));
+        log(&line);
     }
+}
+
+fn log(line: &str) {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    printer::complain(&format!("{now} {line}\n"));
 }
 
 fn started(config: &WatchConfig) -> String {
     let cells: usize = config.checks.iter().map(|check| check.plan.cells.len()).sum();
-    let sets = config.checks.len();
-    format!("watching {cells} cell{} of {sets} check set{}", plural(cells), plural(sets))
-}
-
-/// What would run.
-fn outline(config: &WatchConfig) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!("{}: {}\n", config.file.display(), started(config));
-    for check in &config.checks {
-        let cells = check.plan.cells.len();
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  {}: {cells} cell{}, {}, confirmed by {} round{}",
-            check.name,
-            plural(cells),
-            schedule(&check.schedule),
-            check.confirm,
-            plural(check.confirm as usize),
-        );
-    }
-    let storage = match &config.storage {
-        Storage::Sqlite { path } => format!("SQLite, {}", path.display()),
-        Storage::Postgres { .. } => "PostgreSQL".to_owned(),
-    };
-    let _ = writeln!(text, "  history: {storage}");
-    for receiver in &config.receivers {
-        let kind = match receiver.kind {
-            ReceiverKind::Alertmanager { .. } => "Alertmanager",
-            ReceiverKind::Webhook { .. } => "webhook",
-            ReceiverKind::Command { .. } => "command",
-        };
-        let _ = writeln!(text, "  alerts: {} ({kind})", receiver.name);
-    }
-    if let Some(web) = &config.web {
-        let _ = writeln!(text, "  web page: http://{}/", web.listen);
-    }
-    text
-}
-
-fn schedule(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Every { interval, .. } => format!("every {} s", interval.as_secs_f64()),
-        Schedule::Cron { cron, zone, .. } => {
-            let zone = zone.iana_name().unwrap_or("UTC");
-            format!("cron {} ({zone})", cron.as_str())
-        }
-    }
+    let checks = config.checks.len();
+    format!("watching {cells} cell{} of {checks} check{}", plural(cells), plural(checks))
 }
 
 const fn plural(count: usize) -> &'static str {
@@ -321,5 +370,10 @@ const fn plural(count: usize) -> &'static str {
 }
 
 const RELOADS_WAITING: usize = 1;
-/// What one thread carries with ease: it was measured to carry three times as many.
+/// What one thread carries with ease.
 const PROBES_A_THREAD: f64 = 600.0;
+/// A server that starts with this host needs a moment.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What another start may mend: not the input's fault.
+const EXIT_SURROUNDINGS: u8 = 1;

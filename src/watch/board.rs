@@ -30,7 +30,8 @@ pub struct CellNow {
     pub last: Option<Round>,
     /// The judged cell of that round.
     pub detail: Option<Arc<Cell>>,
-    /// When it is due next; null when another process runs it.
+    /// The slot that follows its last round (or the start): when it is due next. A slot that has passed is one that no
+    /// round came of. Null when another process runs it; the end of time when it is never due again.
     pub due: Option<Timestamp>,
     /// This process runs it.
     pub own: bool,

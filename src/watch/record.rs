@@ -10,7 +10,7 @@ use crate::report::{Cell, CellTarget, Reachability, Verdict};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CellKey {
-    /// Name of the check set (by default the scenario file's stem).
+    /// Name of the check (by default the scenario file's stem).
     pub check: String,
     /// Name of the cluster.
     pub cluster: String,
@@ -20,11 +20,11 @@ pub struct CellKey {
     pub target: CellTarget,
 }
 
-/// A cluster of a check set.
+/// A cluster of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKey {
-    /// Name of the check set.
+    /// Name of the check.
     pub check: String,
     /// Name of the cluster.
     pub cluster: String,
@@ -182,13 +182,14 @@ pub struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
-    /// A cell was judged for the first time.
+    /// A cell was judged for the first time, and is fine, or a change is on its way to it.
     First,
-    /// It was fine, and is not.
+    /// It is not fine, and was fine before (or a change was on its way), or was never judged.
     Failed,
-    /// It was not fine, and is.
+    /// An incident is over: it is fine.
     Recovered,
-    /// It is still not fine, for another reason or with another verdict.
+    /// It is something else, and neither failed nor recovered: still not fine, for another reason or with another
+    /// verdict, or a change is on its way to it, or that change has arrived.
     Changed,
     /// A cluster's configuration at its provider changed.
     Configuration,
@@ -221,7 +222,7 @@ pub struct Event {
     pub since: Timestamp,
     /// What happened.
     pub kind: EventKind,
-    /// Check set and cluster.
+    /// Check and cluster.
     pub cluster: ClusterKey,
     /// The cell; null for a change of configuration.
     pub cell: Option<CellKey>,

@@ -29,6 +29,7 @@ use super::{
     board::Board,
     config::{CheckSet, WatchConfig},
     metrics::Metrics,
+    schedule,
     store::{Store, StoreError},
 };
 use crate::{
@@ -199,7 +200,7 @@ async fn turned(flag: &mut watch::Receiver<bool>) {
 /// Removes what is older than it is to be kept, now and then.
 async fn prune(parts: Parts, config: watch::Receiver<Arc<WatchConfig>>, mut stop: watch::Receiver<bool>) {
     loop {
-        let next = clock::later(parts.clock.now(), PRUNE_EVERY);
+        let next = schedule::later(parts.clock.now(), PRUNE_EVERY);
         tokio::select! {
             () = parts.clock.sleep_until(next) => {}
             () = turned(&mut stop) => return,

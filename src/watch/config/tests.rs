@@ -1,3 +1,5 @@
+mod parts;
+
 use std::fmt::Write;
 
 use proptest::prelude::*;
@@ -30,7 +32,7 @@ watch:
     receivers:
       ops: { alertmanager: { urls: ['http://127.0.0.1:9093/', 'http://127.0.0.1:9094'] }, timeout: 5s }
       hook: { webhook: { urlEnv: HOOK, secretFile: secret.txt } }
-      pager: { command: [/usr/local/bin/page, --team, sre] }
+      pager: { command: [/bin/sh, page, --team, sre] }
     routes:
       - { clusters: [prod*], severity: warning, inconclusive: true, receivers: [ops, hook], repeat: 2h, labels: { team: sre } }
       - { receivers: pager }
@@ -197,6 +199,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("  alerts: { receivers: { a: { command: [/bin/true], webhook: { url: 'http://a' } } } }", "", "at once"),
     ("  alerts: { receivers: { a: { command: [page] } } }", "", "absolute path"),
     ("  alerts: { receivers: { a: { command: [] } } }", "", "absolute path"),
+    (
+        "  alerts: { receivers: { a: { command: [/nonexistent/page] } } }",
+        "",
+        "`/nonexistent/page` of `command` does not exist",
+    ),
+    ("  alerts: { receivers: { a: { command: [/bin] } } }", "", "does not exist"),
+    ("  alerts: { receivers: { a: { command: [/proc/version] } } }", "", "cannot be executed"),
+    ("", ", cron: '61 * * * *', timezone: Europe/Berlni", "time zone `Europe/Berlni` is not known"),
+    ("", ", cron: '61 * * * *', timezone: Europe/Berlni", "is no cron expression"),
+    ("  maintenance: [{ cron: '61 2 * * *', lasts: 1h, timezone: Mars }]", "", "is no cron expression"),
     ("  alerts: { receivers: { a: { alertmanager: { urls: [] } } } }", "", "`urls` is empty"),
     ("  alerts: { receivers: { a: { alertmanager: { urls: ['http://u:p@h'] } } } }", "", "without credentials"),
     ("  alerts: { receivers: { a: { webhook: { url: 'ftp://h' } } } }", "", "no `http` or `https` URL"),

@@ -44,6 +44,7 @@ fn what_a_cell_shows() {
         format!("kubereach_cell_verdict{{{names},verdict=\"match\"}} 0"),
         format!("kubereach_cell_observed{{{names},observed=\"unreachable\"}} 1"),
         format!("kubereach_cell_last_round_timestamp_seconds{{{names}}} 1700000060.000"),
+        format!("kubereach_cell_next_due_timestamp_seconds{{{names}}} 1700000090.000"),
         format!("kubereach_cell_stage_duration_seconds{{{names},stage=\"tls\"}} 0.009001"),
         format!("kubereach_finding{{{names},code=\"eks-client-not-in-public-access-cidrs\",severity=\"error\"}} 1"),
         format!("kubereach_certificate_not_after_timestamp_seconds{{{names}}} 1798761600.000"),
@@ -54,6 +55,9 @@ fn what_a_cell_shows() {
     ] {
         assert!(exposition.lines().any(|have| have == line), "{line}\n{exposition}");
     }
+    // What is never due again is never overdue.
+    board.put(CellNow { due: Some(Timestamp::MAX), ..CellNow::clone(&board.cells()[0]) });
+    assert!(!metrics.exposition(&board).contains("kubereach_cell_next_due_timestamp_seconds{"));
     let classic = metrics.classic_exposition(&board);
     assert!(classic.contains("# TYPE kubereach_rounds_total counter\n"));
     assert!(classic.contains("# TYPE kubereach_cell_info gauge\n"));
@@ -227,7 +231,7 @@ fn full(cells: i64) -> (Metrics, Board) {
             state: CellState { standing: Some(standing), since: Some(at), incident: Some(at), ..CellState::default() },
             last: Some(round),
             detail: Some(Arc::clone(&detail)),
-            due: None,
+            due: Some(at + Duration::from_secs(30)),
             own: true,
             maintenance: false,
         });

@@ -44,10 +44,4 @@ pub(super) fn until(now: Timestamp, at: Timestamp) -> Option<Duration> {
     Duration::try_from(at.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
-/// `at`, so much later.
-#[must_use]
-pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
 const LONGEST_NAP: Duration = Duration::from_secs(1);

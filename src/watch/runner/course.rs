@@ -76,6 +76,7 @@ impl Slot {
 /// The tasks of a course.
 pub(super) struct Running {
     course: Arc<Course>,
+    parts: Parts,
     /// Ends scheduling; rounds that are under way end by themselves.
     halt: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -178,7 +179,16 @@ impl Course {
             finished,
             halted,
         ));
-        Running { course: Arc::clone(self), halt, tasks }
+        Running { course: Arc::clone(self), parts: parts.clone(), halt, tasks }
+    }
+
+    /// Ends every connection, and says what could not be removed from other hosts.
+    pub(super) async fn close(&self, parts: &Parts) {
+        for prober in &self.probers {
+            for left_behind in prober.close().await {
+                parts.say(left_behind);
+            }
+        }
     }
 }
 
@@ -195,9 +205,7 @@ impl Running {
         let _ = self.halt.send(true);
         tokio::spawn(async move {
             while self.tasks.join_next().await.is_some() {}
-            for prober in &self.course.probers {
-                prober.close().await;
-            }
+            self.course.close(&self.parts).await;
         });
     }
 
@@ -206,9 +214,7 @@ impl Running {
         let _ = self.halt.send(true);
         let _ = self.course.end.send(true);
         while self.tasks.join_next().await.is_some() {}
-        for prober in &self.course.probers {
-            prober.close().await;
-        }
+        self.course.close(&self.parts).await;
     }
 }
 

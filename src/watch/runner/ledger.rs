@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use self::{telling::Telling, writing::Writer};
 use super::{
     Parts,
-    clock::later,
     course::{Course, Slot},
     shares::{Mine, share_of},
 };
@@ -28,9 +27,10 @@ use crate::{
         change,
         config::Storage,
         record::{
-            Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, EventKind, Round, Snapshot,
+            Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, Event, EventKind, Round, Snapshot,
             StageTimes,
         },
+        schedule::later,
         state::{self, Said, Transition},
         store::{EventFilter, StoreError},
     },
@@ -420,8 +420,37 @@ impl Ledger {
                 self.parts.board.put(CellNow::clone(&cell));
             }
             let open = self.alerts.get(&cell.id).map(Vec::as_slice).unwrap_or_default();
-            self.note_alerts(alerts::reconciled(&course.config, &cell, open, now));
+            let mut reconciled = alerts::reconciled(&course.config, &cell, None, open, now);
+            // Only what is told anew needs the words, which have to be asked for.
+            if reconciled.iter().any(|alert| alert.ends_at.is_none())
+                && let Some(event) = self.event_of(&cell).await
+            {
+                let open = self.alerts.get(&cell.id).map(Vec::as_slice).unwrap_or_default();
+                reconciled = alerts::reconciled(&course.config, &cell, Some(&event), open, now);
+            }
+            self.note_alerts(reconciled);
         }
+    }
+
+    /// The event by which a cell became what it is: one that waits for being written, or one of the history's.
+    async fn event_of(&self, cell: &CellNow) -> Option<Event> {
+        let kinds = [EventKind::Failed, EventKind::Changed];
+        let tells = |event: &Event| {
+            kinds.contains(&event.kind) && event.cell.as_ref() == Some(&cell.key) && event.to == cell.state.standing
+        };
+        if let Some(event) = self.writer.batch.events.iter().rev().find(|event| tells(event)) {
+            return Some(event.clone());
+        }
+        let from = cell.state.incident;
+        let filter = EventFilter {
+            cell: Some(cell.key.clone()),
+            kinds: kinds.to_vec(),
+            from,
+            limit: 100,
+            ..EventFilter::default()
+        };
+        // What cannot be read now leaves the alert with fewer words.
+        self.parts.store.events(&filter).await.ok()?.into_iter().find(tells)
     }
 
     /// Shares came or went: what another process found of the cells that came is taken over.

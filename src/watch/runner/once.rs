@@ -10,7 +10,6 @@ use tokio::{
 use super::{
     Parts, WatchError,
     course::Course,
-    deliver,
     ledger::{Finished, Ledger, Message, Reconfigured},
     reload,
     shares::SHARES,
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     check,
     report::{Cell, Report},
-    watch::config::WatchConfig,
+    watch::{alerts, config::WatchConfig},
 };
 
 /// Probes every cell once, writes history, sends what is due, and reports what was seen. Confirmation counts over runs:
@@ -64,14 +63,9 @@ pub async fn once(
         ledger.hear(Message::Finished(Box::new(finished))).await;
     }
     let written = ledger.settle().await;
-    let (_current, configuration) = watch::channel(Arc::clone(&config));
-    let (_ended, ended) = watch::channel(true);
-    deliver(&parts, configuration, ended).await;
-    for prober in &course.probers {
-        for left_behind in prober.close().await {
-            parts.say(left_behind);
-        }
-    }
+    let Parts { store, metrics, process, notices, .. } = parts.clone();
+    alerts::deliver_once(store, Arc::clone(&config), metrics, process, notices).await;
+    course.close(&parts).await;
     cells.sort_by_key(|(slot, _)| *slot);
     let cells = cells.into_iter().map(|(_, cell)| cell).collect();
     let findings = config

@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Parts, clock::later, turned};
-use crate::watch::{config::Storage, store::StoreError};
+use super::{Parts, turned};
+use crate::watch::{config::Storage, schedule::later, store::StoreError};
 
 /// Into how many shares the cells are divided.
 pub const SHARES: u64 = 64;

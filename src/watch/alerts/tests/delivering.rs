@@ -20,7 +20,7 @@ use tokio::{
 use super::*;
 use crate::watch::{
     alerts::{
-        deliver::{Desk, Outbox, Pace, run},
+        deliver::{Desk, Outbox, Pace, Task, run},
         post::Post,
     },
     metrics::Metrics,
@@ -245,13 +245,25 @@ fn waits_double_up_to_a_minute() {
 
 /// Alerts in memory, with the promises of the history.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     alerts: Mutex<Vec<Alert>>,
     leased: AtomicBool,
+    /// What fails.
+    pub(super) failing: Mutex<Vec<Task>>,
+}
+
+impl Memory {
+    fn can(&self, task: Task) -> Result<(), StoreError> {
+        if self.failing.lock().unwrap().contains(&task) {
+            return Err(StoreError::Unavailable { operation: "trying", message: format!("no {task:?}") });
+        }
+        Ok(())
+    }
 }
 
 impl Outbox for Arc<Memory> {
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        self.can(Task::Look)?;
         let mut due: Vec<Alert> =
             self.alerts.lock().unwrap().iter().filter(|alert| alert.next_at <= now).cloned().collect();
         due.sort_by(|one, other| (&one.receiver, one.starts_at).cmp(&(&other.receiver, other.starts_at)));
@@ -259,7 +271,12 @@ impl Outbox for Arc<Memory> {
         Ok(due)
     }
 
+    async fn known(&self, receiver: &str) -> Result<Vec<Alert>, StoreError> {
+        Ok(self.alerts.lock().unwrap().iter().filter(|alert| alert.receiver == receiver).cloned().collect())
+    }
+
     async fn sent(&self, sent: &[Alert]) -> Result<(), StoreError> {
+        self.can(Task::Write)?;
         let mut alerts = self.alerts.lock().unwrap();
         for one in sent {
             let same = |alert: &Alert| {
@@ -276,7 +293,8 @@ impl Outbox for Arc<Memory> {
     }
 
     fn lease(&self, _lasts: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        std::future::ready(Ok(self.leased.load(Ordering::Relaxed)))
+        let can = self.can(Task::Lease);
+        std::future::ready(can.map(|()| self.leased.load(Ordering::Relaxed)))
     }
 
     fn release(&self) -> impl Future<Output = ()> + Send {
@@ -285,21 +303,22 @@ impl Outbox for Arc<Memory> {
 }
 
 /// A delivery that runs.
-struct World {
-    outbox: Arc<Memory>,
+pub(super) struct World {
+    pub(super) outbox: Arc<Memory>,
     stop: watch::Sender<bool>,
     notices: mpsc::UnboundedReceiver<String>,
     running: JoinHandle<()>,
 }
 
 impl World {
-    fn start(config: WatchConfig, alerts: Vec<Alert>) -> Self {
+    pub(super) fn start(config: WatchConfig, alerts: Vec<Alert>) -> Self {
         Self::started(config, alerts, false)
     }
 
-    fn started(config: WatchConfig, alerts: Vec<Alert>, stop: bool) -> Self {
-        let outbox = Arc::new(Memory { alerts: Mutex::new(alerts), leased: AtomicBool::new(true) });
-        let (stop, stopped) = watch::channel(stop);
+    pub(super) fn started(config: WatchConfig, alerts: Vec<Alert>, stop_at_once: bool) -> Self {
+        let outbox =
+            Arc::new(Memory { alerts: Mutex::new(alerts), leased: AtomicBool::new(true), ..Memory::default() });
+        let (stop, stopped) = watch::channel(stop_at_once);
         let (notices, said) = mpsc::unbounded_channel();
         let desk = Desk {
             outbox: Arc::clone(&outbox),
@@ -315,12 +334,13 @@ impl World {
                 last_try: Duration::from_secs(2),
             },
             leading: AtomicBool::new(false),
+            once: stop_at_once,
         };
         Self { outbox, stop, notices: said, running: tokio::spawn(run(desk, stopped)) }
     }
 
     /// Stores an alert as the history does: by receiver, cell and begin.
-    fn store(&self, alert: Alert) {
+    pub(super) fn store(&self, alert: Alert) {
         let mut alerts = self.outbox.alerts.lock().unwrap();
         alerts.retain(|other| {
             (&other.receiver, other.cell, other.starts_at) != (&alert.receiver, alert.cell, alert.starts_at)
@@ -328,7 +348,7 @@ impl World {
         alerts.push(alert);
     }
 
-    async fn until(&self, holds: impl Fn(&[Alert]) -> bool) {
+    pub(super) async fn until(&self, holds: impl Fn(&[Alert]) -> bool) {
         let begun = Instant::now();
         while !holds(&self.outbox.alerts.lock().unwrap()) {
             assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", self.outbox.alerts.lock().unwrap());
@@ -337,7 +357,7 @@ impl World {
     }
 
     /// What was said.
-    async fn end(mut self) -> Vec<String> {
+    pub(super) async fn end(mut self) -> Vec<String> {
         self.stop.send_replace(true);
         timeout(Duration::from_secs(20), self.running).await.unwrap().unwrap();
         let mut said = Vec::new();
@@ -349,7 +369,7 @@ impl World {
 }
 
 #[derive(Clone, Copy)]
-enum Answer {
+pub(super) enum Answer {
     Ok,
     Status(u16),
     Hang,
@@ -359,28 +379,28 @@ enum Answer {
     Huge,
 }
 
-struct Request {
+pub(super) struct Request {
     path: String,
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    fn header(&self, name: &str) -> String {
+    pub(super) fn header(&self, name: &str) -> String {
         let line = self.head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}:")));
         line.and_then(|line| line.split_once(": ")).unwrap().1.trim().to_owned()
     }
 }
 
 /// A receiver that answers as told, and well when it was told nothing more.
-struct Hook {
-    port: u16,
+pub(super) struct Hook {
+    pub(super) port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
     server: JoinHandle<()>,
 }
 
 impl Hook {
-    async fn start(answers: &[Answer]) -> Self {
+    pub(super) async fn start(answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -394,16 +414,16 @@ impl Hook {
         Self { port, requests, server }
     }
 
-    fn receiver(&self, name: &str) -> Receiver {
+    pub(super) fn receiver(&self, name: &str) -> Receiver {
         let url = SecretString::from(format!("http://127.0.0.1:{}/secret-path", self.port));
         receiver(name, ReceiverKind::Webhook { url, secret: Some(SecretString::from(SECRET)) })
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
+    pub(super) fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
         self.requests.lock().unwrap()
     }
 
-    async fn until(&self, count: usize) {
+    pub(super) async fn until(&self, count: usize) {
         let begun = Instant::now();
         while self.requests().len() < count {
             assert!(begun.elapsed() < Duration::from_secs(20));

@@ -18,7 +18,7 @@ use crate::{
         metrics::Metrics,
         runner::{self, MakeProber, Parts, Prober, SystemClock, WatchError},
         schedule::Schedule,
-        store::Store,
+        store::{Store, StoreError},
         web,
     },
 };
@@ -51,7 +51,6 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
         })?),
         None => None,
     };
-    let _lock = lock(&config)?;
     let (parts, lines) = parts(&config).await?;
     let (stop, stopped) = watch::channel(false);
     let (current, configuration) = watch::channel(Arc::clone(&config));
@@ -89,7 +88,6 @@ async fn watch_on(config: WatchConfig) -> Result<(), InputErrors> {
 
 async fn once(config: WatchConfig) -> Result<crate::report::Report, InputErrors> {
     let config = Arc::new(config);
-    let _lock = lock(&config)?;
     let (parts, lines) = parts(&config).await?;
     let (stop, stopped) = watch::channel(false);
     let telling = tokio::spawn(tell(lines));
@@ -156,9 +154,7 @@ fn fixed(before: &WatchConfig, after: &WatchConfig) -> Option<&'static str> {
 }
 
 async fn parts(config: &Arc<WatchConfig>) -> Result<(Parts, mpsc::UnboundedReceiver<String>), InputErrors> {
-    let store = Store::open(&config.storage).await.map_err(|error| {
-        InputErrors::from(InputError::new(format!("the history cannot be used: {error}")).in_file(&config.file))
-    })?;
+    let store = Store::open(&config.storage).await.map_err(|error| unusable(&error, config))?;
     let (notices, lines) = mpsc::unbounded_channel();
     let board = Arc::new(Board::default());
     let process = process_name();
@@ -182,21 +178,13 @@ fn settings(check: &CheckSet) -> Settings {
 }
 
 /// Two watches on one file would both probe everything.
-fn lock(config: &WatchConfig) -> Result<Option<nix::fcntl::Flock<std::fs::File>>, InputErrors> {
-    let Storage::Sqlite { path } = &config.storage else { return Ok(None) };
-    let mut name = path.clone().into_os_string();
-    name.push(".lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(|error| {
-        InputError::new(format!("the history's lock cannot be written: {error}"))
-            .in_file(std::path::PathBuf::from(&name))
-            .help("the folder of `storage.sqlite` must be writable")
-    })?;
-    match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(_) => Err(InputError::new("another `kubereach watch` is writing this history")
+fn unusable(error: &StoreError, config: &WatchConfig) -> InputErrors {
+    match (error, &config.storage) {
+        (StoreError::Busy, Storage::Sqlite { path }) => InputError::new(error.to_string())
             .in_file(path.clone())
             .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database")
-            .into()),
+            .into(),
+        _ => InputError::new(format!("the history cannot be used: {error}")).in_file(&config.file).into(),
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) const SQLITE: &[(&str, fn())] = &[
     ("several_make_the_tables_at_once", || several_make_the_tables_at_once(&file().1)),
     ("what_is_not_ours_is_left_alone", what_is_not_ours_is_left_alone),
     ("locked_removed_and_read_by_others", locked_removed_and_read_by_others),
+    ("it_has_one_writer_by_whatever_name", it_has_one_writer),
 ];
 
 /// Cases of a server.
@@ -45,7 +46,13 @@ pub(crate) fn played() -> Option<ExitCode> {
         match role.as_str() {
             "write" => write_for_ever(&sqlite(Path::new(&place))).await,
             "make" => {
-                let store = Store::open(&storage(&place)).await.unwrap();
+                let store = loop {
+                    match Store::open(&storage(&place)).await {
+                        // A file is made by one after the other.
+                        Err(StoreError::Busy) if !place.starts_with("postgres") => {}
+                        result => break result.unwrap(),
+                    }
+                };
                 store.register(&[key("prod", "office")]).await.unwrap();
                 store.close().await;
             }
@@ -239,6 +246,40 @@ fn locked_removed_and_read_by_others() {
         assert!(!path.exists());
         store.close().await;
     });
+}
+
+fn it_has_one_writer() {
+    let (folder, storage) = file();
+    let path = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink("history.db", path("link.db")).unwrap();
+    let is_busy = |name: &str| match run(Store::open(&sqlite(&path(name)))) {
+        Err(StoreError::Busy) => true,
+        Ok(_) => false,
+        Err(error) => panic!("{error}"),
+    };
+    run(async {
+        let store = Store::open(&storage).await.unwrap();
+        let ids = cells(&store, 1).await;
+        tokio::task::block_in_place(|| {
+            assert!(std::thread::scope(|scope| {
+                ["history.db", "link.db"]
+                    .map(|name| scope.spawn(move || is_busy(name)))
+                    .into_iter()
+                    .all(|one| one.join().unwrap())
+            }))
+        });
+        store.commit(&batch(vec![round(ids[0], at(1))])).await.unwrap();
+        Store::open_to_read(&sqlite(&path("link.db"))).await.unwrap().close().await;
+        // Somebody tidies up while it runs.
+        for name in ["history.db", "history.db.lock", "history.db-wal", "history.db-shm"] {
+            fs::remove_file(path(name)).unwrap();
+        }
+        tokio::task::block_in_place(|| {
+            assert!(std::thread::scope(|scope| scope.spawn(|| is_busy("history.db")).join().unwrap()))
+        });
+        store.close().await;
+    });
+    assert!(!is_busy("link.db"));
 }
 
 fn the_server_restarts_and_crashes() {

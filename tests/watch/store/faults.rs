@@ -10,7 +10,7 @@ use std::{
 
 use kubereach::watch::{
     config::Storage,
-    record::{CellId, Round},
+    record::{CellId, Round, StageTimes},
     store::{Span, Store, StoreError},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
@@ -28,12 +28,17 @@ pub(crate) const SQLITE: &[(&str, fn())] = &[
     ("what_is_not_ours_is_left_alone", what_is_not_ours_is_left_alone),
     ("locked_removed_and_read_by_others", locked_removed_and_read_by_others),
     ("it_has_one_writer_by_whatever_name", it_has_one_writer),
+    ("a_slot_that_took_other_times_is_another_round", || {
+        let (_folder, storage) = file();
+        slot_with_other_times(&storage, 2);
+    }),
 ];
 
 /// Cases of a server.
 pub(crate) const POSTGRES: &[(&str, fn())] = &[
     ("the_server_restarts_and_crashes_while_it_is_written", the_server_restarts_and_crashes),
     ("several_make_the_tables_at_once", || several_make_the_tables_at_once(&postgres::shared().database())),
+    ("a_round_that_two_processes_ran_is_stored_once", || slot_with_other_times(&postgres::shared().database(), 1)),
     ("a_lease_has_one_holder_and_passes_on", a_lease_has_one_holder_and_passes_on),
     ("refused_and_foreign_databases", refused_and_foreign_databases),
     ("encryption_as_asked_for", encryption_as_asked_for),
@@ -280,6 +285,21 @@ fn it_has_one_writer() {
         store.close().await;
     });
     assert!(!is_busy("link.db"));
+}
+
+/// A file has one process, which comes to a slot again only when its clock was set back.
+fn slot_with_other_times(storage: &Storage, stored: u32) {
+    run(async {
+        let store = Store::open(storage).await.unwrap();
+        let id = cells(&store, 1).await[0];
+        let slow = Round { stages: StageTimes::default(), ..round(id, at(1)) };
+        for round in [round(id, at(1)), slow.clone(), slow] {
+            store.commit(&batch(vec![round])).await.unwrap();
+        }
+        assert_eq!(store.rounds(id, at(0), at(9), 9).await.unwrap().len(), stored as usize);
+        assert_eq!(store.rollups(&[id], Span::Day, at(0), at(9)).await.unwrap()[0].matched, stored);
+        store.close().await;
+    });
 }
 
 fn the_server_restarts_and_crashes() {

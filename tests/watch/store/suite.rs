@@ -99,19 +99,19 @@ async fn a_slot_that_comes_again_is_stored_beside(store: Store) {
     let later = |round: &Round, by: i64| Round { at: after(round.at.as_millisecond() + by), ..round.clone() };
     let good = round(ids[0], first);
     let bad = Round { verdict: Verdict::Mismatch, ..good.clone() };
-    let slow = Round { stages: StageTimes { tls: Some(9), ..good.stages }, ..good.clone() };
+    let odd = Round { observed: Reachability::Unknown, ..good.clone() };
     let silent = Round { stages: StageTimes::default(), offline: true, ..good.clone() };
     let other = Round { detail: DetailId(8), ..good.clone() };
     store.commit(&batch(vec![good.clone(), round(ids[1], first)])).await.unwrap();
     // Each of them may come in a batch that is sent twice, and beside another one of the same slot.
-    for rounds in [vec![bad.clone(), round(ids[1], first)], vec![slow.clone(), silent.clone(), silent.clone()]] {
+    for rounds in [vec![bad.clone(), round(ids[1], first)], vec![odd.clone(), silent.clone(), silent.clone()]] {
         for _ in 0..2 {
             store.commit(&batch(rounds.clone())).await.unwrap();
         }
     }
     store.commit(&batch(vec![other.clone(), good.clone(), bad.clone(), silent.clone()])).await.unwrap();
     let stored = |from, until| store.rounds(ids[0], from, until, 9_999);
-    let expected = [good.clone(), later(&bad, 1), later(&slow, 2), later(&silent, 3), later(&other, 4)];
+    let expected = [good.clone(), later(&bad, 1), later(&odd, 2), later(&silent, 3), later(&other, 4)];
     assert_eq!(stored(at(0), at(9_999)).await.unwrap(), expected);
     assert_eq!(store.rounds(ids[1], at(0), at(9_999), 9).await.unwrap(), [round(ids[1], first)]);
     let days = store.rollups(&ids[..1], Span::Day, at(0), at(86_400)).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_slot_that_comes_again_is_stored_beside(store: Store) {
 
     // What has no room within a second is left out; the last that has is of the next hour.
     for number in 0..1_010 {
-        let next = Round { stages: StageTimes { http: Some(number), ..good.stages }, ..good.clone() };
+        let next = Round { detail: DetailId(100 + number), ..good.clone() };
         store.commit(&batch(vec![next])).await.unwrap();
     }
     let rounds = stored(at(0), at(9_999)).await.unwrap();

@@ -3,9 +3,8 @@
 mod outline;
 mod talking;
 
-use std::{fs::File, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use nix::fcntl::{Flock, FlockArg};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -104,6 +103,14 @@ fn unusable(error: &StoreError, config: Option<&WatchConfig>) -> Refusal {
     }
     match error {
         StoreError::Unavailable { .. } => Refusal::Surroundings(told.into()),
+        StoreError::Busy => {
+            let told = InputError::new(error.to_string())
+                .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database");
+            Refusal::Surroundings(match config.map(|config| &config.storage) {
+                Some(Storage::Sqlite { path }) => told.in_file(path.clone()).into(),
+                _ => told.into(),
+            })
+        }
         StoreError::Foreign(_) => Refusal::Input(told.into()),
     }
 }
@@ -111,7 +118,6 @@ fn unusable(error: &StoreError, config: Option<&WatchConfig>) -> Refusal {
 /// Runs until a signal ends it.
 async fn watch_on(config: WatchConfig, verbose: bool) -> Result<(), Refusal> {
     let config = Arc::new(config);
-    let _lock = lock(&config)?;
     // From now on a signal is heard, however long the database takes.
     let hangups = signal(SignalKind::hangup()).ok();
     let mut interrupted = Box::pin(run::interrupted());
@@ -173,7 +179,6 @@ async fn watch_on(config: WatchConfig, verbose: bool) -> Result<(), Refusal> {
 
 async fn once(config: WatchConfig, verbose: bool) -> Result<(Report, bool), Refusal> {
     let config = Arc::new(config);
-    let _lock = lock(&config)?;
     let store = Store::open(&config.storage).await.map_err(|error| unusable(&error, Some(&config)))?;
     let (parts, lines) = parts(&config, store, verbose);
     let (stop, stopped) = watch::channel(false);
@@ -300,28 +305,6 @@ fn settings(check: &CheckSet) -> Settings {
     verify::asking_in_need(settings, &check.plan)
 }
 
-/// Two watches on one file would both probe everything.
-fn lock(config: &WatchConfig) -> Result<Option<Flock<File>>, Refusal> {
-    let Storage::Sqlite { path } = &config.storage else { return Ok(None) };
-    let mut name = path.clone().into_os_string();
-    name.push(".lock");
-    let refused = |error: InputError| Refusal::Surroundings(error.into());
-    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| {
-        refused(
-            InputError::new(format!("the history's lock cannot be written: {error}"))
-                .in_file(PathBuf::from(&name))
-                .help("the folder of `storage.sqlite` must be writable"),
-        )
-    })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Some).map_err(|(_, reason)| {
-        let error = match reason {
-            nix::errno::Errno::EWOULDBLOCK => InputError::new("another `kubereach watch` is writing this history")
-                .help("stop it, or give this one a file of its own; several processes share a PostgreSQL database"),
-            reason => InputError::new(format!("the history cannot be locked: {}", reason.desc().to_lowercase()))
-                .help("keep it on a disk of this host"),
-        };
-        refused(error.in_file(path.clone()))
-    })
 }
 
 /// Name of this process: the host's, its number, and a part that no other has (containers share the first two).

@@ -182,6 +182,13 @@ fn second() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("another `kubereach watch` is writing this history"), "{said}");
     }
+    // By another name it is the same history.
+    std::os::unix::fs::symlink("history.db", folder.path().join("other.db")).unwrap();
+    configure(folder.path(), api.address, 1, "sqlite: other.db", "every: 1s, jitter: 0s");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
+    let output = command.args(["watch", "watch.yaml"]).current_dir(folder.path()).env_clear().output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("another `kubereach watch` is writing this history"), "{said}");
     // Whoever only reads is welcome.
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
     let output = command.args(["history", "watch.yaml"]).current_dir(folder.path()).env_clear().output().unwrap();

@@ -87,9 +87,15 @@ fn hostile_names_are_escaped_and_bounded() {
     let (metrics, board) = full(1);
     let mut cell = board.cells()[0].as_ref().clone();
     cell.key.cluster = format!("a\"}} 1\n# TYPE x\\{}", "é".repeat(10_000));
+    board.put(cell.clone());
+    cell.key.cluster.push('b');
     board.put(cell);
     metrics.delivery("b\"\n", true);
     let exposition = metrics.exposition(&board);
+    let mut series: Vec<&str> = exposition.lines().filter(|line| line.starts_with("kubereach_cell_offline")).collect();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), 3, "what differs beyond the cut is another series");
     assert!(exposition.contains(r#"cluster="a\"} 1\n# TYPE x\\é"#));
     assert!(exposition.contains(r#"receiver="b\"\n""#));
     assert!(exposition.lines().all(|line| line.len() < 900));

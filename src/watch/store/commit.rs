@@ -10,7 +10,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use jiff::Timestamp;
 
 use super::{
-    Batch,
+    Batch, again,
     codes::Code as _,
     engine::{Session, Work},
     value::{Fault, Value},
@@ -118,8 +118,7 @@ pub(super) struct Commit {
 struct Planned {
     row: Vec<Value>,
     cell: CellId,
-    hour: i64,
-    day: i64,
+    at: i64,
     adds: Sums,
 }
 
@@ -130,7 +129,7 @@ impl Commit {
     /// Prepares a batch. Details that `known` has are left out.
     pub(super) fn new(batch: &Batch, known: &Known) -> Result<Self, Fault> {
         let mut rounds: Vec<Planned> = batch.rounds.iter().map(planned).collect();
-        rounds.sort_by_key(|planned| (planned.cell, planned.hour));
+        rounds.sort_by_key(|planned| (planned.cell, planned.at));
         let mut states: Vec<&(CellId, CellState)> = batch.states.iter().collect();
         states.sort_by_key(|(cell, _)| *cell);
         let mut alerts: Vec<&Alert> = batch.alerts.iter().collect();
@@ -153,10 +152,15 @@ impl Work for Commit {
         session.execute_many(DETAIL, &self.details).await?;
         let rows: Vec<Vec<Value>> = self.rounds.iter().map(|planned| planned.row.clone()).collect();
         let stored = session.execute_many(ROUND, &rows).await?;
+        let taken: Vec<&Vec<Value>> =
+            rows.iter().zip(&stored).filter(|(_, stored)| **stored == 0).map(|(row, _)| row).collect();
+        let mut moved = again::stored_beside(session, &taken).await?.into_iter();
         let (mut hours, mut days) = (BTreeMap::<_, Sums>::new(), BTreeMap::<_, Sums>::new());
-        for (planned, _) in self.rounds.iter().zip(stored).filter(|(_, stored)| *stored > 0) {
-            add(hours.entry((planned.cell, planned.hour)).or_default(), &planned.adds);
-            add(days.entry((planned.cell, planned.day)).or_default(), &planned.adds);
+        for (planned, stored) in self.rounds.iter().zip(stored) {
+            let at = if stored > 0 { Some(planned.at) } else { moved.next().flatten() };
+            let Some(at) = at else { continue };
+            add(hours.entry((planned.cell, begin(at, HOUR_MS))).or_default(), &planned.adds);
+            add(days.entry((planned.cell, begin(at, DAY_MS))).or_default(), &planned.adds);
         }
         for (sql, spans) in [(HOUR, hours), (DAY, days)] {
             let rows: Vec<Vec<Value>> = spans
@@ -273,7 +277,7 @@ fn planned(round: &Round) -> Planned {
             }
         }
     }
-    Planned { row, cell: round.cell, hour: begin(at, HOUR_MS), day: begin(at, DAY_MS), adds }
+    Planned { row, cell: round.cell, at, adds }
 }
 
 fn add(sums: &mut Sums, adds: &Sums) {
@@ -382,7 +386,8 @@ const OFFLINE: usize = 4;
 
 const DETAIL: &str = "insert into details (id, used, body) values ($1, $2, $3)
     on conflict (id) do update set used = case when excluded.used > details.used then excluded.used else details.used end";
-const ROUND: &str = "insert into rounds (cell, at, verdict, observed, offline, dns, tcp, tls, http, detail)
+/// A round, unless its time is taken.
+pub(super) const ROUND: &str = "insert into rounds (cell, at, verdict, observed, offline, dns, tcp, tls, http, detail)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (cell, at) do nothing";
 const HOUR: &str = span_sql!("hours");
 const DAY: &str = span_sql!("days");

@@ -159,8 +159,7 @@ async fn only_the_holder_of_the_lease_sends() {
 async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let told =
-        format!("cat > {}; env | grep ^KUBEREACH_ > {}; echo \"$0\" > {}", path("json"), path("env"), path("zero"));
+    let told = format!("cat > {}; env > {}; echo \"$0\" > {}", path("json"), path("env"), path("zero"));
     let hang = format!("sleep 300 & echo $! > {}; yes | head -c 10000000; wait", path("child"));
     let loud = "printf '\\033[31mno \\nsecond' >&2; exit 3";
     let receivers = vec![
@@ -189,6 +188,17 @@ async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
         ["KUBEREACH_STATUS=firing", "KUBEREACH_CLUSTER=cluster-1", "KUBEREACH_ALERTS=1", "KUBEREACH_RECEIVER=told"]
     {
         assert!(variables.lines().any(|have| have == line), "{line} in {variables}");
+    }
+    // Cargo gives this process many more.
+    assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+    let given = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "PWD", "OLDPWD", "SHLVL", "_"];
+    let known = |name: &str| {
+        ["KUBEREACH_", "LC_", "SSL_CERT_"].iter().any(|prefix| name.starts_with(prefix))
+            || name.to_ascii_lowercase().ends_with("_proxy")
+            || given.contains(&name)
+    };
+    for name in variables.lines().filter_map(|line| Some(line.split_once('=')?.0)) {
+        assert!(known(name) && std::env::var_os(name).is_none_or(|_| !name.starts_with("KUBEREACH_")), "{name}");
     }
     assert_eq!(fs::read_to_string(path("zero")).unwrap(), "$HOME; `reboot`\n");
     let child = fs::read_to_string(path("child")).unwrap();

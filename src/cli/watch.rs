@@ -305,8 +305,6 @@ fn settings(check: &CheckSet) -> Settings {
     verify::asking_in_need(settings, &check.plan)
 }
 
-}
-
 /// Name of this process: the host's, its number, and a part that no other has (containers share the first two).
 fn process_name() -> String {
     use std::hash::{BuildHasher, RandomState};

@@ -24,7 +24,7 @@ use crate::{
     report::{Cell, Finding, Verdict},
     watch::{
         alerts,
-        board::CellNow,
+        board::{CellNow, OTHERS_READ_EVERY},
         change,
         record::{
             Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, Event, EventKind, Round, Snapshot,
@@ -150,6 +150,7 @@ impl Ledger {
                 (None, None) => (CellState::default(), None, None),
             };
             let own = self.own.contains(&share_of(slot.seed));
+            let followed = if own { Some(now) } else { last.as_ref().map(|last| last.at) };
             self.parts.board.put(CellNow {
                 id: slot.id,
                 key: slot.key.clone(),
@@ -159,7 +160,7 @@ impl Ledger {
                 state,
                 last,
                 detail,
-                due: own.then(|| course.next(slot, now)),
+                due: followed.map(|at| course.next(slot, at)),
                 own,
                 maintenance: course.config.in_maintenance(&slot.key, now),
             });
@@ -435,7 +436,11 @@ impl Ledger {
                 state: cell.state.clone(),
                 last: cell.last.clone(),
                 detail: known.detail.clone().filter(|_| same),
-                due: own.then(|| course.next(slot, now)),
+                due: if own {
+                    Some(course.next(slot, now))
+                } else {
+                    cell.last.as_ref().map(|last| course.next(slot, last.at))
+                },
                 own,
                 maintenance: course.config.in_maintenance(&slot.key, now),
                 ..CellNow::clone(&known)
@@ -457,7 +462,7 @@ fn stages(times: &Times) -> StageTimes {
     }
 }
 
-const TICK: Duration = Duration::from_secs(10);
+const TICK: Duration = OTHERS_READ_EVERY;
 /// Changes of a configuration that are kept at hand, a cluster.
 const CHANGES_KEPT: usize = 200;
 const CHANGES_COUNT_FOR: Duration = Duration::from_hours(24);

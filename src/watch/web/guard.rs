@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{Sources, assets};
-use crate::watch::config::Web;
+use crate::watch::{config::Web, words::hex};
 
 /// What the guard knows.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ impl Guard {
     }
 }
 
+/// A visitor who may see every page: marks a request for the one page that is for everybody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known;
+
 /// Refuses what is not allowed, lets the rest through, a few at a time, and dresses every answer.
 pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     // The configuration of now: a reload may have changed it.
@@ -46,14 +50,14 @@ pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next
     let head = request.method() == Method::HEAD;
     let asset = assets::at(request.uri().path()).is_some();
     let secure = request.uri().path() != HEALTH;
-    let checked = match refusal(request.method(), request.uri(), request.headers(), request.body()) {
-        Some(refused) => Err(refused),
-        None if secure => config.web.as_ref().map_or(Ok(()), |web| admitted(web, &request)),
-        None => Ok(()),
-    };
-    let mut response = match checked {
-        Err(refused) => refused,
-        Ok(()) => {
+    let refused = refusal(request.method(), request.uri(), request.headers(), request.body())
+        .or_else(|| config.web.as_ref().filter(|_| secure).and_then(|web| not_admitted(web, &request)));
+    if !secure && config.web.as_ref().is_some_and(|web| is_known(web, &request)) {
+        request.extensions_mut().insert(Known);
+    }
+    let mut response = match refused {
+        Some(refused) => refused,
+        None => {
             let deadline = Instant::now() + REQUEST_TIMEOUT;
             let work = async {
                 // Whether the process runs is told however busy it is.
@@ -115,17 +119,22 @@ fn refusal(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Body) -> Opti
     (!empty).then(|| plain(StatusCode::PAYLOAD_TOO_LARGE, "A request has no body here"))
 }
 
-/// Whether a visitor may see pages; if not, what is answered instead.
-fn admitted(web: &Web, request: &Request) -> Result<(), Response> {
+/// Whether a visitor showed the token, or is at this machine where none is asked for.
+fn is_known(web: &Web, request: &Request) -> bool {
+    (web.token.is_some() || web.listen.ip().is_loopback()) && not_admitted(web, request).is_none()
+}
+
+/// What is answered to a visitor who may not see pages.
+fn not_admitted(web: &Web, request: &Request) -> Option<Response> {
     let Some(token) = &web.token else {
-        return if web.listen.ip().is_loopback() { expected_host(web, request) } else { Ok(()) };
+        return if web.listen.ip().is_loopback() { unexpected_host(web, request) } else { None };
     };
     let token = token.expose_secret();
     let (uri, headers) = (request.uri(), request.headers());
     let given = uri.query().unwrap_or_default();
     let shown = url::form_urlencoded::parse(given.as_bytes()).find(|(name, _)| name == TOKEN_PARAMETER);
     if let Some((_, shown)) = shown {
-        return Err(if same(shown.as_bytes(), token.as_bytes()) {
+        return Some(if same(shown.as_bytes(), token.as_bytes()) {
             let_in(web, token, uri)
         } else {
             ask_for_token(web, uri)
@@ -140,19 +149,19 @@ fn admitted(web: &Web, request: &Request) -> Result<(), Response> {
     let by_bearer = bearer.is_some_and(|bearer| same(bearer.as_bytes(), token.as_bytes()));
     let pass = pass(token);
     if by_bearer || cookies.any(|(name, value)| name == COOKIE && same(value.as_bytes(), pass.as_bytes())) {
-        Ok(())
+        None
     } else {
-        Err(ask_for_token(web, uri))
+        Some(ask_for_token(web, uri))
     }
 }
 
 /// On a loopback address without a token anybody at this host may look, but no web page elsewhere that made its name
 /// resolve to loopback.
-fn expected_host(web: &Web, request: &Request) -> Result<(), Response> {
+fn unexpected_host(web: &Web, request: &Request) -> Option<Response> {
     let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let named = header.and_then(|host| host.parse::<Authority>().ok());
     let (Some(named), absolute) = (named, request.uri().authority()) else {
-        return Err(plain(StatusCode::BAD_REQUEST, "The Host header is missing or no host"));
+        return Some(plain(StatusCode::BAD_REQUEST, "The Host header is missing or no host"));
     };
     let public = web.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
     let public = public.as_ref().and_then(url::Url::host_str);
@@ -166,9 +175,9 @@ fn expected_host(web: &Web, request: &Request) -> Result<(), Response> {
             })
     };
     if known(named.host()) && absolute.is_none_or(|absolute| known(absolute.host())) {
-        Ok(())
+        None
     } else {
-        Err(plain(
+        Some(plain(
             StatusCode::MISDIRECTED_REQUEST,
             "This host name is not known here. Reach the page by localhost, or set web.publicUrl to its address",
         ))
@@ -224,7 +233,7 @@ fn ask_for_token(web: &Web, uri: &Uri) -> Response {
 /// What the cookie holds: made from the token, and useless for making it.
 fn pass(token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
-    assets::hex(hmac::sign(&key, b"kubereach watch, cookie").as_ref())
+    hex(hmac::sign(&key, b"kubereach watch, cookie").as_ref())
 }
 
 /// Whether two secrets are the same; how long that takes says nothing of them but their own lengths.

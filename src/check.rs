@@ -739,6 +739,7 @@ fn options(plan: &Plan, settings: &Settings, vantage: &Vantage) -> Options {
         credentials: settings.credentials.clone(),
         requests: ["/version", "/livez", "/readyz"].map(str::to_owned).to_vec(),
         investigate: settings.investigate,
+        lean: false,
         echo: vantage.egress.echo.clone(),
         permit: Permit::default(),
     }

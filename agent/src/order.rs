@@ -301,6 +301,7 @@ impl ProbeOrder {
             credentials: None,
             requests: self.requests.clone(),
             investigate: self.investigate,
+            lean: false,
             echo: self.echo.clone(),
             permit,
         };

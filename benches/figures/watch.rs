@@ -87,7 +87,7 @@ async fn watch(world: &World) -> Result<Watched, Box<dyn Error>> {
     tokio::time::sleep(WARM_UP).await;
     let (begun, before, cpu) = (Instant::now(), Counted::of(&get("/metrics").await?.0), cpu_of(&running.0)?);
     tokio::time::sleep(MEASURED).await;
-    let (elapsed, spent) = (begun.elapsed(), cpu_of(&running.0)? - cpu);
+    let (elapsed, spent) = (begun.elapsed(), cpu_of(&running.0)?.saturating_sub(cpu));
     let after = Counted::of(&get("/metrics").await?.0);
     let probes = after.rounds - before.rounds;
     if probes == 0 {
@@ -130,7 +130,7 @@ async fn exporter(world: &World, program: &std::path::Path) -> Result<Exported, 
     drive(Duration::from_secs(5)).await?;
     let (begun, cpu) = (Instant::now(), cpu_of(&running.0)?);
     let probes = drive(MEASURED).await?;
-    let (elapsed, spent) = (begun.elapsed(), cpu_of(&running.0)? - cpu);
+    let (elapsed, spent) = (begun.elapsed(), cpu_of(&running.0)?.saturating_sub(cpu));
     Ok(Exported { cpu_ms: spent.as_secs_f64() * 1_000.0 / probes as f64, rate: probes as f64 / elapsed.as_secs_f64() })
 }
 
@@ -198,15 +198,15 @@ struct Counted {
 
 impl Counted {
     fn of(exposition: &str) -> Self {
-        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
         let sum = |prefix: &str, label: &str| {
             let lines = exposition.lines().filter(|line| line.starts_with(prefix) && line.contains(label));
-            lines.map(|line| value(line) as u64).sum()
+            lines.map(value).sum()
         };
         let lag = exposition.lines().filter(|line| line.starts_with("kubereach_scheduler_lag_seconds_bucket"));
         let edge = |line: &str| {
             let text = line.split("le=\"").nth(1)?.split('"').next()?;
-            Some((text.parse::<f64>().unwrap_or(f64::INFINITY), value(line) as u64))
+            Some((text.parse::<f64>().unwrap_or(f64::INFINITY), value(line)))
         };
         Self {
             rounds: sum("kubereach_rounds_total{", ""),
@@ -280,7 +280,7 @@ const VANTAGES: u32 = 10;
 const RATE: u32 = CELLS / 10;
 const WORKERS: u32 = 50;
 const WARM_UP: Duration = Duration::from_secs(25);
-const MEASURED: Duration = Duration::from_secs(60);
+const MEASURED: Duration = Duration::from_mins(1);
 const REQUESTS: usize = 11;
 const PAGE: u16 = 8_480;
 const EXPORTER: u16 = 9_115;

@@ -22,12 +22,13 @@ use tokio::{
 use crate::{
     AddressClass, Attempt, Connectivity, Control, Credentials, DnsObservation, DnsOutcome, DnsSource, Endpoint,
     HttpOutcome, HttpStage, IcmpEcho, NamedResolver, Observation, Options, PathMtu, PathTrace, ProxyObservation,
-    ProxyTarget, Reachability, Repeats, SourceBinding, Target, TcpOutcome, TcpStage, TlsOutcome, TlsStage, TlsVariant,
-    TlsVariantKind, TunnelOutcome,
+    ProxyTarget, Reachability, Repeats, SourceBinding, SystemResolver, Target, TcpOutcome, TcpStage, TlsOutcome,
+    TlsStage, TlsVariant, TlsVariantKind, TunnelOutcome,
     dns::{self, DnsSettings},
     egress::{self, Asked, Family},
     http::{self, Exchange},
-    icmp, path, proxy, route, system,
+    icmp, path, proxy, route,
+    system::{self, SystemConfiguration},
     tcp::{self, ConnectSettings},
     tls::{self, Hello},
 };
@@ -198,7 +199,13 @@ impl Round {
             let (target, options) = (Arc::clone(&self.target), Arc::clone(&self.options));
             self.pending.deciding += 1;
             self.tasks.spawn(async move {
-                Done::System(system::ask_system(&options.system, &target.host, &dns_settings(&options)).await)
+                let settings = dns_settings(&options);
+                Done::System(match &options.system {
+                    SystemResolver::Host if options.lean => {
+                        system::ask_configured(&SystemConfiguration::recent(), &target.host, &settings).await
+                    }
+                    resolver => system::ask_system(resolver, &target.host, &settings).await,
+                })
             });
             self.ask_resolvers(true);
         }
@@ -545,7 +552,8 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let name = target.server_name.as_deref().unwrap_or(&target.host);
-    let shaking = tls::handshake(stream, name, &target.trust, Hello::Standard, None, options.connect_timeout);
+    let hello = if options.lean { Hello::Lean } else { Hello::Standard };
+    let shaking = tls::handshake(stream, name, &target.trust, hello, None, options.connect_timeout);
     let direct = peer.map(|(peer, _)| peer);
     let peer = peer.filter(|(_, decides)| options.investigate && *decides).map(|(peer, _)| peer);
     let why_stalled = peer.map(|peer| {
@@ -864,7 +872,7 @@ mod tests {
     use hickory_resolver::proto::op::ResponseCode;
 
     use super::*;
-    use crate::{ProxyScheme, SystemResolver, Trust, dns::fake::FakeServer};
+    use crate::{ProxyScheme, Trust, dns::fake::FakeServer};
 
     fn target(port: u16) -> Arc<Target> {
         Arc::new(Target {

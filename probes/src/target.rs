@@ -79,6 +79,8 @@ pub struct ClusterCa {
     periods: Vec<Option<(i64, i64)>>,
     /// Authorities that are asked when these do not vouch for a chain, each under its label. They are evidence only.
     pub(crate) others: Vec<OtherAuthorities>,
+    /// The chain that verified last.
+    pub(crate) verified: tls::Verified,
 }
 
 /// Authorities that are asked when a cluster's own do not vouch for a chain.
@@ -108,7 +110,7 @@ impl ClusterCa {
                 .map_err(|error| format!("certificate {} of {}: {error}", index + 1, certificates.len()))?;
         }
         let periods = certificates.iter().map(|certificate| tls::period(certificate)).collect();
-        Ok(Self { roots, certificates, periods, others: Vec::new() })
+        Ok(Self { roots, certificates, periods, others: Vec::new(), verified: tls::Verified::default() })
     }
 
     /// Authorities (PEM text by label) that are asked as well when a chain does not lead to these. That one of them
@@ -183,6 +185,10 @@ pub struct Options {
     pub requests: Vec<String>,
     /// Measure beyond the plain stages when one fails: other handshakes, traces, repeats, canaries, controls.
     pub investigate: bool,
+    /// The least that is a full probe, for one of a target that was fine a moment ago: HTTP/1.1, classical key shares, a
+    /// chain that verified within the last minute not verified again, this host's resolver configuration as it was a
+    /// moment ago. What stops only larger handshakes or HTTP/2 is not seen by it.
+    pub lean: bool,
     /// Who tells the address that this host is seen by.
     pub echo: Vec<EchoServer>,
     /// Where packets may go at all.
@@ -207,6 +213,7 @@ impl Options {
             credentials: None,
             requests: vec!["/version".to_owned()],
             investigate: false,
+            lean: false,
             echo: Vec::new(),
             permit: Permit::default(),
         }

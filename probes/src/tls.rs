@@ -41,6 +41,9 @@ pub enum Hello {
     NoServerName,
     /// As standard, offering http/1.1 alone.
     Http1,
+    /// The least that is a full handshake: classical key shares, http/1.1 alone, AES-128 first as Go has it; a chain that
+    /// verified within the last minute is not verified again.
+    Lean,
 }
 
 /// A handshake's stage and, when it completed, the stream to go on with.
@@ -105,11 +108,26 @@ pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
                 connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str().map(str::to_owned));
             stage.alpn = connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
             let chain = connection.peer_certificates().unwrap_or_default();
+            let known = match trust {
+                Trust::ClusterCa(ca) if hello == Hello::Lean => ca.verified.recall(chain, server_name),
+                _ => None,
+            };
+            if let Some((checks, described)) = known {
+                stage.outcome = TlsOutcome::Verified;
+                stage.checks = Some(checks);
+                stage.chain = described;
+                return (stage, Some(stream));
+            }
             let judgement = judge(chain, &name, trust, UnixTime::now());
             stage.outcome = judgement.outcome;
             stage.checks = judgement.checks;
             stage.detail = judgement.detail;
             stage.chain = chain.iter().take(MAXIMUM_CHAIN).map(describe).collect();
+            if let (Trust::ClusterCa(ca), Hello::Lean, TlsOutcome::Verified, Some(checks)) =
+                (trust, hello, stage.outcome, &stage.checks)
+            {
+                ca.verified.note(chain, server_name, checks, &stage.chain);
+            }
             (stage, Some(stream))
         }
     }
@@ -521,7 +539,7 @@ fn bounded(text: &str) -> String {
 }
 
 fn config(hello: Hello) -> Arc<ClientConfig> {
-    static CONFIGS: [OnceLock<Arc<ClientConfig>>; 4] = [const { OnceLock::new() }; 4];
+    static CONFIGS: [OnceLock<Arc<ClientConfig>>; 5] = [const { OnceLock::new() }; 5];
     Arc::clone(
         CONFIGS[hello as usize].get_or_init(|| Arc::new(configure(builder(hello, None).with_no_client_auth(), hello))),
     )
@@ -557,17 +575,18 @@ fn configure(mut config: ClientConfig, hello: Hello) -> ClientConfig {
     config.resumption = Resumption::disabled();
     config.enable_sni = hello != Hello::NoServerName;
     config.alpn_protocols = match hello {
-        Hello::Http1 => vec![b"http/1.1".to_vec()],
+        Hello::Http1 | Hello::Lean => vec![b"http/1.1".to_vec()],
         _ => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
     config
 }
 
-/// Two explicit providers, so that feature unification cannot silently change what is sent.
+/// Explicit providers, so that feature unification cannot silently change what is sent.
 fn provider(hello: Hello) -> Arc<CryptoProvider> {
     static STANDARD: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     static CLASSICAL: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+    static LEAN: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    use rustls::crypto::aws_lc_rs::{cipher_suite::TLS13_AES_128_GCM_SHA256, default_provider, kx_group};
     let groups = |groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>| {
         Arc::new(CryptoProvider { kx_groups: groups, ..default_provider() })
     };
@@ -575,11 +594,53 @@ fn provider(hello: Hello) -> Arc<CryptoProvider> {
         Hello::Classical => {
             CLASSICAL.get_or_init(|| groups(vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1]))
         }
+        Hello::Lean => LEAN.get_or_init(|| {
+            let classical = provider(Hello::Classical);
+            let first = TLS13_AES_128_GCM_SHA256;
+            let others = classical.cipher_suites.iter().copied().filter(|suite| suite.suite() != first.suite());
+            let cipher_suites = std::iter::once(first).chain(others).collect();
+            Arc::new(CryptoProvider { cipher_suites, ..CryptoProvider::clone(&classical) })
+        }),
         _ => STANDARD.get_or_init(|| {
             groups(vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1])
         }),
     }
     .clone()
+}
+
+/// The chain that verified last, so that repeated probes of one target need not verify it each time.
+#[derive(Debug, Default)]
+pub(crate) struct Verified(std::sync::Mutex<Option<VerifiedChain>>);
+
+#[derive(Debug)]
+struct VerifiedChain {
+    chain: Vec<CertificateDer<'static>>,
+    server_name: String,
+    at: Instant,
+    checks: TlsChecks,
+    described: Vec<Certificate>,
+}
+
+impl Verified {
+    /// What was found of this very chain, byte for byte, for this name, not long ago.
+    fn recall(&self, chain: &[CertificateDer<'_>], server_name: &str) -> Option<(TlsChecks, Vec<Certificate>)> {
+        let known = self.0.lock().ok()?;
+        let known = known.as_ref()?;
+        let same = known.server_name == server_name && known.chain.as_slice() == chain;
+        (same && known.at.elapsed() < VERIFIED_COUNTS_FOR).then(|| (known.checks.clone(), known.described.clone()))
+    }
+
+    fn note(&self, chain: &[CertificateDer<'_>], server_name: &str, checks: &TlsChecks, described: &[Certificate]) {
+        if let Ok(mut known) = self.0.lock() {
+            *known = Some(VerifiedChain {
+                chain: chain.iter().map(|certificate| certificate.clone().into_owned()).collect(),
+                server_name: server_name.to_owned(),
+                at: Instant::now(),
+                checks: checks.clone(),
+                described: described.to_vec(),
+            });
+        }
+    }
 }
 
 /// Lets every certificate pass, so that what stands behind it is seen; [`judge`] decides afterwards. Where trust is
@@ -635,6 +696,8 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
+/// A certificate that expires is noticed after this long at the latest.
+const VERIFIED_COUNTS_FOR: Duration = Duration::from_mins(1);
 const MAXIMUM_CHAIN: usize = 10;
 const MAXIMUM_NAMES: usize = 64;
 const MAXIMUM_NAME_CHARACTERS: usize = 256;

@@ -71,10 +71,10 @@ struct Judged {
 struct Place {
     /// Asks the target one thing, and nobody else.
     plain: Arc<Options>,
+    /// The same, as cheaply as can be.
+    lean: Arc<Options>,
     /// Looks for the cause when something is wrong; what it asked of controls and echo servers counts for a while.
     thorough: Arc<Options>,
-    /// The same, and asks a target that is fine one thing only.
-    attentive: Arc<Options>,
     since: Instant,
     /// When anything was last heard there, from whomever.
     heard: Option<Instant>,
@@ -85,8 +85,8 @@ struct Place {
 enum Closeness {
     /// What is known to be broken has been looked into: only whether it still is so.
     Plain,
-    /// What was fine a moment ago: looked into if it is not.
-    Attentive,
+    /// What was fine a moment ago: only whether it still is so.
+    Lean,
     /// Everything.
     Thorough,
 }
@@ -149,9 +149,11 @@ impl Session {
         let settings = Settings { wait: Some(Duration::ZERO), ..settings };
         let place = |vantage| {
             let thorough = Arc::new(options(&plan, &settings, vantage));
-            let attentive = Arc::new(brief(&thorough));
-            let plain = Arc::new(Options { investigate: false, ..Options::clone(&attentive) });
-            Mutex::new(Place { plain, thorough, attentive, since: Instant::now(), heard: None })
+            let plain = brief(&thorough);
+            // Elsewhere, and in another network of this host, nothing is remembered between rounds.
+            let here = matches!(vantage.kind, VantageKind::Local { netns: None, .. });
+            let lean = Arc::new(Options { lean: here, ..plain.clone() });
+            Mutex::new(Place { plain: Arc::new(plain), lean, thorough, since: Instant::now(), heard: None })
         };
         let places: Vec<Mutex<Place>> = plan.vantages.iter().map(place).collect();
         let judged = plan.cells.iter().map(|_| Mutex::new(None)).collect();
@@ -171,9 +173,10 @@ impl Session {
     /// Probes a cell once and judges it. Ends within about `timeout`, undecided where that is not enough.
     pub async fn round(&self, index: usize, timeout: Duration) -> Look {
         let ground = self.ground();
+        let begun = Instant::now();
         let closeness = self.closeness(&ground, index);
         let mut observation = Box::pin(self.observe(&ground, index, timeout, closeness)).await;
-        if closeness == Closeness::Plain
+        if closeness != Closeness::Thorough
             && !self.is_as_before(&ground, index, &observation)
             && !self.agrees(&ground, index, &observation)
         {
@@ -182,6 +185,10 @@ impl Session {
         }
         let times = times(&observation);
         self.note_heard(&ground, index, &observation);
+        if is_offline(&verdict::read(&observation)) && self.is_heard_since(&ground, index, begun, timeout).await {
+            // Whoever answers another cell there shows that the vantage has a network: it is this target that is silent.
+            observation.connectivity = None;
+        }
         let outcome = outcome(&observation);
         let revision = ground.revisions[ground.plan.cells[index].cluster];
         let mut remembered = lock(&self.judged[index]);
@@ -191,8 +198,7 @@ impl Session {
         {
             return Look { cell: Arc::clone(&known.cell), id: known.id, fresh: false, offline: known.offline, times };
         }
-        let seen = verdict::read(&observation);
-        let offline = seen.offline || seen.perhaps_offline;
+        let offline = is_offline(&verdict::read(&observation));
         let cell = Arc::new(self.judge(&ground, index, observation));
         let id = content_address(&cell, outcome);
         let at = Instant::now();
@@ -312,12 +318,15 @@ impl Session {
         if place.since.elapsed() >= CONTROLS_COUNT_FOR {
             place.since = Instant::now();
             let thorough = Options { shared_controls: SharedControls::default(), ..Options::clone(&place.thorough) };
-            place.attentive = Arc::new(brief(&thorough));
+            let shared_controls = thorough.shared_controls.clone();
+            let renewed =
+                |options: &Options| Arc::new(Options { shared_controls: shared_controls.clone(), ..options.clone() });
+            (place.plain, place.lean) = (renewed(&place.plain), renewed(&place.lean));
             place.thorough = Arc::new(thorough);
         }
         Arc::clone(match closeness {
             Closeness::Plain => &place.plain,
-            Closeness::Attentive => &place.attentive,
+            Closeness::Lean => &place.lean,
             Closeness::Thorough => &place.thorough,
         })
     }
@@ -332,7 +341,7 @@ impl Session {
             return Closeness::Thorough;
         }
         if known.cell.observed == Reachability::Reachable && known.cell.verdict == Verdict::Match {
-            return Closeness::Attentive;
+            return Closeness::Lean;
         }
         let heard = lock(&self.places[vantage]).heard.is_some_and(|heard| heard.elapsed() < HEARD_COUNTS_FOR);
         if heard { Closeness::Plain } else { Closeness::Thorough }
@@ -348,6 +357,26 @@ impl Session {
         let meant = self.frame(ground).meant(index, observation);
         let seen = verdict::read(observation);
         seen.observed == Reachability::Reachable && verdict::agreement(&case(&meant, &seen, None)) == Agreement::Agrees
+    }
+
+    /// Whether anything was heard at the cell's vantage since then; where nothing was, a cell that was fine is asked.
+    async fn is_heard_since(&self, ground: &Ground, index: usize, begun: Instant, timeout: Duration) -> bool {
+        let vantage = ground.plan.cells[index].vantage;
+        let heard = || lock(&self.places[vantage]).heard.is_some_and(|heard| heard >= begun);
+        if heard() {
+            return true;
+        }
+        let was_fine = |other: &usize| {
+            let judged = self.judged[*other].try_lock();
+            judged
+                .is_ok_and(|judged| judged.as_ref().is_some_and(|known| known.cell.observed == Reachability::Reachable))
+        };
+        let mut others = (0..ground.plan.cells.len())
+            .filter(|other| *other != index && ground.plan.cells[*other].vantage == vantage);
+        let Some(other) = others.find(was_fine) else { return false };
+        let observation = Box::pin(self.observe(ground, other, timeout, Closeness::Plain)).await;
+        self.note_heard(ground, other, &observation);
+        heard()
     }
 
     /// Any answer from anywhere shows that the vantage has a network.
@@ -413,13 +442,18 @@ impl Ground {
     }
 }
 
+/// The prober had no network, or may have had none.
+const fn is_offline(seen: &verdict::Seen) -> bool {
+    seen.offline || seen.perhaps_offline
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The options with one request only, the deciding one.
+/// The options with one request only, the deciding one, and nobody asked why.
 fn brief(options: &Options) -> Options {
-    Options { requests: options.requests.iter().take(1).cloned().collect(), ..options.clone() }
+    Options { requests: options.requests.iter().take(1).cloned().collect(), investigate: false, ..options.clone() }
 }
 
 /// For how long an unchanged outcome is not judged again. What depends on the clock (windows, validity) is seen by then.
@@ -428,7 +462,7 @@ fn longest_unchanged(cell: &Cell, closeness: Closeness) -> Duration {
         Verdict::Match if cell.observed == Reachability::Reachable => HEALTHY_COUNTS_FOR,
         Verdict::Propagating | Verdict::Inconclusive => UNDECIDED_COUNTS_FOR,
         // What was just looked into is judged by what was seen.
-        Verdict::Match | Verdict::Mismatch if closeness != Closeness::Plain => Duration::ZERO,
+        Verdict::Match | Verdict::Mismatch if closeness == Closeness::Thorough => Duration::ZERO,
         Verdict::Match | Verdict::Mismatch => BROKEN_COUNTS_FOR,
     }
 }
@@ -458,7 +492,9 @@ fn outcome(observation: &Observation) -> u64 {
     let mut egress: Vec<Option<IpAddr>> = observation.egress.iter().map(|one| one.address).collect();
     egress.sort_unstable();
     egress.dedup();
-    (egress, observation.cut_short, &observation.vantage_error, sorted(&observation.undecided)).hash(&mut hasher);
+    // Why a vantage says nothing may name times, which differ each time.
+    let error = observation.vantage_error.as_deref().map(|why| why.replace(|one: char| one.is_ascii_digit(), ""));
+    (egress, observation.cut_short, error, sorted(&observation.undecided)).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -147,7 +147,7 @@ pub struct WatchArguments {
     /// Run every cell once, write history and send alerts, print the report, and end with its exit status: for cron
     #[arg(long)]
     pub once: bool,
-    /// How and where to report; for --once.
+    /// How and where to report; for --once. With -v a running watch, too, says what each round came to.
     #[command(flatten)]
     pub output: OutputArguments,
 }
@@ -955,7 +955,12 @@ const WATCH_EXAMPLES: &str = "\
 Examples:
   kubereach watch watch.yaml --check-config
   kubereach watch watch.yaml
-  kubereach watch watch.yaml --once -o json";
+  kubereach watch watch.yaml --once -o json
+
+Exit status: 0 stopped by a signal; 1 it cannot run here and now (its port is in use, another watch writes its history,
+the disk is full), so another start may do; 2 the configuration is wrong. A PostgreSQL server that does not answer at the
+start is waited for. With --once: verify's (0 match, 1 mismatch, 3 inconclusive, 4 propagating), 1 also when it cannot
+run here and now, which a run does that overlaps another, and 2.";
 
 const HISTORY_EXAMPLES: &str = "\
 Examples:

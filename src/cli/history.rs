@@ -32,9 +32,10 @@ use crate::{
 
 pub(super) fn main(arguments: &HistoryArguments) -> Result<ExitCode, InputErrors> {
     let question = Question::new(arguments, Timestamp::now())?;
-    let config = config::load(&arguments.config)?;
-    let watched = Watched::new(Some(&config));
-    run::block_on(answer(arguments, &question, &watched, &config.storage))??;
+    let storage = config::load_storage(&arguments.config)?;
+    // Where the rest of the configuration cannot be read here, what it has watched is not known.
+    let watched = Watched::new(config::load(&arguments.config).ok().as_ref());
+    run::block_on(answer(arguments, &question, &watched, &storage))??;
     Ok(ExitCode::SUCCESS)
 }
 

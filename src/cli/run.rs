@@ -20,9 +20,15 @@ use crate::{
     scenario::Plan,
 };
 
-/// Runs the future on a runtime of its own.
+/// Runs the future on a runtime of its own, with a thread for each processor.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, InputErrors> {
+    block_on_threads(std::thread::available_parallelism().map_or(1, usize::from), future)
+}
+
+/// The same with so many threads.
+pub(super) fn block_on_threads<T>(threads: usize, future: impl Future<Output = T>) -> Result<T, InputErrors> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
         .enable_all()
         .build()
         .map_err(|error| InputError::new(format!("this machine gives no threads: {error}")))?;

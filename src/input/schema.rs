@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 
 /// A mapping with these keys and no others.
 pub(crate) fn object(properties: Value, required: &[&str], description: &str) -> Value {
-    json!({
+    let mut schema = json!({
         "type": "object",
         "description": description,
-        "properties": properties,
+        "properties": null,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    schema["properties"] = properties;
+    schema
 }
 
 /// Text that is not empty.

@@ -26,12 +26,12 @@ type Opened = Result<Arc<Dispatcher>, (String, Instant)>;
 pub(super) struct Controller {
     servers: Option<NatsServers>,
     /// Opened by the first order, or why it could not be and when that was found out.
-    dispatcher: Mutex<Option<Opened>>,
+    dispatcher: Arc<Mutex<Option<Opened>>>,
 }
 
 impl Controller {
     pub(super) fn new(servers: Option<&NatsServers>) -> Self {
-        Self { servers: servers.cloned(), dispatcher: Mutex::const_new(None) }
+        Self { servers: servers.cloned(), dispatcher: Arc::new(Mutex::const_new(None)) }
     }
 
     pub(super) async fn observe(
@@ -57,6 +57,7 @@ impl Controller {
         };
         let place = format!("`{}`", agent.name);
         let mut issued = None;
+        let began = Instant::now();
         let carried = async {
             let dispatcher = self.dispatcher(servers).await?;
             // Others' orders may be before this one in the agent's hands.
@@ -67,7 +68,7 @@ impl Controller {
         let ended = tokio::select! {
             biased;
             ended = carried => ended,
-            () = run.stopped() => return Observation { cut_short: true, ..Observation::default() },
+            () = run.stopped() => return self.unanswered(agent, key, began.elapsed()),
         };
         match (ended, issued) {
             (Ok(Ending::Replied(reply)), Some(order)) => errand::observed(Ok(*reply), &order, &place),
@@ -83,25 +84,50 @@ impl Controller {
         }
     }
 
-    async fn dispatcher(&self, servers: &NatsServers) -> Result<Arc<Dispatcher>, String> {
-        let mut open = self.dispatcher.lock().await;
-        match &*open {
-            Some(Ok(dispatcher)) => return Ok(Arc::clone(dispatcher)),
-            // A hundred cells need not try in turn what failed for the first of them.
-            Some(Err((reason, at))) if at.elapsed() < BETWEEN_TRIES => return Err(reason.clone()),
-            _ => {}
-        }
-        let reached = Servers {
-            urls: servers.servers.clone(),
-            ca: servers.ca.clone(),
-            credentials: servers.credentials.clone(),
-            user_key: servers.user_key.clone(),
-            certificate: servers.certificate.clone(),
+    /// What comes of an order for which nobody waits any longer: the trouble of the vantage where there is some, and
+    /// otherwise that there was not enough time.
+    fn unanswered(&self, agent: &AgentName, key: &str, waited: Duration) -> Observation {
+        let trouble = match self.dispatcher.try_lock().as_deref() {
+            Ok(Some(Ok(dispatcher))) => dispatcher.trouble(&agent.name, key),
+            Ok(Some(Err((reason, _)))) => Some(reason.clone()),
+            Ok(None) => None,
+            // It is being opened.
+            Err(_) => Some(format!("no NATS server has answered within {:.1} s", waited.as_secs_f64())),
         };
-        let opened = Dispatcher::connect(&reached, &servers.signing_key, Ledger::in_memory()).await;
-        *open = Some(opened.clone().map_err(|reason| (reason, Instant::now())));
-        opened
+        trouble.map_or_else(|| Observation { cut_short: true, ..Observation::default() }, unavailable)
     }
+
+    /// The connection, opened where it is not. Whoever stops waiting for it leaves it to those that come after.
+    async fn dispatcher(&self, servers: &NatsServers) -> Result<Arc<Dispatcher>, String> {
+        if let Ok(open) = self.dispatcher.try_lock()
+            && let Some(Ok(dispatcher)) = &*open
+        {
+            return Ok(Arc::clone(dispatcher));
+        }
+        let (dispatcher, servers) = (Arc::clone(&self.dispatcher), servers.clone());
+        let opening = tokio::spawn(async move { open(&dispatcher, &servers).await });
+        opening.await.unwrap_or_else(|_| Err("the connection to the NATS server was given up".to_owned()))
+    }
+}
+
+async fn open(dispatcher: &Mutex<Option<Opened>>, servers: &NatsServers) -> Result<Arc<Dispatcher>, String> {
+    let mut open = dispatcher.lock().await;
+    match &*open {
+        Some(Ok(dispatcher)) => return Ok(Arc::clone(dispatcher)),
+        // A hundred cells need not try in turn what failed for the first of them.
+        Some(Err((reason, at))) if at.elapsed() < BETWEEN_TRIES => return Err(reason.clone()),
+        _ => {}
+    }
+    let reached = Servers {
+        urls: servers.servers.clone(),
+        ca: servers.ca.clone(),
+        credentials: servers.credentials.clone(),
+        user_key: servers.user_key.clone(),
+        certificate: servers.certificate.clone(),
+    };
+    let opened = Dispatcher::connect(&reached, &servers.signing_key, Ledger::in_memory()).await;
+    *open = Some(opened.clone().map_err(|reason| (reason, Instant::now())));
+    opened
 }
 
 const BETWEEN_TRIES: Duration = Duration::from_secs(10);

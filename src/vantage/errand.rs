@@ -54,6 +54,11 @@ pub(super) fn observed(reply: Result<Reply, MessageError>, order: &Order, place:
 /// # Errors
 /// Why it is no answer to it, in words.
 fn checked(mut observation: Observation, probe: &ProbeOrder) -> Result<Observation, String> {
+    // What cannot be written has no finite number somewhere.
+    let written = serde_json::to_value(&observation).map_err(|_| "it has times that are no numbers".to_owned())?;
+    if let Some(ms) = absurd_time(&written) {
+        return Err(format!("something took {ms:e} ms in it, by its own account"));
+    }
     if observation.vantage_error.is_some() {
         // Where nothing could be probed, nothing was seen.
         let Observation { vantage_error, left_out, started_at, ms, .. } = observation;
@@ -105,6 +110,19 @@ fn checked(mut observation: Observation, probe: &ProbeOrder) -> Result<Observati
     Ok(observation)
 }
 
+/// A time anywhere below, in milliseconds, that no probe can have taken.
+fn absurd_time(value: &serde_json::Value) -> Option<f64> {
+    use serde_json::Value::{Array, Object};
+    match value {
+        Array(values) => values.iter().find_map(absurd_time),
+        Object(fields) => fields.iter().find_map(|(name, value)| {
+            let ms = value.as_f64().filter(|ms| name == "ms" && !(0.0..=LONGEST_MS).contains(ms));
+            ms.or_else(|| absurd_time(value))
+        }),
+        _ => None,
+    }
+}
+
 /// That the agent there speaks another version, and which end is to be renewed.
 pub(super) fn other_version(place: &str, theirs: u32) -> String {
     let (word, end) = if theirs < PROTOCOL { ("older", "there") } else { ("newer", "here") };
@@ -128,6 +146,8 @@ fn id() -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
+/// A day.
+const LONGEST_MS: f64 = 86_400_000.0;
 const SLACK: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -215,6 +235,35 @@ mod tests {
             let read = read(seen(attempt("10.0.0.1", 443, tcp, tls)));
             assert_eq!((read.attempts[0].observed.label(), read.vantage_error), (word, None), "{tcp} {tls}");
             assert_eq!(read.attempts[0].address_class.label(), "private");
+        }
+    }
+
+    #[test]
+    fn no_probe_takes_longer_than_a_day_or_less_than_no_time() {
+        let order = order("a", &target(), &options(), Duration::from_mins(1));
+        let seen = || Observation {
+            attempts: vec![attempt("10.0.0.1", 443, "connected", "verified")],
+            ..lookup("answer", &["10.0.0.1"])
+        };
+        let read = |change: fn(&mut Observation, f64), ms| {
+            let mut observation = seen();
+            change(&mut observation, ms);
+            let outcome = Outcome::Observed { observation: Box::new(observation) };
+            observed(Ok(reply(&order, outcome)), &order, "bastion").vantage_error
+        };
+        let places: [fn(&mut Observation, f64); 5] = [
+            |observation, ms| observation.ms = ms,
+            |observation, ms| observation.dns[0].ms = ms,
+            |observation, ms| observation.attempts[0].tcp.ms = ms,
+            |observation, ms| observation.attempts[0].http.ms = ms,
+            |observation, ms| (observation.ms, observation.vantage_error) = (ms, Some("no route".to_owned())),
+        ];
+        for change in places {
+            for ms in [1e300, -1.0, 86_400_001.0] {
+                let error = read(change, ms).unwrap();
+                assert!(error.contains("by its own account"), "{error}");
+            }
+            assert!(read(change, 86_400_000.0).is_none_or(|error| error == "no route"));
         }
     }
 

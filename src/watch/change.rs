@@ -13,7 +13,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use kubereach_probes::{AddressClass, Attempt, Certificate, DnsObservation, DnsOutcome, TunnelOutcome};
 pub use settings::configured;
-pub use snapshot::snapshot;
+pub use snapshot::{carried_over, snapshot};
 
 use super::record::{Change, ChangeKind};
 use crate::report::{Cell, words};

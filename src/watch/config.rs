@@ -1,6 +1,7 @@
 //! What to check, when, where history goes, and whom to tell: the watch's configuration as validated values.
 
 mod alerts;
+mod doubts;
 mod keys;
 mod places;
 mod read;
@@ -30,6 +31,12 @@ use crate::{
 /// files with their own file and line.
 pub fn load(path: &Path) -> Result<WatchConfig, InputErrors> {
     read::read(&read_text(path, read::WHAT, read::LARGEST)?, path, &|name| variable(name))
+}
+
+/// Reads nothing of a configuration but where history goes, for whoever only reads that. The secrets of receivers and
+/// the page, and the scenarios, need not be there.
+pub fn load_storage(path: &Path) -> Result<Storage, InputErrors> {
+    read::read_storage(&read_text(path, read::WHAT, read::LARGEST)?, path, &|name| variable(name))
 }
 
 /// The whole configuration. Relative paths are resolved, scenario files read and validated.
@@ -122,7 +129,7 @@ impl Default for Retention {
 /// Which cells something is about; an empty list means all. `*` stands for any run of characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matcher {
-    /// Names of check sets.
+    /// Names of checks.
     pub checks: Vec<String>,
     /// Names of clusters.
     pub clusters: Vec<String>,

@@ -4,7 +4,8 @@
 //! [`crate::check`]) → [`state`] (has anything changed for certain?) → [`change`] (what changed with it) →
 //! [`store`] (history) → [`board`] (what is known now) → [`metrics`], [`web`], [`alerts`].
 //!
-//! `config`, `schedule`, `state`, `change` and `record` are pure: they take the clock as a value.
+//! `schedule`, `state`, `change`, `record` and `alerts::route` are pure: they take the clock as a value (checked by
+//! `tests/architecture.rs`). `config` reads files and the environment once, and gives plain values.
 
 pub mod alerts;
 pub mod board;

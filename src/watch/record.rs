@@ -9,7 +9,7 @@ use crate::report::{Cell, CellTarget, Reachability, Verdict};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CellKey {
-    /// Name of the check set (by default the scenario file's stem).
+    /// Name of the check (by default the scenario file's stem).
     pub check: String,
     /// Name of the cluster.
     pub cluster: String,
@@ -19,11 +19,11 @@ pub struct CellKey {
     pub target: CellTarget,
 }
 
-/// A cluster of a check set.
+/// A cluster of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKey {
-    /// Name of the check set.
+    /// Name of the check.
     pub check: String,
     /// Name of the cluster.
     pub cluster: String,
@@ -171,6 +171,8 @@ pub struct CellState {
     pub last_good: Option<(DetailId, Timestamp)>,
     /// Since when the prober has been offline, which pauses judgement.
     pub paused_since: Option<Timestamp>,
+    /// What was meant when it was judged: the intent and the endpoint. Judged for something else it is not judged.
+    pub judged_for: Option<String>,
     /// The incident that is open: when it began. Null while the cell is a match or was never judged.
     pub incident: Option<Timestamp>,
 }
@@ -185,19 +187,23 @@ pub struct Pending {
     pub rounds: u32,
     /// The first of them.
     pub since: Timestamp,
+    /// The last of them, or the last round since then that said nothing.
+    #[serde(default)]
+    pub last: Timestamp,
 }
 
 /// What happened to a cell, or to a cluster's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
-    /// A cell was judged for the first time.
+    /// A cell was judged for the first time, and is fine, or a change is on its way to it.
     First,
-    /// It was fine, and is not.
+    /// It is not fine, and was fine before (or a change was on its way), or was never judged.
     Failed,
-    /// It was not fine, and is.
+    /// An incident is over: it is fine.
     Recovered,
-    /// It is still not fine, for another reason or with another verdict.
+    /// It is something else, and neither failed nor recovered: still not fine, for another reason or with another
+    /// verdict, or a change is on its way to it, or that change has arrived.
     Changed,
     /// A cluster's configuration at its provider changed.
     Configuration,
@@ -230,7 +236,7 @@ pub struct Event {
     pub since: Timestamp,
     /// What happened.
     pub kind: EventKind,
-    /// Check set and cluster.
+    /// Check and cluster.
     pub cluster: ClusterKey,
     /// The cell; null for a change of configuration.
     pub cell: Option<CellKey>,

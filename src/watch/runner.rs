@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 pub use clock::{Clock, SystemClock};
 use futures_util::future::BoxFuture;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -29,6 +29,7 @@ use super::{
     board::Board,
     config::{CheckSet, WatchConfig},
     metrics::Metrics,
+    schedule,
     store::{Store, StoreError},
 };
 use crate::{
@@ -103,62 +104,72 @@ impl Parts {
     }
 }
 
+/// A configuration that is to replace the one before, and where to say whether it was taken.
+pub type Reload = (Arc<WatchConfig>, oneshot::Sender<Result<(), String>>);
+
 /// Runs until `stop` turns true: then rounds that are under way are ended, what they found is stored, and what is due
-/// is sent once more. Each configuration that comes through `reloads` replaces the one before; states stay.
+/// is sent once more. Each configuration that comes through `reloads` and can be used replaces the one before, in
+/// `current` too; states stay.
 ///
 /// # Errors
-/// The history cannot be used at the start, or the first configuration's authorities cannot.
+/// The history cannot be used at the start, the first configuration's authorities cannot, a part of the watch died, or
+/// not everything could be written at the end.
 pub async fn watch(
-    config: Arc<WatchConfig>,
     parts: Parts,
-    mut reloads: mpsc::Receiver<Arc<WatchConfig>>,
+    current: watch::Sender<Arc<WatchConfig>>,
+    mut reloads: mpsc::Receiver<Reload>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), WatchError> {
-    let (current, _) = watch::channel(Arc::clone(&config));
+    let config = Arc::clone(&current.borrow());
     let shares = shares::Shares::new(&config.storage, &parts).await?;
     let mine = shares.mine();
     let mut ledger = Ledger::new(parts.clone(), mine.clone());
     let course = reload(config, &parts, &stop).await?;
     ledger.take(&course).await;
     let (finished, results) = mpsc::channel(RESULTS_WAITING);
-    let ledger = tokio::spawn(ledger.keep(results));
+    let mut ledger = tokio::spawn(ledger.keep(results));
     let mut beside = JoinSet::new();
     beside.spawn(shares.keep(parts.clone(), stop.clone()));
     beside.spawn(prune(parts.clone(), current.subscribe(), stop.clone()));
-    let delivering = tokio::spawn(deliver(&parts, current.subscribe(), stop.clone()));
+    let mut delivering = tokio::spawn(deliver(&parts, current.subscribe(), stop.clone()));
     let ends = stop.clone();
     let mut running = course.start(&parts, &mine, finished.clone());
-    loop {
+    let died = loop {
         tokio::select! {
-            () = turned(&mut stop) => break,
-            Some(config) = reloads.recv() => {
-                // Of several that wait the last one counts.
-                let config = std::iter::from_fn(|| reloads.try_recv().ok()).last().unwrap_or(config);
-                match reload(Arc::clone(&config), &parts, &ends).await {
+            () = turned(&mut stop) => break None,
+            // A watch of which a part is gone must not look like one that watches.
+            _ = &mut ledger => break Some("the ledger"),
+            _ = &mut delivering => break Some("the delivery of alerts"),
+            () = running.broken() => break Some("the scheduler"),
+            Some((config, answer)) = reloads.recv() => {
+                let taken = match reload(Arc::clone(&config), &parts, &ends).await {
                     Ok(next) => {
                         running.retire();
                         // Nobody listening means that the watch is over.
                         let _ = finished.send(ledger::Message::Course(Arc::clone(&next))).await;
                         current.send_replace(config);
                         running = next.start(&parts, &mine, finished.clone());
-                        parts.say("configuration taken");
+                        Ok(())
                     }
-                    Err(error) => {
-                        parts.board.change_health(|health| health.reload = Some(error.to_string()));
-                        parts.say(format!("configuration not taken, the one before stays: {error}"));
-                    }
-                }
+                    Err(error) => Err(error.to_string()),
+                };
+                // Whoever asked may be gone.
+                let _ = answer.send(taken);
             }
         }
+    };
+    if let Some(part) = died {
+        return Err(WatchError::Died(part));
     }
     running.end().await;
     drop(finished);
     // What was found is written before anything is told of it.
-    let _ = ledger.await;
+    let written = ledger.await.unwrap_or(false);
     let _ = delivering.await;
     beside.shutdown().await;
-    parts.store.close().await;
-    Ok(())
+    // A database that does not answer must not hold the end up.
+    let _ = tokio::time::timeout(LONGEST_CLOSE, parts.store.close()).await;
+    if written { Ok(()) } else { Err(WatchError::Unwritten) }
 }
 
 fn deliver(
@@ -189,7 +200,7 @@ async fn turned(flag: &mut watch::Receiver<bool>) {
 /// Removes what is older than it is to be kept, now and then.
 async fn prune(parts: Parts, config: watch::Receiver<Arc<WatchConfig>>, mut stop: watch::Receiver<bool>) {
     loop {
-        let next = clock::later(parts.clock.now(), PRUNE_EVERY);
+        let next = schedule::later(parts.clock.now(), PRUNE_EVERY);
         tokio::select! {
             () = parts.clock.sleep_until(next) => {}
             () = turned(&mut stop) => return,
@@ -210,6 +221,12 @@ pub enum WatchError {
     /// The configuration cannot be used.
     #[error("{0}")]
     Input(InputErrors),
+    /// A part of the watch died.
+    #[error("{0} has died, which is a fault of kubereach: the watch ends rather than look as if it watched")]
+    Died(&'static str),
+    /// What was found last could not be written.
+    #[error("not everything could be written to the history")]
+    Unwritten,
 }
 
 impl From<InputErrors> for WatchError {
@@ -220,4 +237,5 @@ impl From<InputErrors> for WatchError {
 
 /// Rounds that may wait for the ledger.
 const RESULTS_WAITING: usize = 4_096;
+const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);

@@ -83,6 +83,12 @@ pub fn seed(key: &CellKey) -> u64 {
     mixed(hash)
 }
 
+/// `at`, so much later; the end of time at most.
+#[must_use]
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
 /// Slot `k` is `phase + k · interval + jitter(seed, k)` since 1970, whoever asks and whenever.
 fn next_of_interval(interval: Duration, jitter: Duration, seed: u64, after: Timestamp) -> Timestamp {
     let interval = milliseconds(interval).max(1);

@@ -3,6 +3,8 @@
 //! A state changes only after so many rounds in a row that do not agree with it. A round while the prober is offline
 //! says nothing and leaves everything as it is, what is pending included.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::record::{CellState, DetailId, EventKind, Pending, Standing};
@@ -50,12 +52,15 @@ pub fn standing(cell: &Cell) -> Standing {
 }
 
 /// The next state; `confirm` rounds in a row make a change certain, and one is enough for a cell that was never judged
-/// and is fine.
+/// and is fine. Rounds that are further apart than `longest_gap` are not in a row.
 #[must_use]
-pub fn step(state: &CellState, said: &Said, confirm: u32) -> (CellState, Option<Transition>) {
+pub fn step(state: &CellState, said: &Said, confirm: u32, longest_gap: Duration) -> (CellState, Option<Transition>) {
     let mut next = state.clone();
     if said.offline {
         next.paused_since = state.paused_since.or(Some(said.at));
+        if let Some(pending) = next.pending.as_mut().filter(|pending| is_near(pending, said, longest_gap)) {
+            pending.last = said.at;
+        }
         return (next, None);
     }
     next.paused_since = None;
@@ -66,7 +71,7 @@ pub fn step(state: &CellState, said: &Said, confirm: u32) -> (CellState, Option<
         next.pending = None;
         return (next, None);
     }
-    let pending = pending(state, said);
+    let pending = pending(state, said, longest_gap);
     let at_first_sight = state.standing.is_none() && said.standing.verdict == Verdict::Match;
     if pending.rounds < confirm && !at_first_sight {
         next.pending = Some(pending);
@@ -109,9 +114,9 @@ pub fn is_worth_storing(before: &CellState, after: &CellState) -> bool {
 
 /// The rounds in a row that do not agree with the state. Those that fail in different ways all speak against a state
 /// that is fine; between two ways of failing only equal rounds count.
-fn pending(state: &CellState, said: &Said) -> Pending {
-    let fresh = Pending { standing: said.standing.clone(), rounds: 1, since: said.at };
-    let Some(known) = &state.pending else { return fresh };
+fn pending(state: &CellState, said: &Said, longest_gap: Duration) -> Pending {
+    let fresh = Pending { standing: said.standing.clone(), rounds: 1, since: said.at, last: said.at };
+    let Some(known) = state.pending.as_ref().filter(|known| is_near(known, said, longest_gap)) else { return fresh };
     let was_bad = state.standing.as_ref().is_some_and(is_bad);
     let counts = match (is_bad(&known.standing), is_bad(&said.standing)) {
         // It was fine: any failure counts. It was not: the same verdict counts, whatever the cause.
@@ -126,7 +131,12 @@ fn pending(state: &CellState, said: &Said) -> Pending {
     }
     // Of rounds that fail in different ways the worst is what is told, and of those the last.
     let standing = if said.standing.verdict >= known.standing.verdict { &said.standing } else { &known.standing };
-    Pending { standing: standing.clone(), rounds: known.rounds.saturating_add(1), since: known.since }
+    Pending { standing: standing.clone(), rounds: known.rounds.saturating_add(1), since: known.since, last: said.at }
+}
+
+/// Whether a round follows closely enough on what is pending.
+fn is_near(pending: &Pending, said: &Said, longest_gap: Duration) -> bool {
+    Duration::try_from(said.at.duration_since(pending.last)).unwrap_or_default() <= longest_gap
 }
 
 fn is_bad(standing: &Standing) -> bool {
@@ -137,6 +147,7 @@ fn is_bad(standing: &Standing) -> bool {
 mod tests {
     use super::*;
 
+    const GAP: Duration = Duration::from_secs(5);
     const FINE: (Verdict, Option<&str>) = (Verdict::Match, None);
     const TIMEOUT: (Verdict, Option<&str>) = (Verdict::Mismatch, Some("net-timeout"));
     const REFUSED: (Verdict, Option<&str>) = (Verdict::Mismatch, Some("net-refused"));
@@ -157,7 +168,7 @@ mod tests {
         let mut state = CellState::default();
         let mut events = Vec::new();
         for (second, what) in (1..).zip(series) {
-            let (next, transition) = step(&state, &said(second, *what), confirm);
+            let (next, transition) = step(&state, &said(second, *what), confirm, GAP);
             state = next;
             events.extend(transition.map(|one| (second, one.since.as_second(), one.kind)));
         }
@@ -191,7 +202,7 @@ mod tests {
     fn the_worst_of_different_failures_is_told() {
         let mut state = CellState::default();
         for (second, what) in (1..).zip([FINE, REFUSED, UNKNOWN]) {
-            state = step(&state, &said(second, what), 2).0;
+            state = step(&state, &said(second, what), 2, GAP).0;
         }
         assert_eq!(state.standing.unwrap().code.as_deref(), Some("net-refused"));
         assert_eq!(state.incident, Some(Timestamp::from_second(2).unwrap()));
@@ -199,19 +210,30 @@ mod tests {
     }
 
     #[test]
+    fn rounds_that_are_far_apart_are_not_in_a_row() {
+        let mut state = CellState::default();
+        for (second, what) in [(1, FINE), (2, TIMEOUT), (3, TIMEOUT)] {
+            state = step(&state, &said(second, what), 3, GAP).0;
+        }
+        let (state, transition) = step(&state, &said(2_000_000, TIMEOUT), 3, GAP);
+        assert_eq!(transition, None, "three weeks later");
+        assert_eq!(state.pending.unwrap().rounds, 1);
+    }
+
+    #[test]
     fn being_offline_pauses_and_forgets_nothing() {
         let mut state = CellState::default();
         for (second, what) in (1..).zip([FINE, TIMEOUT]) {
-            state = step(&state, &said(second, what), 2).0;
+            state = step(&state, &said(second, what), 2, GAP).0;
         }
         for second in 3..50 {
             let offline = Said { offline: true, ..said(second, UNKNOWN) };
-            let (next, transition) = step(&state, &offline, 2);
+            let (next, transition) = step(&state, &offline, 2, GAP);
             assert_eq!(transition, None);
             state = next;
         }
         assert_eq!(state.paused_since, Some(Timestamp::from_second(3).unwrap()));
-        let (state, transition) = step(&state, &said(50, TIMEOUT), 2);
+        let (state, transition) = step(&state, &said(50, TIMEOUT), 2, GAP);
         assert_eq!(transition.unwrap().since.as_second(), 2);
         assert_eq!(state.paused_since, None);
     }
@@ -232,12 +254,12 @@ mod tests {
 
     #[test]
     fn a_round_like_the_one_before_is_not_worth_a_write() {
-        let (first, _) = step(&CellState::default(), &said(1, FINE), 3);
+        let (first, _) = step(&CellState::default(), &said(1, FINE), 3, GAP);
         let same = Said { detail: DetailId(1), ..said(2, FINE) };
-        let (second, _) = step(&first, &same, 3);
+        let (second, _) = step(&first, &same, 3, GAP);
         assert!(is_worth_storing(&CellState::default(), &first));
         assert!(!is_worth_storing(&first, &second));
-        let (third, _) = step(&second, &said(3, TIMEOUT), 3);
+        let (third, _) = step(&second, &said(3, TIMEOUT), 3, GAP);
         assert!(is_worth_storing(&second, &third), "what is pending outlives a restart");
     }
 }

@@ -9,6 +9,7 @@
 mod figure;
 mod kill;
 mod security;
+mod watch;
 mod world;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = security::CASES.iter().map(|(name, case)| trial(name, *case)).collect();
     trials.push(trial("every_order_ends_though_each_part_is_killed", kill::each_part_in_turn));
+    trials.push(trial("a_watch_probes_from_an_agent", watch::a_watch_probes_from_an_agent));
     trials.push(trial("figure", figure::measure));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -28,7 +28,12 @@ fn the_unit_is_hardened_and_reloads() {
     let [command] = unit.values("ExecStart") else { panic!("one command") };
     assert_eq!(words(command), ["/usr/local/bin/kubereach", "watch", "/etc/kubereach/watch.yaml"]);
     assert_eq!(unit.values("ExecReload"), ["/bin/kill -HUP $MAINPID"]);
-    assert_eq!(unit.values("RestartPreventExitStatus"), ["2"]);
+    // What the next start may mend (1) is tried again, and a wrong configuration (2) is not.
+    assert_eq!(
+        (unit.values("Restart"), unit.values("RestartPreventExitStatus")),
+        (&["on-failure".to_owned()][..], &["2".to_owned()][..])
+    );
+    assert_eq!(unit.values("StartLimitIntervalSec"), ["0"]);
     // History is kept in the folder that systemd makes: `ProtectSystem` allows no other.
     assert_eq!(unit.values("WorkingDirectory"), ["/var/lib/kubereach-watch"]);
     systemd_agrees("kubereach-watch.service", &text.replace("/usr/local/bin/kubereach", "/bin/true"), 22);
@@ -152,6 +157,46 @@ fn the_manifests_parts_fit_each_other() {
             assert_eq!(&budget["spec"]["selector"]["matchLabels"], labels);
         }
     }
+}
+
+/// What is needed for credentials stands there as comments; without their marks they are read like the rest.
+#[test]
+fn the_manifests_comments_fit() {
+    for name in MANIFESTS {
+        let text = read(name);
+        for (annotation, uncommented) in [
+            ("eks.amazonaws.com/role-arn", "  # annotations: { eks"),
+            ("azure.workload.identity/client-id", "  # annotations: { azure"),
+        ] {
+            let text = text.replace(uncommented, &uncommented.replace("# ", ""));
+            let account = object(&text, "ServiceAccount");
+            assert_eq!(known::<ServiceAccount>(&account), account);
+            assert!(account["metadata"]["annotations"][annotation].is_string(), "{name}: {annotation}");
+        }
+        let label = "      # For workload identity: labels: {";
+        assert!(text.contains(label), "{name}");
+        let with_label =
+            text.replace(label, "      labels: {").replace("}\n      labels: *labels\n    spec", "}\n    spec");
+        let deployment = object(&with_label, "Deployment");
+        let (selected, labels) =
+            (&deployment["spec"]["selector"]["matchLabels"], &deployment["spec"]["template"]["metadata"]["labels"]);
+        assert_eq!(labels["azure.workload.identity/use"], "true", "{name}");
+        assert!(selected.as_object().unwrap().iter().all(|(key, value)| labels[key] == *value), "{name}");
+        let begin = text.find("    # - to:").unwrap();
+        let end = begin + text[begin..].find("    # The API servers").unwrap();
+        let opened = format!("{}{}{}", &text[..begin], text[begin..end].replace("    # ", "    "), &text[end..]);
+        let policy = object(&opened, "NetworkPolicy");
+        assert_eq!(known::<NetworkPolicy>(&policy), policy);
+        let agent = json!({ "to": [{ "ipBlock": { "cidr": "169.254.170.23/32" } }, { "ipBlock": { "cidr": "fd00:ec2::23/128" } }],
+            "ports": [{ "protocol": "TCP", "port": 80 }] });
+        assert!(policy["spec"]["egress"].as_array().unwrap().contains(&agent), "{name}");
+    }
+}
+
+/// One object of a manifest's text.
+fn object(text: &str, kind: &str) -> Value {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    objects.into_iter().find(|object| object["kind"] == kind).unwrap()
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn fire_and_resolve() {
     assert!(fired[0]["annotations"]["description"].as_str().unwrap().contains("203.0.113.7"));
 
     // The same once more, and with another cause: still one.
-    let same = reconciled(&world.config, &cell, &first, now());
+    let same = reconciled(&world.config, &cell, None, &first, now());
     assert!(same.is_empty(), "{same:?}");
     cell.state.standing = Some(Standing { verdict: Verdict::Inconclusive, code: Some("net-tcp-timeout".to_owned()) });
     let next = world.tell(&cell, EventKind::Changed, now(), &first);

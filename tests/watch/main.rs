@@ -10,6 +10,7 @@ mod page;
 mod postgres;
 mod process;
 mod simulated;
+mod starting;
 mod store;
 mod tools;
 
@@ -21,8 +22,15 @@ fn main() -> ExitCode {
     if let Some(status) = store::played() {
         return status;
     }
-    let trials =
-        [store::trials(), page::trials(), alerts::trials(), metrics::trials(), faults::trials(), simulated::trials()];
+    let trials = [
+        store::trials(),
+        page::trials(),
+        alerts::trials(),
+        metrics::trials(),
+        faults::trials(),
+        simulated::trials(),
+        starting::trials(),
+    ];
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect());
     postgres::stop();
     conclusion.exit_code()

@@ -78,7 +78,7 @@ fn prometheus() {
         assert_eq!(answer["status"], "success", "{title}: {expression}: {answer}");
         // Nothing is overdue or in trouble here, and rates need two scrapes.
         let nothing =
-            ["Overdue", "How long changes took", "Events"].contains(&title.as_str()) || expression.contains("[");
+            ["Overdue", "How long changes took", "Events"].contains(&title.as_str()) || expression.contains('[');
         let result = answer["data"]["result"].as_array().unwrap();
         assert!(nothing || !result.is_empty(), "{title}: {expression} has no result");
     }
@@ -94,6 +94,21 @@ fn prometheus() {
     {
         assert_eq!(rule["health"], "ok", "{rule:#}");
     }
+
+    // Of a cell whose prober is offline, and of one that nobody probes any longer, the last verdict is no verdict.
+    for (number, change) in [(5, OFFLINE), (6, OVERDUE)] {
+        let mut cell = world.board.cells()[number].as_ref().clone();
+        change(&mut cell);
+        world.board.put(cell);
+    }
+    let panel = |title: &str| dashboard().into_iter().find(|(have, _)| have == title).unwrap().1;
+    server.until(&panel("Mismatch"), |result| result[0]["value"][1] == "18");
+    for title in ["Overdue", "Offline"] {
+        server.until(&panel(title), |result| result[0]["value"][1] == "1");
+    }
+    let shown = server.query(&panel("Cells"));
+    let count = |value: &str| shown.iter().filter(|cell| cell["value"][1] == value).count();
+    assert_eq!((shown.len(), count("3"), count("4")), (20, 18, 2), "{shown:?}");
 
     world.board.retain(|cell| cell.key.cluster == "cluster-3");
     server.until(verdicts, |result| result.len() == 1);
@@ -293,5 +308,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+const OFFLINE: fn(&mut CellNow) = |cell| cell.state.paused_since = Some(Timestamp::now());
+const OVERDUE: fn(&mut CellNow) = |cell| {
+    if let Some(round) = &mut cell.last {
+        round.at -= Duration::from_hours(1);
+    }
+};
 /// As awkward as a name may be.
 const VANTAGE: &str = "office \"\\ ü";

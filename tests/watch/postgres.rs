@@ -36,8 +36,8 @@ pub(crate) fn missing() -> Option<&'static str> {
 
 /// The server that most cases share, each with a database of its own.
 pub(crate) fn shared() -> &'static Server {
-    SHARED.get_or_init(|| Mutex::new(None));
     static ONCE: OnceLock<&'static Server> = OnceLock::new();
+    SHARED.get_or_init(|| Mutex::new(None));
     ONCE.get_or_init(|| Box::leak(Box::new(Server::start(&[]))))
 }
 

@@ -138,7 +138,8 @@ impl Api {
 /// A scenario of one cluster at the API server, seen from so many vantages, all of which are to reach it.
 pub(crate) fn scenario(api: SocketAddr, vantages: usize) -> String {
     let names: Vec<String> = (0..vantages).map(|number| format!("v{number}")).collect();
-    let each: String = names.iter().map(|name| format!("  {name}: {{ local: {{}} }}\n")).collect();
+    let each: Vec<String> = names.iter().map(|name| format!("  {name}: {{ local: {{}} }}\n")).collect();
+    let each = each.concat();
     format!(
         "apiVersion: kubereach/v1\ncontrols: []\nclusters:\n  prod: {{ endpoint: 'https://{api}', ca: ca.pem }}\n\
          vantages:\n{each}expect: [{{ cluster: prod, from: [{}], reachable: true }}]\n",
@@ -158,4 +159,4 @@ pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);

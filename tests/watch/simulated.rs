@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Write as _,
     fs,
     path::Path,
     sync::{
@@ -157,7 +158,7 @@ struct World {
     prober: Arc<ScriptedProber>,
     board: Arc<Board>,
     begin: Timestamp,
-    reloads: Mutex<Option<mpsc::Sender<Arc<WatchConfig>>>>,
+    reloads: Mutex<Option<mpsc::Sender<runner::Reload>>>,
     runtime: tokio::runtime::Runtime,
     _folder: tempfile::TempDir,
 }
@@ -195,19 +196,22 @@ impl World {
         let (reload, reloads) = mpsc::channel(16);
         *self.reloads.lock().unwrap() = Some(reload);
         let (notices, _lines) = mpsc::unbounded_channel();
-        let watching = self.runtime.block_on(async {
-            let store = Store::open(&self.config.storage).await.unwrap();
-            let prober = Arc::clone(&self.prober);
-            let parts = Parts {
-                clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-                store,
-                board: Arc::clone(&self.board),
-                metrics: Arc::new(Metrics::new(&self.config)),
-                prober: Arc::new(move |_: &CheckSet, _| Ok(Arc::clone(&prober) as Arc<dyn Prober>)),
-                notices,
-                process: "test".to_owned(),
-            };
-            let watching = tokio::spawn(runner::watch(Arc::clone(&self.config), parts, reloads, stopped));
+        let store = self.runtime.block_on(Store::open(&self.config.storage)).unwrap();
+        let prober = Arc::clone(&self.prober);
+        let parts = Parts {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            store,
+            board: Arc::clone(&self.board),
+            metrics: Arc::new(Metrics::new(&self.config)),
+            prober: Arc::new(move |_: &CheckSet, _| Ok(Arc::clone(&prober) as Arc<dyn Prober>)),
+            notices,
+            process: "test".to_owned(),
+        };
+        let watching = {
+            let current = watch::channel(Arc::clone(&self.config)).0;
+            self.runtime.spawn(runner::watch(parts, current, reloads, stopped))
+        };
+        self.runtime.block_on(async {
             // The start waits for the database, which knows nothing of the test's time.
             let due = |board: &Board| {
                 board.health().configured_at.is_some() && !self.clock.sleepers.lock().unwrap().is_empty()
@@ -216,7 +220,6 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
-            watching
         });
         story(self);
         let _ = stop.send(true);
@@ -232,7 +235,11 @@ impl World {
 
     fn reload(&self) {
         let reloads = self.reloads.lock().unwrap().clone().unwrap();
-        self.runtime.block_on(async { reloads.send(Arc::clone(&self.config)).await.unwrap() });
+        let (answer, taken) = oneshot::channel();
+        self.runtime.block_on(async {
+            reloads.send((Arc::clone(&self.config), answer)).await.unwrap();
+            taken.await.unwrap().unwrap();
+        });
     }
 
     /// Lets time pass, from one thing that is waited for to the next.
@@ -262,15 +269,15 @@ fn configuration(folder: &Path, clusters: usize, vantages: usize, schedule: &str
         |letter: char, count: usize| (0..count).map(move |number| format!("{letter}{number}")).collect::<Vec<_>>();
     let (clusters, vantages) = (names('c', clusters), names('v', vantages));
     for cluster in &clusters {
-        scenario += &format!("  {cluster}: {{ endpoint: https://127.0.0.1:1 }}\n");
+        writeln!(scenario, "  {cluster}: {{ endpoint: https://127.0.0.1:1 }}").unwrap();
     }
     scenario += "vantages:\n";
     for vantage in &vantages {
-        scenario += &format!("  {vantage}: {{ local: {{}} }}\n");
+        writeln!(scenario, "  {vantage}: {{ local: {{}} }}").unwrap();
     }
     scenario += "expect:\n";
     for cluster in &clusters {
-        scenario += &format!("  - {{ cluster: {cluster}, from: [{}], reachable: true }}\n", vantages.join(", "));
+        writeln!(scenario, "  - {{ cluster: {cluster}, from: [{}], reachable: true }}", vantages.join(", ")).unwrap();
     }
     fs::write(folder.join("all.yaml"), scenario).unwrap();
     let text = format!(

@@ -36,7 +36,7 @@ pub(crate) fn unused_port() -> u16 {
 /// Waits until a server answers with 200.
 pub(crate) fn until_it_answers(url: &str, log: &Path) {
     let begun = Instant::now();
-    while !get(url).is_some_and(|(status, _)| status == 200) {
+    while get(url).is_none_or(|(status, _)| status != 200) {
         let log = fs::read_to_string(log).unwrap_or_default();
         assert!(begun.elapsed() < Duration::from_secs(20), "{url} does not answer:\n{log}");
         std::thread::sleep(Duration::from_millis(30));

@@ -5,7 +5,8 @@ use std::{
     io::Read,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     path::Path,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::dns::printable;
@@ -67,6 +68,22 @@ impl SystemConfiguration {
     #[must_use]
     pub fn read() -> Self {
         Self::parse(&SystemFiles::read(), |zone| nix::net::if_::if_nametoindex(zone).ok())
+    }
+
+    /// This host's configuration as it was read at most a second ago. It is that of the process: who gives threads files
+    /// of their own reads by [`Self::read`].
+    #[must_use]
+    pub fn recent() -> Arc<Self> {
+        static RECENT: Mutex<Option<(Instant, Arc<SystemConfiguration>)>> = Mutex::new(None);
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, known)) = recent.as_ref()
+            && at.elapsed() < RECENT_COUNTS_FOR
+        {
+            return Arc::clone(known);
+        }
+        let read = Arc::new(Self::read());
+        *recent = Some((Instant::now(), Arc::clone(&read)));
+        read
     }
 
     /// Makes the configuration out of the files' text; `zone_index` gives the index of an interface by its name.
@@ -405,6 +422,7 @@ fn bounded_text(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
+const RECENT_COUNTS_FOR: Duration = Duration::from_secs(1);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
 const NSSWITCH: &str = "/etc/nsswitch.conf";

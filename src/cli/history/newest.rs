@@ -70,3 +70,57 @@ impl<'a> Newest<'a> {
 
 const SMALLEST_PAGE: usize = 16;
 const LARGEST_PAGE: usize = 5_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::{CellTarget, Reachability, Verdict},
+        watch::{
+            config::Storage,
+            record::{CellKey, DetailId, StageTimes},
+            store::Batch,
+        },
+    };
+
+    #[tokio::test]
+    async fn the_newest_come_first_whichever_cell_they_are_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Storage::Sqlite { path: folder.path().join("history.db") }).await.unwrap();
+        let key = |index: i64| CellKey {
+            check: "main".to_owned(),
+            cluster: format!("c{index}"),
+            vantage: "office".to_owned(),
+            target: CellTarget::Kubernetes,
+        };
+        let ids = store.register(&(0..5).map(key).collect::<Vec<_>>()).await.unwrap();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        // The first cell has rounds that are close together, the last one has none.
+        let times = |cell: i64| (0..100).map(move |index| index * (cell + 1) + cell * 100);
+        let rounds = (0..4_i64).zip(&ids).flat_map(|(cell, id)| {
+            times(cell).map(move |second| Round {
+                cell: *id,
+                at: at(second),
+                verdict: Verdict::Match,
+                observed: Reachability::Reachable,
+                offline: false,
+                stages: StageTimes::default(),
+                detail: DetailId(1),
+            })
+        });
+        store.commit(&Batch { rounds: rounds.collect(), ..Batch::default() }).await.unwrap();
+        let cells = store.cells().await.unwrap();
+        for (from, until, wanted) in [(0, 10_000, 1), (0, 10_000, 10_000), (150, 420, 7), (10_000, 20_000, 5)] {
+            let mut newest = Newest::new(&store, &cells, (at(from), at(until)), wanted);
+            let mut found = Vec::new();
+            while let Some((cell, round)) = newest.next().await.unwrap() {
+                assert_eq!(cell.id, round.cell);
+                found.push(round.at);
+            }
+            let mut expected: Vec<Timestamp> =
+                (0..4).flat_map(times).filter(|second| (from..until).contains(second)).map(at).collect();
+            expected.sort_unstable_by(|left, right| right.cmp(left));
+            assert_eq!(found, expected, "from {from} until {until}, {wanted} wanted");
+        }
+    }
+}

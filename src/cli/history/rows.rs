@@ -137,6 +137,7 @@ pub(super) struct Counts {
 /// Mean and longest of each stage, milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names that are printed say their unit")]
 pub(super) struct Times {
     pub(super) dns_mean_ms: Option<f64>,
     pub(super) dns_longest_ms: Option<f64>,
@@ -274,7 +275,9 @@ async fn sums(store: &Store, cell: &StoredCell, question: &Question) -> Result<R
             let page = store.rounds(cell.id, question.from, until, PAGE).await?;
             let Some(oldest) = page.first() else { return Ok(whole) };
             until = oldest.at;
-            page.iter().for_each(|round| add_round(&mut whole, round));
+            for round in &page {
+                add_round(&mut whole, round);
+            }
         }
     }
     let span = if hours <= LONG { Span::Hour } else { Span::Day };
@@ -426,7 +429,10 @@ mod tests {
         let mut sums = Rollup::default();
         add_round(&mut sums, &round);
         add_round(&mut sums, &Round { offline: true, ..round.clone() });
-        add_round(&mut sums, &Round { verdict: Verdict::Match, stages: Default::default(), ..round });
+        add_round(
+            &mut sums,
+            &Round { verdict: Verdict::Match, stages: crate::watch::record::StageTimes::default(), ..round },
+        );
         assert_eq!((sums.matched, sums.mismatched, sums.offline), (1, 1, 1));
         let times = times(&sums);
         assert_eq!((times.tcp_mean_ms, times.tcp_longest_ms, times.dns_mean_ms), (Some(1.5), Some(1.5), None));

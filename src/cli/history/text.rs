@@ -1,6 +1,6 @@
 //! Tables for people, on a page of 80 columns or more.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use jiff::Timestamp;
 
@@ -59,7 +59,7 @@ pub(super) async fn write(
         output.write_all(page.finish().as_bytes())?;
     }
     if truncated {
-        output.write_all(format!("\n{}", more(question.limit)).as_bytes()).map_err(io::Error::from)?;
+        output.write_all(format!("\n{}", more(question.limit)).as_bytes())?;
     }
     Ok(())
 }
@@ -144,11 +144,8 @@ impl Sheet {
             right: &["LAST", "AVAILABLE", "ROUNDS", "TCP ms", "TLS ms"],
             rows: cells.iter().map(row).collect(),
         };
-        let less: &[&[&str]] = match self.several_checks {
-            true => &[&["TCP ms", "TLS ms"], &["ROUNDS"], &["SINCE (UTC)"]],
-            false => &[&["TCP ms", "TLS ms", "CHECK"], &["ROUNDS"], &["SINCE (UTC)"]],
-        };
-        if table.draw(page, less) {
+        let first: &[&str] = if self.several_checks { &["TCP ms", "TLS ms"] } else { &["TCP ms", "TLS ms", "CHECK"] };
+        if table.draw(page, &[first, &["ROUNDS"], &["SINCE (UTC)"]]) {
             return;
         }
         for cell in cells {
@@ -172,10 +169,8 @@ impl Sheet {
 
     fn draw_rounds(&self, page: &mut Page, rounds: &[&RoundRow]) {
         let row = |round: &&RoundRow| -> Vec<Span> {
-            let (verdict, ink) = match round.offline {
-                true => ("offline".to_owned(), Ink::Dim),
-                false => standing(Some(round.verdict), None),
-            };
+            let (verdict, ink) =
+                if round.offline { ("offline".to_owned(), Ink::Dim) } else { standing(Some(round.verdict), None) };
             let mut row = vec![
                 span(Ink::Plain, stamp(round.at)),
                 span(Ink::Plain, round.names.check.clone()),
@@ -201,7 +196,9 @@ impl Sheet {
         let (headings, rows) = table.without(told);
         let table = Table { headings: &headings, rows, ..table };
         if !table.draw(page, &[&["OBSERVED"], &["DNS ms", "HTTP ms"], &["TCP ms", "TLS ms"]]) {
-            table.rows.iter().for_each(|row| in_words(page, &headings, row));
+            for row in &table.rows {
+                in_words(page, &headings, row);
+            }
         }
     }
 
@@ -299,7 +296,9 @@ fn draw_spans(page: &mut Page, spans: &[&SpanRow]) {
     }
     let table = table(false);
     if !table.draw(page, &[&["DNS ms", "TCP ms", "TLS ms", "HTTP ms"]]) {
-        table.rows.iter().for_each(|row| in_words(page, &headings, row));
+        for row in &table.rows {
+            in_words(page, &headings, row);
+        }
     }
 }
 
@@ -367,7 +366,7 @@ fn now(cell: &CellRow) -> (String, Ink) {
         Now::Current => (was, ink),
         Now::Paused => (format!("paused, was {was}"), Ink::Warn),
         Now::Stale => (format!("stale, was {was}"), Ink::Warn),
-        Now::NotWatched => (format!("not watched any more, was {was}"), Ink::Dim),
+        Now::NotWatched => ("not watched any more".to_owned(), Ink::Dim),
     }
 }
 

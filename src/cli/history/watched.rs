@@ -92,3 +92,53 @@ fn spacing(rounds: &[Round]) -> Duration {
 
 /// Rounds that tell how far apart they are.
 const LATE_ROUNDS: usize = 21;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::{CellTarget, Reachability, Verdict},
+        watch::{
+            config::Storage,
+            record::{CellState, DetailId, StageTimes},
+            store::Batch,
+        },
+    };
+
+    /// Without a schedule it goes by how rounds came.
+    #[tokio::test]
+    async fn what_no_round_followed_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Storage::Sqlite { path: folder.path().join("history.db") }).await.unwrap();
+        let key = CellKey {
+            check: "main".to_owned(),
+            cluster: "prod".to_owned(),
+            vantage: "office".to_owned(),
+            target: CellTarget::Kubernetes,
+        };
+        let id = store.register(std::slice::from_ref(&key)).await.unwrap()[0];
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let round = |second| Round {
+            cell: id,
+            at: at(second),
+            verdict: Verdict::Match,
+            observed: Reachability::Reachable,
+            offline: false,
+            stages: StageTimes::default(),
+            detail: DetailId(1),
+        };
+        let rounds: Vec<Round> = (0..30).map(|index| round(index * 100)).collect();
+        store.commit(&Batch { rounds, ..Batch::default() }).await.unwrap();
+        let cell = store.cells().await.unwrap().remove(0);
+        let unknown = Watched::default();
+        for (second, expected) in [(2_950, Now::Current), (3_300, Now::Current), (3_301, Now::Stale)] {
+            assert_eq!(unknown.now(&store, &cell, at(second)).await.unwrap(), expected, "{second}");
+        }
+        let state = CellState { paused_since: Some(at(2_900)), ..CellState::default() };
+        let paused = StoredCell { state, ..cell.clone() };
+        assert_eq!(unknown.now(&store, &paused, at(3_000)).await.unwrap(), Now::Paused);
+        assert_eq!(unknown.now(&store, &paused, at(9_000)).await.unwrap(), Now::Stale);
+        let elsewhere = Watched(Some(Known { cells: HashSet::new(), schedules: HashMap::new() }));
+        assert_eq!(elsewhere.now(&store, &cell, at(2_950)).await.unwrap(), Now::NotWatched);
+    }
+}

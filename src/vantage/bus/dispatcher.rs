@@ -1,5 +1,7 @@
 //! Orders out, replies in: the controller's end of the bus.
 
+mod streams;
+
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
@@ -12,18 +14,18 @@ use std::{
 
 use async_nats::{
     Message,
+    connection::State,
     jetstream::{
         Context,
         consumer::{AckPolicy, DeliverPolicy, pull},
-        stream,
     },
 };
 use futures_util::StreamExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kubereach_agent::{
     MessageError, Order, Outcome, PROTOCOL, Refusal, Reply,
     bus::{
-        ACK_WAIT, Link, OBSERVATIONS, ORDERS, PRESENCE, Presence, Servers, backoff, connect, context, headers, id_of,
+        Link, OBSERVATIONS, PRESENCE, Presence, Servers, backoff, connect, context, headers, id_of,
         observation_subject, order_subject, presence_subject, seal_of,
     },
     keys,
@@ -48,6 +50,8 @@ pub struct Dispatcher {
     agents: Mutex<HashMap<String, Arc<AgentState>>>,
     /// Place in the stream of observations up to which replies were read.
     read_up_to: AtomicU64,
+    /// Since when the connection is there: before that nothing could be heard.
+    connected_at: Mutex<Timestamp>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -85,6 +89,7 @@ impl Dispatcher {
             ledger: Arc::new(ledger),
             agents: Mutex::default(),
             read_up_to: AtomicU64::new(0),
+            connected_at: Mutex::new(Timestamp::now()),
             tasks: Mutex::default(),
         });
         let last = dispatcher.make_streams().await?;
@@ -131,6 +136,7 @@ impl Dispatcher {
         let state = self.agent(agent);
         // The semaphore is never closed.
         let _turn = state.window.acquire().await;
+        self.connected().await?;
         self.prepare(agent, &state).await?;
         if state.silent.load(Ordering::Relaxed) {
             return Err(format!("the agent `{agent}` does not answer: {}", self.last_heard(agent, key)));
@@ -188,7 +194,7 @@ impl Dispatcher {
 
     /// Publishes an issued order, again whenever that may be needed, until it ends.
     async fn see_through(&self, issued: Issued, seal: &Seal, ending: oneshot::Receiver<Ending>) -> Ending {
-        let guard = Abandoned { ledger: &self.ledger, id: &issued.id };
+        let guard = Abandoned { dispatcher: self, agent: &issued.agent, id: &issued.id };
         let began = Timestamp::now();
         let patience = issued.expires_at.duration_since(began);
         let patience = if patience.is_positive() { patience.unsigned_abs() } else { Duration::ZERO };
@@ -218,6 +224,43 @@ impl Dispatcher {
             text = format!("{text}; replies that were not believed: {}", listed(&rejected));
         }
         Ending::Expired(text)
+    }
+
+    /// What keeps the agent from answering, in words, where anything is known to: the connection, or its long silence.
+    pub(super) fn trouble(&self, agent: &str, key: &str) -> Option<String> {
+        if !self.is_connected() {
+            return Some(self.lost());
+        }
+        let state = self.agent(agent);
+        let silent = state.silent.load(Ordering::Relaxed) || self.is_long_silent(&state);
+        silent.then(|| format!("the agent `{agent}` does not answer: {}", self.last_heard(agent, key)))
+    }
+
+    /// Waits while the connection is lost, but not for ever: what is sent meanwhile would arrive when nobody waits for
+    /// it any more.
+    async fn connected(&self) -> Result<(), String> {
+        let returned = async {
+            while !self.is_connected() {
+                sleep(CONNECTION_POLL).await;
+            }
+        };
+        tokio::time::timeout(CONNECTION_PATIENCE, returned).await.map_err(|_| self.lost())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.link.client.connection_state() == State::Connected
+    }
+
+    fn lost(&self) -> String {
+        let problem = self.link.take_problem().map(|problem| format!(" ({problem})")).unwrap_or_default();
+        format!("the connection to the NATS server is lost{problem}; it is tried again until it is there")
+    }
+
+    /// Several heartbeats in a row did not come.
+    fn is_long_silent(&self, state: &AgentState) -> bool {
+        let heard = lock(&state.heard).as_ref().map_or(Timestamp::MIN, |heard| heard.at);
+        let since = heard.max(*lock(&self.connected_at));
+        Timestamp::now().duration_since(since) > LONG_SILENCE
     }
 
     /// Never ends. A message that the server has already is not stored twice; one that it lost in a crash is stored
@@ -269,6 +312,7 @@ impl Dispatcher {
             }
             let read = self.read_up_to.load(Ordering::Relaxed);
             let oldest = self.ledger.outstanding().iter().map(|issued| issued.after).min();
+            *lock(&self.connected_at) = Timestamp::now();
             // A server that crashed may have lost the last messages, and give their places to others.
             from = oldest.unwrap_or(read).min(read).saturating_sub(LOOK_BACK);
             sleep(Duration::from_millis(200)).await;
@@ -431,79 +475,24 @@ impl Dispatcher {
         };
         state.prepared.get_or_try_init(prepare).await.copied()
     }
-
-    async fn make_queue(&self, agent: &str) -> Result<(), String> {
-        let config = pull::Config {
-            durable_name: Some(agent.to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_deliver: MOST_DELIVERIES,
-            max_ack_pending: MOST_UNDER_WAY,
-            filter_subject: order_subject(agent),
-            ..pull::Config::default()
-        };
-        let made = self.context.create_consumer_on_stream(config, ORDERS).await;
-        made.map(|_| ()).map_err(|error| {
-            let problem = self.link.take_problem().unwrap_or_else(|| error.to_string());
-            format!("the NATS server does not give the agent `{agent}` a queue: {problem}")
-        })
-    }
-
-    /// Makes the streams that are not there, and gives the last place in that of the observations.
-    async fn make_streams(&self) -> Result<u64, String> {
-        let failed = |name: &str, error: &dyn std::error::Error| {
-            let problem = self.link.take_problem().unwrap_or_else(|| error.to_string());
-            format!("the NATS server does not give the stream {name} (is JetStream on, and permitted?): {problem}")
-        };
-        let shared = stream::Config { num_replicas: 1, ..stream::Config::default() };
-        let orders = stream::Config {
-            name: ORDERS.to_owned(),
-            subjects: vec![order_subject("*")],
-            retention: stream::RetentionPolicy::WorkQueue,
-            discard: stream::DiscardPolicy::New,
-            max_age: LONGEST_VALIDITY + Duration::from_mins(1),
-            duplicate_window: LONGEST_VALIDITY + Duration::from_mins(1),
-            max_bytes: 256 * MEBIBYTE,
-            max_message_size: whole(MAXIMUM_ORDER_BYTES + HEADER_BYTES),
-            ..shared.clone()
-        };
-        let observations = stream::Config {
-            name: OBSERVATIONS.to_owned(),
-            subjects: vec![observation_subject("*")],
-            max_age: Duration::from_hours(1),
-            duplicate_window: Duration::from_mins(30),
-            max_bytes: 1024 * MEBIBYTE,
-            max_messages_per_subject: MOST_KEPT_OF_ONE_AGENT,
-            max_message_size: whole(MAXIMUM_REPLY_BYTES + HEADER_BYTES),
-            ..shared.clone()
-        };
-        let presence = stream::Config {
-            name: PRESENCE.to_owned(),
-            subjects: vec![presence_subject("*")],
-            max_age: Duration::from_hours(30 * 24),
-            max_bytes: 16 * MEBIBYTE,
-            max_messages_per_subject: 1,
-            max_message_size: whole(MAXIMUM_PRESENCE_BYTES),
-            ..shared
-        };
-        for config in [orders, presence] {
-            let name = config.name.clone();
-            self.context.get_or_create_stream(config).await.map_err(|error| failed(&name, &error))?;
-        }
-        let stream = self.context.get_or_create_stream(observations).await;
-        Ok(stream.map_err(|error| failed(OBSERVATIONS, &error))?.cached_info().state.last_sequence)
-    }
 }
 
-/// Ends an order for which nobody waits any longer, whatever the reason.
+/// Ends an order for which nobody waits any longer, whatever the reason. An agent that has long been silent gets no
+/// other before it is heard again: they would pile up in its queue.
 struct Abandoned<'a> {
-    ledger: &'a Ledger,
+    dispatcher: &'a Dispatcher,
+    agent: &'a str,
     id: &'a str,
 }
 
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        self.ledger.expire(self.id);
+        let dispatcher = self.dispatcher;
+        dispatcher.ledger.expire(self.id);
+        let state = dispatcher.agent(self.agent);
+        if dispatcher.is_connected() && dispatcher.is_long_silent(&state) {
+            state.silent.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -534,21 +523,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn whole(bytes: usize) -> i32 {
-    i32::try_from(bytes).unwrap_or(i32::MAX)
-}
-
 /// Below which subjects a controller takes what the server tells it.
 const INBOX: &str = "_INBOX.kubereach-controller";
 /// An agent says that it is there when it connects, and every ten seconds: time for one that is just being started.
 const UNHEARD: Duration = Duration::from_secs(15);
+/// Heartbeats come every ten seconds.
+const LONG_SILENCE: SignedDuration = SignedDuration::from_secs(35);
+/// Longer than the longest pause between two tries to connect.
+const CONNECTION_PATIENCE: Duration = Duration::from_secs(20);
+const CONNECTION_POLL: Duration = Duration::from_millis(100);
 const PULL: Duration = Duration::from_secs(20);
 const LOOK_BACK: u64 = 1024;
 const WINDOW: usize = 8;
 const WIDEST_WINDOW: usize = 64;
-const MOST_DELIVERIES: i64 = 20;
-const MOST_UNDER_WAY: i64 = 1024;
-const MOST_KEPT_OF_ONE_AGENT: i64 = 10_000;
-const MEBIBYTE: i64 = 1024 * 1024;
-const HEADER_BYTES: usize = 4096;
 const MAXIMUM_PRESENCE_BYTES: usize = 4096;

@@ -3,14 +3,17 @@
 //! In memory it is enough for one run. On disk it is a file that only grows, one line an event, each on disk before
 //! anything follows from it, so that a controller that was killed takes up what is outstanding.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -86,6 +89,8 @@ pub struct Ledger {
 struct State {
     orders: HashMap<String, Entry>,
     tally: Tally,
+    /// Orders of a ledger in memory that have ended, in that order, and when.
+    ended: VecDeque<(Instant, String)>,
 }
 
 struct Entry {
@@ -165,6 +170,9 @@ impl Ledger {
         let line = Line::Issued(issued.clone());
         {
             let mut state = self.lock();
+            if self.writer.is_none() {
+                state.forget(Instant::now());
+            }
             if state.orders.contains_key(&issued.id) {
                 return Err(io::Error::other("an order of this id was issued before"));
             }
@@ -207,7 +215,7 @@ impl Ledger {
         };
         let (line, waiter, taken) = {
             let mut state = self.lock();
-            let State { orders, tally } = &mut *state;
+            let State { orders, tally, ended } = &mut *state;
             let entry = orders.get_mut(id)?;
             match entry.end {
                 Some(End::Expired) => {
@@ -220,6 +228,9 @@ impl Ledger {
                 }
                 None => {
                     let waiter = entry.finish(end, tally);
+                    if self.writer.is_none() {
+                        ended.push_back((Instant::now(), id.to_owned()));
+                    }
                     (Some(Line::Ended { id: id.to_owned(), end }), waiter, Taken::First)
                 }
             }
@@ -238,11 +249,14 @@ impl Ledger {
     /// Ends an order without a reply, unless it has ended. What was rejected in its name, by what was wrong with it.
     pub(super) fn expire(&self, id: &str) -> BTreeMap<String, u64> {
         let mut state = self.lock();
-        let State { orders, tally } = &mut *state;
+        let State { orders, tally, ended } = &mut *state;
         let Some(entry) = orders.get_mut(id) else { return BTreeMap::new() };
         let rejected = entry.rejected.clone();
         if entry.end.is_none() {
             entry.finish(End::Expired, tally);
+            if self.writer.is_none() {
+                ended.push_back((Instant::now(), id.to_owned()));
+            }
             drop(state);
             if let Some(writer) = &self.writer
                 && let Ok(line) = line_of(&Line::Ended { id: id.to_owned(), end: End::Expired })
@@ -292,13 +306,21 @@ impl Entry {
 }
 
 impl State {
+    /// Forgets what ended long ago, so that a run of months holds no more than one of minutes. A reply that comes later
+    /// still is not even noted.
+    fn forget(&mut self, now: Instant) {
+        while let Some((_, id)) = self.ended.pop_front_if(|(at, _)| now.duration_since(*at) > REMEMBERED) {
+            self.orders.remove(&id);
+        }
+    }
+
     /// Reads every whole line and gives how many bytes they have.
     fn read(&mut self, file: &File) -> io::Result<u64> {
         read_lines(file, LONGEST_LINE, |line| self.apply(line))
     }
 
     fn apply(&mut self, line: Line) {
-        let Self { orders, tally } = self;
+        let Self { orders, tally, .. } = self;
         match line {
             Line::Issued(issued) => {
                 tally.issued += 1;
@@ -389,102 +411,5 @@ pub fn compact(file: &Path, before: Timestamp) -> io::Result<()> {
 
 const LONGEST_LINE: u64 = 2 * 1024 * 1024;
 const MOST_AT_ONCE: usize = 1024;
-
-#[cfg(test)]
-mod tests {
-    use kubereach_agent::{PROTOCOL, Refusal};
-    use kubereach_probes::Observation;
-
-    use super::*;
-
-    fn order(id: &str) -> Issued {
-        Issued {
-            id: id.to_owned(),
-            agent: "a".to_owned(),
-            key: "U".to_owned(),
-            expires_at: Timestamp::UNIX_EPOCH,
-            after: 3,
-            digest: "d".to_owned(),
-            payload: "{}".to_owned(),
-        }
-    }
-
-    fn reply(id: &str, outcome: Outcome) -> Reply {
-        Reply { protocol: PROTOCOL, id: id.to_owned(), agent: "a".to_owned(), finished_at: Timestamp::now(), outcome }
-    }
-
-    fn seen(id: &str) -> Reply {
-        reply(id, Outcome::Observed { observation: Box::new(Observation::default()) })
-    }
-
-    #[tokio::test]
-    async fn every_order_ends_once_and_what_comes_late_is_late() {
-        let ledger = Ledger::in_memory();
-        let mut endings = Vec::new();
-        for id in ["1", "2", "3", "4"] {
-            endings.push(ledger.issue(order(id)).await.unwrap());
-        }
-        assert!(ledger.issue(order("1")).await.is_err(), "an id is used once");
-        assert_eq!(ledger.replied("1", seen("1")).await, Some(Taken::First));
-        assert_eq!(ledger.replied("1", seen("1")).await, Some(Taken::Again));
-        let refused = Outcome::Refused { reason: Refusal::Busy, detail: String::new() };
-        assert_eq!(ledger.replied("2", reply("2", refused)).await, Some(Taken::First));
-        ledger.reject(Some("3"), "bad-signature");
-        assert_eq!(ledger.expire("3"), BTreeMap::from([("bad-signature".to_owned(), 1)]));
-        ledger.expire("3");
-        assert_eq!(ledger.replied("3", seen("3")).await, Some(Taken::Late));
-        // Ended is ended: it expires no more.
-        ledger.expire("1");
-        assert_eq!(ledger.replied("stranger", seen("stranger")).await, None);
-        let tally = ledger.tally();
-        assert_eq!((tally.issued, tally.observed, tally.refused, tally.expired), (4, 1, 1, 1));
-        assert_eq!((tally.outstanding, tally.late, tally.repeated), (1, 1, 1));
-        assert!(matches!(endings.remove(0).await, Ok(Ending::Replied(_))));
-    }
-
-    #[tokio::test]
-    async fn a_ledger_on_disk_is_taken_up_where_it_was_left_torn_line_and_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("ledger.jsonl");
-        let ledger = Ledger::open(&file).unwrap();
-        assert!(Ledger::open(&file).is_err(), "two controllers with one ledger");
-        for id in ["1", "2", "3"] {
-            ledger.issue(order(id)).await.unwrap();
-        }
-        ledger.replied("1", seen("1")).await;
-        ledger.expire("2");
-        ledger.replied("2", seen("2")).await;
-        drop(ledger);
-        let reopened = || async {
-            // The thread that writes lets go of the file soon after.
-            for _ in 0..100 {
-                if let Ok(ledger) = Ledger::open(&file) {
-                    return ledger;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ledger::open(&file).unwrap()
-        };
-        drop(reopened().await);
-        OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"ended\":{\"id\":\"3\",").unwrap();
-        let ledger = reopened().await;
-        let expected = Tally { issued: 3, observed: 1, expired: 1, outstanding: 1, late: 1, ..Tally::default() };
-        assert_eq!(ledger.tally(), expected);
-        assert_eq!(ledger.outstanding(), [order("3")]);
-        let ending = ledger.take_up("3").unwrap();
-        assert!(ledger.take_up("1").is_none() && ledger.knows("1"));
-        ledger.replied("3", seen("3")).await;
-        assert!(matches!(ending.await, Ok(Ending::Replied(_))));
-        drop(ledger);
-        let ledger = reopened().await;
-        assert_eq!((ledger.tally().observed, ledger.tally().outstanding), (2, 0));
-        drop(ledger);
-        for _ in 0..100 {
-            if compact(&file, Timestamp::now()).is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert_eq!(reopened().await.tally(), Tally::default());
-    }
-}
+/// How long a ledger in memory knows an order that has ended, for replies that come late.
+const REMEMBERED: Duration = Duration::from_mins(2);

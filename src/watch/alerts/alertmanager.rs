@@ -13,11 +13,17 @@ use reqwest::header::HeaderMap;
 use serde::Serialize;
 
 use super::post::{Failure, Post};
-use crate::watch::record::Alert;
+use crate::watch::{config::WatchConfig, record::Alert, schedule::later};
 
-/// Posts the alerts to every replica.
-pub(super) async fn send(post: &Post, urls: &[String], alerts: &[Alert], timeout: Duration) -> Result<(), Failure> {
-    let body = body(alerts, Timestamp::now());
+/// Posts the alerts to every replica. `lasts` is how long an alert is taken to last without another word.
+pub(super) async fn send(
+    post: &Post,
+    urls: &[String],
+    alerts: &[Alert],
+    timeout: Duration,
+    lasts: impl Fn(&Alert) -> Duration,
+) -> Result<(), Failure> {
+    let body = body(alerts, Timestamp::now(), lasts);
     let answers = join_all(urls.iter().map(|url| {
         let url = format!("{}/api/v2/alerts", url.trim_end_matches('/'));
         let body = body.clone();
@@ -42,16 +48,27 @@ pub(super) fn repeat(wanted: Duration) -> Duration {
     wanted.min(REPEAT)
 }
 
+/// How long an alert lasts without another word. One of a single run lasts so long that a run which is late or fails does
+/// not end it.
+pub(super) fn lasts(config: &WatchConfig, alert: &Alert, once: bool) -> Duration {
+    if !once {
+        return LASTS;
+    }
+    let name = alert.labels.get("check");
+    let check = config.checks.iter().find(|check| Some(&check.name) == name);
+    let between = check.map_or(Duration::ZERO, |check| check.schedule.interval());
+    between.saturating_mul(2).saturating_add(LASTS).min(LONGEST_LASTS)
+}
+
 /// The alerts in the shape of the API.
-pub(super) fn body(alerts: &[Alert], now: Timestamp) -> Vec<u8> {
-    let end = now.checked_add(LASTS).unwrap_or(Timestamp::MAX);
+pub(super) fn body(alerts: &[Alert], now: Timestamp, lasts: impl Fn(&Alert) -> Duration) -> Vec<u8> {
     let alerts: Vec<PostableAlert<'_>> = alerts
         .iter()
         .map(|alert| PostableAlert {
             labels: &alert.labels,
             annotations: &alert.annotations,
             starts_at: alert.starts_at,
-            ends_at: alert.ends_at.unwrap_or(end),
+            ends_at: alert.ends_at.unwrap_or_else(|| later(now, lasts(alert))),
             generator_url: alert.annotations.get("url").map(String::as_str),
         })
         .collect();
@@ -73,6 +90,9 @@ struct PostableAlert<'a> {
 /// Prometheus' `--rules.alert.resend-delay`.
 const REPEAT: Duration = Duration::from_mins(1);
 
-/// A little more than the four repetitions that Prometheus gives: a failed delivery is tried again only after up to a
-/// minute.
-const LASTS: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+/// How long an alert that an Alertmanager was told of lasts without another word: a little more than the four
+/// repetitions that Prometheus gives, because a failed delivery is tried again only after up to a minute.
+const LASTS: Duration = Duration::from_mins(5);
+
+/// What is checked more rarely than that is told as resolved in between.
+const LONGEST_LASTS: Duration = Duration::from_hours(21 * 24);

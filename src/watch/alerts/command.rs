@@ -30,6 +30,8 @@ async fn run(command: &[String], payload: &Payload) -> Result<(), Failure> {
     };
     let mut child = Command::new(program)
         .args(arguments)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_passed_on)))
         .envs(variables(payload))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -101,6 +103,15 @@ async fn listen(pipe: Option<impl AsyncRead + Unpin>, beginning: &Mutex<Vec<u8>>
     }
 }
 
+/// Whether a variable of the watch is the program's, too: what programs need to run and to reach others. Any other may
+/// be a secret of the watch, which the program may show or pass on.
+fn is_passed_on(name: &str) -> bool {
+    PASSED_ON.contains(&name)
+        || name.starts_with("LC_")
+        || name.starts_with("SSL_CERT_")
+        || name.to_ascii_lowercase().ends_with("_proxy")
+}
+
 /// What scripts need without reading JSON.
 fn variables(payload: &Payload) -> Vec<(String, String)> {
     let summary =
@@ -148,4 +159,5 @@ impl Drop for Group {
 /// How long the pipes are listened to after its end: what it left in the background may hold them open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 const LINE_LIMIT: usize = 200;
+const PASSED_ON: &[&str] = &["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
 const KEPT_LIMIT: usize = 4 * 1024;

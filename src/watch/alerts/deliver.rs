@@ -2,12 +2,14 @@
 //!
 //! One process of those that share a database does it, by a lease. Each receiver has a worker of its own while
 //! something is due to it, so none holds up another. A worker holds one batch until the receiver took it, trying again
-//! after 1 s, 2 s, 4 s … 60 s, for as long as it takes. That is at least once: when the process dies between a delivery
-//! and its being written down, the same comes again, with the same idempotency key.
+//! after 1 s, 2 s, 4 s … 60 s, for as long as it takes. Before it tries again it looks at what became of the alerts:
+//! what is over by now is told as over, which is another delivery with another idempotency key. That is at least once:
+//! when the process dies between a delivery and its being written down, the same comes again, with the same key.
+
+mod outbox;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,12 +17,15 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+
+pub(super) use outbox::Outbox;
+use outbox::Shared;
 
 use super::{
     alertmanager, command,
@@ -34,6 +39,7 @@ use crate::{
         config::{Receiver, ReceiverKind, WatchConfig},
         metrics::Metrics,
         record::Alert,
+        schedule::later,
         store::{Store, StoreError},
     },
 };
@@ -50,57 +56,22 @@ pub async fn deliver(
     stop: watch::Receiver<bool>,
 ) {
     let outbox = Shared { store, process };
-    run(
-        Desk {
-            outbox,
-            config,
-            metrics,
-            notices,
-            post: Post::default(),
-            pace: Pace::default(),
-            leading: AtomicBool::new(false),
-        },
-        stop,
-    )
-    .await;
+    run(Desk::new(outbox, config, metrics, notices), stop).await;
 }
 
-/// Where alerts wait.
-pub(super) trait Outbox: Send + Sync + 'static {
-    /// Those that are due, by receiver and begin.
-    fn due(&self, now: Timestamp, limit: usize) -> impl Future<Output = Result<Vec<Alert>, StoreError>> + Send;
-    /// Writes down how deliveries ended.
-    fn sent(&self, alerts: &[Alert]) -> impl Future<Output = Result<(), StoreError>> + Send;
-    /// Whether this process is the one that sends.
-    fn lease(&self, lasts: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send;
-    /// Lets another one send.
-    fn release(&self) -> impl Future<Output = ()> + Send;
-}
-
-/// The history, under the name of this process.
-struct Shared {
+/// Sends once what is due, for a run that comes again by somebody else's schedule: every alert lasts until the next run
+/// is overdue.
+pub async fn deliver_once(
     store: Store,
+    config: Arc<WatchConfig>,
+    metrics: Arc<Metrics>,
     process: String,
-}
-
-impl Outbox for Shared {
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Alert>, StoreError> {
-        self.store.alerts_due(now, limit).await
-    }
-
-    async fn sent(&self, alerts: &[Alert]) -> Result<(), StoreError> {
-        self.store.alerts_sent(alerts).await
-    }
-
-    async fn lease(&self, lasts: Duration) -> Result<bool, StoreError> {
-        let held = self.store.lease(&self.process, &[LEASE.to_owned()], lasts).await?;
-        Ok(held.iter().any(|name| name == LEASE))
-    }
-
-    async fn release(&self) {
-        // It runs out by itself.
-        let _ = self.store.release(&self.process, &[LEASE.to_owned()]).await;
-    }
+    notices: UnboundedSender<String>,
+) {
+    let outbox = Shared { store, process };
+    let (_config, config) = watch::channel(config);
+    let (_stop, stopped) = watch::channel(true);
+    run(Desk { once: true, ..Desk::new(outbox, config, metrics, notices) }, stopped).await;
 }
 
 /// How fast things go.
@@ -148,6 +119,20 @@ pub(super) struct Desk<O> {
     pub(super) pace: Pace,
     /// This process is the one that sends.
     pub(super) leading: AtomicBool,
+    /// This is one of many runs, each of which sends once.
+    pub(super) once: bool,
+}
+
+impl<O> Desk<O> {
+    fn new(
+        outbox: O,
+        config: watch::Receiver<Arc<WatchConfig>>,
+        metrics: Arc<Metrics>,
+        notices: UnboundedSender<String>,
+    ) -> Self {
+        let leading = AtomicBool::new(false);
+        Self { outbox, config, metrics, notices, post: Post::default(), pace: Pace::default(), leading, once: false }
+    }
 }
 
 /// Looks for what is due, and gives each receiver a worker.
@@ -160,7 +145,7 @@ pub(super) async fn run<O: Outbox>(desk: Desk<O>, mut stop: watch::Receiver<bool
         busy: BTreeSet::new(),
         leased_until: None,
         renew_at: Instant::now(),
-        trouble: None,
+        trouble: BTreeSet::new(),
     };
     while !*stop.borrow_and_update() {
         rounds.turn().await;
@@ -196,8 +181,16 @@ struct Rounds<O> {
     busy: BTreeSet<String>,
     leased_until: Option<Instant>,
     renew_at: Instant,
-    /// What is wrong with the history; said once.
-    trouble: Option<String>,
+    /// What cannot be done with the history. An outage is over when all of it can.
+    trouble: BTreeSet<Task>,
+}
+
+/// What the main loop does with the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Task {
+    Lease,
+    Look,
+    Write,
 }
 
 impl<O: Outbox> Rounds<O> {
@@ -206,12 +199,14 @@ impl<O: Outbox> Rounds<O> {
         let now = Instant::now();
         if now >= self.renew_at {
             self.renew_at = now + self.desk.pace.lease / 3;
-            match self.desk.outbox.lease(self.desk.pace.lease).await {
+            let leased = self.desk.outbox.lease(self.desk.pace.lease).await;
+            match leased {
                 Ok(true) => self.leased_until = Some(now + self.desk.pace.lease),
                 Ok(false) => self.leased_until = None,
                 // It lasts for as long as it was given.
-                Err(error) => self.troubled(&error),
+                Err(_) => {}
             }
+            self.note(Task::Lease, leased.err().as_ref());
         }
         let leading = self.leased_until.is_some_and(|until| Instant::now() < until);
         self.desk.leading.store(leading, Ordering::Relaxed);
@@ -224,9 +219,9 @@ impl<O: Outbox> Rounds<O> {
     async fn hand_out(&mut self, now: Timestamp) {
         let due = match self.desk.outbox.due(now, MOST_DUE).await {
             Ok(due) => due,
-            Err(error) => return self.troubled(&error),
+            Err(error) => return self.note(Task::Look, Some(&error)),
         };
-        self.trouble = None;
+        self.note(Task::Look, None);
         let full = due.len() >= MOST_DUE;
         let mut batches: BTreeMap<String, Vec<Alert>> = BTreeMap::new();
         for alert in due {
@@ -259,11 +254,8 @@ impl<O: Outbox> Rounds<O> {
             let worker = Worker { desk: Arc::clone(&self.desk), name, stop: self.stop.clone() };
             self.workers.spawn(worker.work(alerts));
         }
-        if !aside.is_empty()
-            && let Err(error) = self.desk.outbox.sent(&aside).await
-        {
-            self.troubled(&error);
-        }
+        let written = if aside.is_empty() { Ok(()) } else { self.desk.outbox.sent(&aside).await };
+        self.note(Task::Write, written.err().as_ref());
     }
 
     /// A worker ended.
@@ -280,13 +272,16 @@ impl<O: Outbox> Rounds<O> {
         }
     }
 
-    /// Says what is wrong with the history, once.
-    fn troubled(&mut self, error: &StoreError) {
-        let words = error.to_string();
-        if self.trouble.as_ref() != Some(&words) {
-            let _ = self.desk.notices.send(format!("alerts wait, the history does not answer: {words}"));
-            self.trouble = Some(words);
+    /// Says what is wrong with the history, once an outage.
+    fn note(&mut self, task: Task, error: Option<&StoreError>) {
+        let Some(error) = error else {
+            self.trouble.remove(&task);
+            return;
+        };
+        if self.trouble.is_empty() {
+            let _ = self.desk.notices.send(format!("alerts wait, the history does not answer: {error}"));
         }
+        self.trouble.insert(task);
     }
 }
 
@@ -301,8 +296,8 @@ impl<O: Outbox> Worker<O> {
     /// Until the receiver took the batch, or nobody is to be told any longer. The receiver's name, and whether it was
     /// taken and written down.
     async fn work(mut self, mut batch: Vec<Alert>) -> (String, bool) {
-        // What is sent stays the same at every attempt, whatever is written down in between.
-        let frozen = batch.clone();
+        // What is sent stays the same at every attempt, whatever is written down in between, unless it is no longer true.
+        let mut frozen = batch.clone();
         let begun = Instant::now();
         let mut attempts = 0_u32;
         let mut told: Option<Failure> = None;
@@ -313,7 +308,7 @@ impl<O: Outbox> Worker<O> {
             let failure = match self.send(&config, &receiver, &frozen).await {
                 Ok(()) => {
                     if attempts > 0 {
-                        self.say(format!(
+                        self.say(&format!(
                             "is told again, after {} and {:.0} s",
                             counted(
                                 usize::try_from(attempts).unwrap_or(usize::MAX),
@@ -337,7 +332,8 @@ impl<O: Outbox> Worker<O> {
             let known = matches!(failure, Failure::Refused(_)) && batch.iter().all(|alert| alert.attempts > 0);
             if told.as_ref() != Some(&failure) && !known {
                 let what = counted(frozen.len(), "alert", "alerts");
-                self.say(format!("was not told of {what}: {}; it is tried again until it works", failure.message()));
+                let then = if self.desk.once { "the next run tries again" } else { "it is tried again until it works" };
+                self.say(&format!("was not told of {what}: {}; {then}", failure.message()));
                 told = Some(failure.clone());
             }
             let longest = batch.iter().map(|alert| alert.attempts).max().unwrap_or_default();
@@ -353,6 +349,29 @@ impl<O: Outbox> Worker<O> {
             if last || matches!(failure, Failure::Refused(_)) || !self.wait(wait).await {
                 return (self.name, false);
             }
+            self.look_again(&mut frozen, &mut batch).await;
+            if frozen.is_empty() {
+                return (self.name, true);
+            }
+        }
+    }
+
+    /// Takes over what the history says of a batch that did not arrive: an alert that ended meanwhile, or has new words,
+    /// is told as it is now, and one that another process brought there is not told again. What did not change is sent
+    /// as before, byte for byte.
+    async fn look_again(&self, frozen: &mut Vec<Alert>, batch: &mut Vec<Alert>) {
+        // What cannot be looked at is sent as it was.
+        let Ok(known) = self.desk.outbox.known(&self.name).await else { return };
+        let known: HashMap<_, Alert> = known.into_iter().map(|alert| ((alert.cell, alert.starts_at), alert)).collect();
+        let (before, attempts) = (std::mem::take(frozen), std::mem::take(batch));
+        for (sent, noted) in before.into_iter().zip(attempts) {
+            let Some(now) = known.get(&(sent.cell, sent.starts_at)) else { continue };
+            let same = (now.ends_at, &now.labels, &now.annotations) == (sent.ends_at, &sent.labels, &sent.annotations);
+            if same && now.delivered && !sent.delivered {
+                continue;
+            }
+            frozen.push(if same { sent } else { now.clone() });
+            batch.push(if same { noted } else { now.clone() });
         }
     }
 
@@ -365,7 +384,7 @@ impl<O: Outbox> Worker<O> {
                 Err(failure) => {
                     if alert.attempts == 0 {
                         let name = alert.labels.get("cluster").cloned().unwrap_or_default();
-                        self.say(format!("does not take an alert on {name}: {}", failure.message()));
+                        self.say(&format!("does not take an alert on {name}: {}", failure.message()));
                     }
                     alert.attempts = alert.attempts.saturating_add(1);
                     alert.next_at = later(Timestamp::now(), self.desk.pace.wait(alert.attempts));
@@ -386,7 +405,10 @@ impl<O: Outbox> Worker<O> {
         let post = &self.desk.post;
         let sending = async {
             match &receiver.kind {
-                ReceiverKind::Alertmanager { urls } => alertmanager::send(post, urls, alerts, receiver.timeout).await,
+                ReceiverKind::Alertmanager { urls } => {
+                    let lasts = |alert: &Alert| alertmanager::lasts(config, alert, self.desk.once);
+                    alertmanager::send(post, urls, alerts, receiver.timeout, lasts).await
+                }
                 ReceiverKind::Webhook { url, secret } => {
                     webhook::send(post, url, secret.as_ref(), &payload(), receiver.timeout).await
                 }
@@ -442,7 +464,7 @@ impl<O: Outbox> Worker<O> {
         true
     }
 
-    fn say(&self, what: String) {
+    fn say(&self, what: &str) {
         let _ = self.desk.notices.send(format!("alert receiver {}: {what}", self.name));
     }
 }
@@ -459,14 +481,6 @@ fn most_at_once(receiver: &Receiver) -> usize {
         ReceiverKind::Webhook { .. } | ReceiverKind::Command { .. } => 100,
     }
 }
-
-/// So much later.
-fn later(now: Timestamp, time: Duration) -> Timestamp {
-    SignedDuration::try_from(time).ok().and_then(|time| now.checked_add(time).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// The lease of the one process that sends.
-const LEASE: &str = "alerts";
 
 /// Alerts looked at in one turn.
 const MOST_DUE: usize = 5_000;

@@ -14,5 +14,5 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use deliver::deliver;
+pub use deliver::{deliver, deliver_once};
 pub use route::{forgotten, permalink, raised, reconciled};

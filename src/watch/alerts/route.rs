@@ -54,9 +54,16 @@ pub fn raised(config: &WatchConfig, event: &Event, cell: &CellNow, open: &[Alert
 }
 
 /// The same for a cell whose incident was there before: at the start, after a maintenance window, and after a reload
-/// that changed the routes. `open` are the alerts that are stored. Nothing when all is as it should be.
+/// that changed the routes. `event` is the one by which its state began, where that is known: what was told then is told
+/// now. `open` are the alerts that are stored. Nothing when all is as it should be.
 #[must_use]
-pub fn reconciled(config: &WatchConfig, cell: &CellNow, open: &[Alert], now: Timestamp) -> Vec<Alert> {
+pub fn reconciled(
+    config: &WatchConfig,
+    cell: &CellNow,
+    event: Option<&Event>,
+    open: &[Alert],
+    now: Timestamp,
+) -> Vec<Alert> {
     let open = open_of(cell, open);
     let standing = match &cell.state.standing {
         None => return Vec::new(),
@@ -79,8 +86,8 @@ pub fn reconciled(config: &WatchConfig, cell: &CellNow, open: &[Alert], now: Tim
     if cell.maintenance || standing.verdict == Verdict::Propagating {
         return alerts;
     }
-    let summary = standing_summary(cell, standing);
-    let told = Told { standing, summary: &summary, changes: &[] };
+    let summary = event.map_or_else(|| standing_summary(cell, standing), |event| event.summary.clone());
+    let told = Told { standing, summary: &summary, changes: event.map_or(&[], |event| &event.changes) };
     for wanted in wanted(config, cell, &told) {
         match left.iter().find(|alert| alert.receiver == wanted.receiver) {
             Some(alert) => {

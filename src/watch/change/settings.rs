@@ -161,10 +161,10 @@ impl Settings {
                 let inner = at(key);
                 match key {
                     "IpPermissions" => {
-                        self.many(at("ingress"), items.iter().flat_map(|item| permissions(item, "from")))
+                        self.many(at("ingress"), items.iter().flat_map(|item| permissions(item, "from")));
                     }
                     "IpPermissionsEgress" => {
-                        self.many(at("egress"), items.iter().flat_map(|item| permissions(item, "to")))
+                        self.many(at("egress"), items.iter().flat_map(|item| permissions(item, "to")));
                     }
                     "Entries" if items.iter().all(|item| item.get("RuleNumber").is_some()) => {
                         for (name, rule) in items.iter().map(acl_rule) {
@@ -177,7 +177,7 @@ impl Settings {
                         }
                     }
                     _ if items.iter().all(only_refers) => {
-                        self.many(inner, items.iter().filter_map(|item| id_of(key, item)))
+                        self.many(inner, items.iter().filter_map(|item| id_of(key, item)));
                     }
                     _ if has_ids(key, items) => self.objects(&inner, key, &words(key), items),
                     _ => self.many(inner, items.iter().map(short)),

@@ -8,6 +8,7 @@ use std::{
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::watch::record::{ClusterKey, Snapshot};
@@ -24,8 +25,29 @@ pub fn snapshot(cluster: ClusterKey, at: Timestamp, documents: &[(String, Value)
         .filter(|(path, document)| is_configuration(path) && !is_credential(document))
         .map(|(path, document)| (path.as_str(), tidy(document, "")))
         .collect();
+    packed(cluster, at, &kept)
+}
+
+/// The later of two snapshots with those documents of the earlier one that it does not have: one that could not be read
+/// this time (a permission, a timeout) is known as it was, and what changes meanwhile is told when it can be read again.
+/// A document of something that is really gone stays as it was, too, however often it is absent: the two cannot be told
+/// apart here, and what went is seen in the document that lists it.
+#[must_use]
+pub fn carried_over(before: &Snapshot, after: Snapshot) -> Snapshot {
+    if before.hash == after.hash {
+        return after;
+    }
+    let mut known = documents(&after);
+    let read = known.len();
+    for (path, document) in documents(before) {
+        known.entry(path).or_insert(document);
+    }
+    if known.len() == read { after } else { packed(after.cluster, after.at, &known) }
+}
+
+fn packed<K: Ord + Serialize>(cluster: ClusterKey, at: Timestamp, documents: &BTreeMap<K, Value>) -> Snapshot {
     // Maps of text to values can always be written.
-    let text = serde_json::to_vec(&kept).unwrap_or_default();
+    let text = serde_json::to_vec(documents).unwrap_or_default();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&digest.as_ref()[..8]);

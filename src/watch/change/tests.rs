@@ -1,3 +1,5 @@
+mod carried;
+
 use kubereach_probes::{EgressObservation, HttpOutcome, TcpOutcome, TlsOutcome};
 use proptest::prelude::*;
 use serde_json::{Value, json};

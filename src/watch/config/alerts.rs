@@ -1,6 +1,6 @@
 //! Reading whom to tell, and when nobody is: maintenance windows, receivers, routes, and the secrets that they need.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -65,7 +65,7 @@ impl Reader<'_> {
             }
             Some(lasts)
         });
-        let begins = self.cron(fields, what, zone?);
+        let begins = self.cron(fields, what, zone);
         Some(MaintenanceTime::Recurring { begins: begins?, lasts: lasts? })
     }
 
@@ -240,7 +240,19 @@ impl Reader<'_> {
             self.error(node.position, "`command` names no program by its absolute path", help);
             return None;
         }
-        (!command.is_empty()).then_some(ReceiverKind::Command { command })
+        let program = Path::new(command.first()?);
+        let wrong = if !program.is_file() {
+            Some("does not exist".to_owned())
+        } else {
+            let executable = nix::unistd::access(program, nix::unistd::AccessFlags::X_OK);
+            executable.err().map(|error| format!("cannot be executed: {}", error.desc().to_lowercase()))
+        };
+        if let Some(wrong) = wrong {
+            let message = format!("the program {} of `command` {wrong}", quoted(&program.display().to_string()));
+            self.error(node.position, message, help);
+            return None;
+        }
+        Some(ReceiverKind::Command { command })
     }
 
     fn route(&mut self, node: &Node, names: &Names) -> Option<Route> {

@@ -45,12 +45,11 @@ impl Reader<'_> {
             Some(format!("nothing can be written into the folder of the database, {}: {reason}", folder.display()))
         } else if path.exists() && !path.is_file() {
             Some(format!("the database {} is no file", path.display()))
-        } else if let Some(error) =
-            path.exists().then(|| writable(&path, nix::unistd::AccessFlags::R_OK)).and_then(Result::err)
-        {
-            Some(format!("the database {} cannot be written: {}", path.display(), error.desc().to_lowercase()))
         } else {
-            None
+            let refused = path.exists().then(|| writable(&path, nix::unistd::AccessFlags::R_OK)).and_then(Result::err);
+            refused.map(|error| {
+                format!("the database {} cannot be written: {}", path.display(), error.desc().to_lowercase())
+            })
         };
         if let Some(message) = wrong {
             let help = "write `storage: { sqlite: /var/lib/kubereach/kubereach.db }`, in a folder that this account may write to";

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path, time::Duration};
 
-use super::{CheckSet, Retention, WatchConfig, keys};
+use super::{CheckSet, Retention, Storage, WatchConfig, keys};
 use crate::{
     input::{
         Documents, Fields, InputError, InputErrors, Kind, Limits, MEBIBYTE, Node, Reading, Source, in_order,
@@ -18,6 +18,27 @@ pub(super) fn read(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<WatchConfig, InputErrors> {
+    read_part(text, file, environment, Reader::config)
+}
+
+/// Validates where history goes, and nothing else.
+pub(super) fn read_storage(
+    text: &str,
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Storage, InputErrors> {
+    read_part(text, file, environment, |reader, root| {
+        let watch = reader.watch(root)?;
+        reader.storage(&watch)
+    })
+}
+
+fn read_part<'a, T>(
+    text: &'a str,
+    file: &'a Path,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    part: impl FnOnce(&mut Reader<'a>, &Node) -> Option<T>,
+) -> Result<T, InputErrors> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() as u64 > LARGEST {
         return Err(InputError::new("the configuration is larger than 1 MiB").in_file(file).into());
@@ -26,8 +47,8 @@ pub(super) fn read(
     let help = "it needs `apiVersion: kubereach/v1` and `watch: { checks: [{ scenario: scenario.yaml }] }`";
     let (root, errors) = read_root(&source, text, LIMITS, Reader::WHAT, help)?;
     let mut reader = Reader { source, environment, errors };
-    match reader.config(&root) {
-        Some(config) if reader.errors.is_empty() => Ok(config),
+    match part(&mut reader, &root) {
+        Some(found) if reader.errors.is_empty() => Ok(found),
         _ => Err(in_order(reader.errors, file)),
     }
 }
@@ -68,14 +89,19 @@ struct Defaults {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, root: &Node) -> Option<WatchConfig> {
+    /// The keys of `watch`.
+    fn watch<'n>(&mut self, root: &'n Node) -> Option<Fields<'n>> {
         let root = self.fields(root, "a watch configuration", keys::ROOT)?;
         self.api_version(&root);
         let Some(node) = root.get("watch") else {
             self.lacks(&root, "watch", "the watch configuration");
             return None;
         };
-        let fields = self.fields(node, "`watch`", keys::WATCH)?;
+        self.fields(node, "`watch`", keys::WATCH)
+    }
+
+    fn config(&mut self, root: &Node) -> Option<WatchConfig> {
+        let fields = self.watch(root)?;
         let defaults = self.defaults(&fields);
         let checks = self.checks(&fields, &defaults);
         let storage = self.storage(&fields);
@@ -234,8 +260,8 @@ impl Reader<'_> {
         }
         if fields.entry("cron").is_some() {
             let zone = match fields.entry("timezone") {
-                Some(_) => self.timezone(fields)?,
-                None => defaults.timezone.clone(),
+                Some(_) => self.timezone(fields),
+                None => Some(defaults.timezone.clone()),
             };
             let begins = self.cron(fields, "a check", zone)?;
             let gap = begins.interval();
@@ -261,8 +287,15 @@ impl Reader<'_> {
         Some(Schedule::Every { interval, jitter })
     }
 
-    /// `cron`, which must be there, without spreading. `what` is the mapping.
-    pub(super) fn cron(&mut self, fields: &Fields<'_>, what: &str, zone: jiff::tz::TimeZone) -> Option<Schedule> {
+    /// `cron`, which must be there, without spreading. `what` is the mapping. Without a zone, whose mistake is told
+    /// already, only what is wrong with the expression is found.
+    pub(super) fn cron(
+        &mut self,
+        fields: &Fields<'_>,
+        what: &str,
+        zone: Option<jiff::tz::TimeZone>,
+    ) -> Option<Schedule> {
+        let (known, zone) = (zone.is_some(), zone.unwrap_or(jiff::tz::TimeZone::UTC));
         let text = self.required(fields, "cron", what)?;
         let help =
             "write five fields, minute to day of the week, such as `*/5 8-18 * * MON-FRI`, or six with seconds first";
@@ -284,6 +317,7 @@ impl Reader<'_> {
                 self.error(fields.place("cron"), message, help);
             })
             .ok()
+            .filter(|_| known)
     }
 
     pub(super) fn timezone(&mut self, fields: &Fields<'_>) -> Option<jiff::tz::TimeZone> {

@@ -77,6 +77,8 @@ catalogue! {
         "When the last finished round was due";
     CELL_INTERVAL = "kubereach_cell_interval_seconds", Gauge, ["check", "cluster", "vantage", "target"],
         "How far apart the rounds of the cell are, as a rule";
+    CELL_NEXT_DUE = "kubereach_cell_next_due_timestamp_seconds", Gauge, ["check", "cluster", "vantage", "target"],
+        "When the cell's next round is due; a time in the past means that it is overdue";
     CELL_OFFLINE = "kubereach_cell_offline", Gauge, ["check", "cluster", "vantage", "target"],
         "1 while the prober is offline, which pauses judgement";
     CELL_MAINTENANCE = "kubereach_cell_maintenance", Gauge, ["check", "cluster", "vantage", "target"],

@@ -1,5 +1,7 @@
 //! What the board shows: cells, and how the watch is.
 
+use jiff::Timestamp;
+
 use super::{
     catalogue as metrics,
     text::{Microseconds, Samples, escaped, label_text, seconds},
@@ -56,6 +58,7 @@ struct CellSamples {
     since: Samples,
     last_round: Samples,
     interval: Samples,
+    next_due: Samples,
     offline: Samples,
     maintenance: Samples,
     stages: Samples,
@@ -73,6 +76,7 @@ impl Default for CellSamples {
             since: Samples::of(metrics::CELL_STATE_SINCE),
             last_round: Samples::of(metrics::CELL_LAST_ROUND),
             interval: Samples::of(metrics::CELL_INTERVAL),
+            next_due: Samples::of(metrics::CELL_NEXT_DUE),
             offline: Samples::of(metrics::CELL_OFFLINE),
             maintenance: Samples::of(metrics::CELL_MAINTENANCE),
             stages: Samples::of(metrics::CELL_STAGE_DURATION),
@@ -103,6 +107,10 @@ impl CellSamples {
             self.since.push(&labels, &[], seconds(since));
         }
         self.interval.push(&labels, &[], cell.interval.as_secs_f64());
+        // The end of time stands for never.
+        if let Some(due) = cell.due.filter(|due| *due < Timestamp::MAX) {
+            self.next_due.push(&labels, &[], seconds(due));
+        }
         self.offline.push(&labels, &[], u8::from(cell.state.paused_since.is_some()));
         self.maintenance.push(&labels, &[], u8::from(cell.maintenance));
         if let Some(round) = &cell.last {
@@ -147,6 +155,7 @@ impl CellSamples {
             &self.since,
             &self.last_round,
             &self.interval,
+            &self.next_due,
             &self.offline,
             &self.maintenance,
             &self.stages,

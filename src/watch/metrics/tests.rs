@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 
@@ -44,6 +44,7 @@ fn what_a_cell_shows() {
         format!("kubereach_cell_verdict{{{names},verdict=\"match\"}} 0"),
         format!("kubereach_cell_observed{{{names},observed=\"unreachable\"}} 1"),
         format!("kubereach_cell_last_round_timestamp_seconds{{{names}}} 1700000060.000"),
+        format!("kubereach_cell_next_due_timestamp_seconds{{{names}}} 1700000090.000"),
         format!("kubereach_cell_stage_duration_seconds{{{names},stage=\"tls\"}} 0.009001"),
         format!("kubereach_finding{{{names},code=\"eks-client-not-in-public-access-cidrs\",severity=\"error\"}} 1"),
         format!("kubereach_certificate_not_after_timestamp_seconds{{{names}}} 1798761600.000"),
@@ -54,6 +55,9 @@ fn what_a_cell_shows() {
     ] {
         assert!(exposition.lines().any(|have| have == line), "{line}\n{exposition}");
     }
+    // What is never due again is never overdue.
+    board.put(CellNow { due: Some(Timestamp::MAX), ..CellNow::clone(&board.cells()[0]) });
+    assert!(!metrics.exposition(&board).contains("kubereach_cell_next_due_timestamp_seconds{"));
     let classic = metrics.classic_exposition(&board);
     assert!(classic.contains("# TYPE kubereach_rounds_total counter\n"));
     assert!(classic.contains("# TYPE kubereach_cell_info gauge\n"));
@@ -83,9 +87,15 @@ fn hostile_names_are_escaped_and_bounded() {
     let (metrics, board) = full(1);
     let mut cell = board.cells()[0].as_ref().clone();
     cell.key.cluster = format!("a\"}} 1\n# TYPE x\\{}", "é".repeat(10_000));
+    board.put(cell.clone());
+    cell.key.cluster.push('b');
     board.put(cell);
     metrics.delivery("b\"\n", true);
     let exposition = metrics.exposition(&board);
+    let mut series: Vec<&str> = exposition.lines().filter(|line| line.starts_with("kubereach_cell_offline")).collect();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), 3, "what differs beyond the cut is another series");
     assert!(exposition.contains(r#"cluster="a\"} 1\n# TYPE x\\é"#));
     assert!(exposition.contains(r#"receiver="b\"\n""#));
     assert!(exposition.lines().all(|line| line.len() < 900));
@@ -119,7 +129,7 @@ fn the_document_lists_every_metric() {
     for metric in CATALOGUE {
         let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         let kind = metric.kind.label();
-        table += &format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help);
+        writeln!(table, "| `{}` | {kind} | {labels} | {} |", metric.name, metric.help).unwrap();
     }
     let renewed = format!("{before}<!-- metrics -->\n{table}<!-- end of metrics -->{after}");
     if std::env::var_os("KUBEREACH_UPDATE_DOCS").is_some() {
@@ -227,7 +237,7 @@ fn full(cells: i64) -> (Metrics, Board) {
             state: CellState { standing: Some(standing), since: Some(at), incident: Some(at), ..CellState::default() },
             last: Some(round),
             detail: Some(Arc::clone(&detail)),
-            due: None,
+            due: Some(at + Duration::from_secs(30)),
             own: true,
             maintenance: false,
         });

@@ -85,12 +85,16 @@ pub(super) fn escaped(value: &str) -> String {
     text
 }
 
-/// A label's value, bounded.
+/// A label's value, bounded. One that is cut ends with a digest of the whole, so that two are never the same series.
 pub(super) fn bounded(value: &str) -> Cow<'_, str> {
-    match value.char_indices().nth(LABEL_LIMIT) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &value[..end])),
-        None => Cow::Borrowed(value),
+    let Some((end, _)) = value.char_indices().nth(LABEL_LIMIT) else { return Cow::Borrowed(value) };
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.as_bytes());
+    let mut text = format!("{}…", &value[..end]);
+    for byte in &digest.as_ref()[..DIGEST_BYTES] {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
     }
+    Cow::Owned(text)
 }
 
 /// A time, as seconds since 1970 to the millisecond.
@@ -143,3 +147,4 @@ pub(super) fn classic(exposition: &str, catalogue: &[Metric]) -> String {
 }
 
 const LABEL_LIMIT: usize = 200;
+const DIGEST_BYTES: usize = 6;

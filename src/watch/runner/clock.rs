@@ -40,14 +40,8 @@ impl Clock for SystemClock {
 
 /// How long it is from `now` to `at`; `None` when it is past.
 #[must_use]
-pub fn until(now: Timestamp, at: Timestamp) -> Option<Duration> {
+pub(super) fn until(now: Timestamp, at: Timestamp) -> Option<Duration> {
     Duration::try_from(at.duration_since(now)).ok().filter(|left| !left.is_zero())
-}
-
-/// `at`, so much later.
-#[must_use]
-pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 const LONGEST_NAP: Duration = Duration::from_secs(1);

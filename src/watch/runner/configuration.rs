@@ -14,12 +14,14 @@ use tokio::{
 
 use super::{
     Parts,
-    clock::later,
     course::Course,
     ledger::{Message, Reconfigured},
     turned,
 };
-use crate::watch::{record::CellKey, schedule};
+use crate::watch::{
+    record::CellKey,
+    schedule::{self, later},
+};
 
 /// Reads until it is halted. A check set whose clusters have all been read (or have had their time) is `ready`.
 pub(super) async fn follow(

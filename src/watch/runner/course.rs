@@ -1,6 +1,7 @@
 //! One configuration in operation: its probers, its cells, its tasks.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +18,8 @@ use tokio::{
 use super::{Parts, Prober, WatchError, configuration, ledger::Message, scheduler, shares::Mine};
 use crate::{
     input::InputErrors,
-    report::{Intended, Provider},
+    report::{Intended, Provider, Via},
+    scenario::Plan,
     watch::{
         config::{CheckSet, WatchConfig},
         record::{CellId, CellKey, CellState, ClusterKey, Round},
@@ -31,6 +33,8 @@ pub(super) struct Course {
     /// By check set.
     pub(super) probers: Vec<Arc<dyn Prober>>,
     pub(super) cells: Vec<Slot>,
+    /// The place of each among them.
+    places: HashMap<CellId, usize>,
     /// By check set: how far apart rounds are, as a rule.
     intervals: Vec<Duration>,
     /// Ends the rounds that are under way.
@@ -56,6 +60,8 @@ pub(super) struct Slot {
     pub(super) provider: Provider,
     /// A round of it is under way.
     pub(super) busy: Arc<AtomicBool>,
+    /// The intent and the endpoint: a state that was judged for others is none.
+    pub(super) meant: String,
     /// What the history knew of it when it was registered.
     pub(super) stored: Option<(CellState, Option<Round>)>,
 }
@@ -70,6 +76,7 @@ impl Slot {
 /// The tasks of a course.
 pub(super) struct Running {
     course: Arc<Course>,
+    parts: Parts,
     /// Ends scheduling; rounds that are under way end by themselves.
     halt: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -97,19 +104,29 @@ impl Course {
         let cells = config.checks.iter().enumerate().flat_map(|(number, check)| slots(number, check)).collect();
         let intervals = config.checks.iter().map(|check| check.schedule.interval()).collect();
         let (wanted, requests) = mpsc::unbounded_channel();
-        Ok(Self { config, probers, cells, intervals, end, wanted, requests: std::sync::Mutex::new(Some(requests)) })
+        Ok(Self {
+            config,
+            probers,
+            cells,
+            places: HashMap::new(),
+            intervals,
+            end,
+            wanted,
+            requests: std::sync::Mutex::new(Some(requests)),
+        })
     }
 
     /// Gives every cell its number in the database, and what the history knows of it.
     pub(super) async fn register(&mut self, parts: &Parts) -> Result<(), WatchError> {
         let keys: Vec<CellKey> = self.cells.iter().map(|slot| slot.key.clone()).collect();
         let ids = parts.store.register(&keys).await?;
-        let mut stored: std::collections::HashMap<CellId, (CellState, Option<Round>)> =
+        let mut stored: HashMap<CellId, (CellState, Option<Round>)> =
             parts.store.cells().await?.into_iter().map(|cell| (cell.id, (cell.state, cell.last))).collect();
         for (slot, id) in self.cells.iter_mut().zip(ids) {
             slot.id = id;
             slot.stored = stored.remove(&id);
         }
+        self.places = self.cells.iter().enumerate().map(|(place, slot)| (slot.id, place)).collect();
         Ok(())
     }
 
@@ -122,6 +139,12 @@ impl Course {
     pub(super) fn cluster_key(&self, check: usize, cluster: usize) -> ClusterKey {
         let set = &self.config.checks[check];
         ClusterKey { check: set.name.clone(), cluster: set.plan.clusters[cluster].name.clone() }
+    }
+
+    /// The same cell in this configuration: of that number, with the same intent and endpoint.
+    pub(super) fn counterpart(&self, other: &Slot) -> Option<&Slot> {
+        let slot = &self.cells[*self.places.get(&other.id)?];
+        (slot.meant == other.meant).then_some(slot)
     }
 
     /// How far apart the rounds of a cell are, as a rule.
@@ -156,19 +179,33 @@ impl Course {
             finished,
             halted,
         ));
-        Running { course: Arc::clone(self), halt, tasks }
+        Running { course: Arc::clone(self), parts: parts.clone(), halt, tasks }
+    }
+
+    /// Ends every connection, and says what could not be removed from other hosts.
+    pub(super) async fn close(&self, parts: &Parts) {
+        for prober in &self.probers {
+            for left_behind in prober.close().await {
+                parts.say(left_behind);
+            }
+        }
     }
 }
 
 impl Running {
+    /// Completes when a task of it has ended by itself, which none should.
+    pub(super) async fn broken(&mut self) {
+        if self.tasks.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Ends scheduling; the rounds that are under way end in their own time, then the connections.
     pub(super) fn retire(mut self) {
         let _ = self.halt.send(true);
         tokio::spawn(async move {
             while self.tasks.join_next().await.is_some() {}
-            for prober in &self.course.probers {
-                prober.close().await;
-            }
+            self.course.close(&self.parts).await;
         });
     }
 
@@ -177,10 +214,16 @@ impl Running {
         let _ = self.halt.send(true);
         let _ = self.course.end.send(true);
         while self.tasks.join_next().await.is_some() {}
-        for prober in &self.course.probers {
-            prober.close().await;
-        }
+        self.course.close(&self.parts).await;
     }
+}
+
+/// What is meant with a cell.
+fn meant(plan: &Plan, index: usize) -> String {
+    let cell = &plan.cells[index];
+    let endpoint = plan.clusters[cell.cluster].endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
+    let via = cell.via.map_or("any", Via::label);
+    format!("{} via {via} at {endpoint}", cell.intended.label())
 }
 
 fn slots(number: usize, check: &CheckSet) -> Vec<Slot> {
@@ -194,6 +237,7 @@ fn slots(number: usize, check: &CheckSet) -> Vec<Slot> {
         cluster: cell.cluster,
         intended: cell.intended,
         provider: plan.clusters[cell.cluster].provider,
+        meant: meant(plan, index),
         busy: Arc::new(AtomicBool::new(false)),
         stored: None,
     });

@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use self::{telling::Telling, writing::Writer};
 use super::{
     Parts,
-    clock::later,
     course::{Course, Slot},
     shares::{Mine, share_of},
 };
@@ -26,12 +25,14 @@ use crate::{
         alerts,
         board::{CellNow, OTHERS_READ_EVERY},
         change,
+        config::Storage,
         record::{
             Alert, CellId, CellKey, CellState, Change, ClusterKey, Detail, DetailId, Event, EventKind, Round, Snapshot,
             StageTimes,
         },
+        schedule::later,
         state::{self, Said, Transition},
-        store::EventFilter,
+        store::{EventFilter, StoreError},
     },
 };
 
@@ -102,7 +103,8 @@ impl Ledger {
     }
 
     /// Takes what it is told until nobody tells it anything any more, then writes what is left.
-    pub(super) async fn keep(mut self, mut messages: mpsc::Receiver<Message>) {
+    /// Whether everything was written.
+    pub(super) async fn keep(mut self, mut messages: mpsc::Receiver<Message>) -> bool {
         let mut tick = later(self.parts.clock.now(), TICK);
         loop {
             let clock = Arc::clone(&self.parts.clock);
@@ -120,7 +122,7 @@ impl Ledger {
                 }
             }
         }
-        self.writer.finish().await;
+        self.writer.finish().await
     }
 
     /// What it is told.
@@ -132,15 +134,16 @@ impl Ledger {
         }
     }
 
-    /// Writes what is left, and waits until it is written or cannot be.
-    pub(super) async fn settle(&mut self) {
-        self.writer.finish().await;
+    /// Writes what is left; whether that could be done.
+    pub(super) async fn settle(&mut self) -> bool {
+        self.writer.finish().await
     }
 
     /// Another configuration of the watch: cells that it does not name are forgotten, states stay.
     pub(super) async fn take(&mut self, course: &Arc<Course>) {
         let now = self.parts.clock.now();
         let names: HashSet<&CellKey> = course.cells.iter().map(|slot| &slot.key).collect();
+        let before: Vec<CellId> = self.parts.board.cells().iter().filter(|cell| cell.own).map(|cell| cell.id).collect();
         self.parts.board.retain(|cell| names.contains(&cell.key));
         for slot in &course.cells {
             let known = self.parts.board.cell(&slot.key).filter(|known| known.id == slot.id);
@@ -148,6 +151,11 @@ impl Ledger {
                 (Some(known), _) => (known.state.clone(), known.last.clone(), known.detail.clone()),
                 (None, Some((state, last))) => (state.clone(), last.clone(), None),
                 (None, None) => (CellState::default(), None, None),
+            };
+            let state = match &state.judged_for {
+                // What it was for another intent or endpoint says nothing; an incident goes on until it is seen to be over.
+                Some(meant) if *meant != slot.meant => CellState { incident: state.incident, ..CellState::default() },
+                _ => state,
             };
             let own = self.own.contains(&share_of(slot.seed));
             let followed = if own { Some(now) } else { last.as_ref().map(|last| last.at) };
@@ -169,22 +177,31 @@ impl Ledger {
         self.parts.board.change_health(|health| health.configured_at = Some(now));
         self.recall_changes(now).await;
         self.recall_alerts().await;
+        // In a database that is shared the alerts of cells that this process never had may be another's.
+        let shared = matches!(course.config.storage, Storage::Postgres { .. });
+        let open = self.alerts.values().flatten().filter(|alert| !shared || before.contains(&alert.cell));
+        let open: Vec<Alert> = open.cloned().collect();
         let known = course.cells.iter().map(|slot| slot.id).collect();
-        let open: Vec<Alert> = self.alerts.values().flatten().cloned().collect();
         self.note_alerts(alerts::forgotten(&known, &open, now));
         self.reconcile(|_| true).await;
     }
 
     async fn finished(&mut self, finished: Finished) {
-        let Finished { course, slot, due, lag, took, look } = finished;
-        let slot = &course.cells[slot];
+        let Finished { course: ran, slot, due, lag, took, look } = finished;
+        let Some(course) = self.course.clone() else { return };
+        // A round that began under another configuration counts where it means the same.
+        let Some(slot) = course.counterpart(&ran.cells[slot]) else { return };
         let Some(before) = self.parts.board.cell(&slot.key).filter(|known| known.id == slot.id) else { return };
         let now = self.parts.clock.now();
         let detail = DetailId(look.id);
         let standing = state::standing(&look.cell);
         let said = Said { at: due, standing, offline: look.offline, detail };
         let check = course.check(slot);
-        let (next, transition) = state::step(&before.state, &said, check.confirm);
+        let gap = course.interval(slot).saturating_mul(ROUNDS_MISSED).saturating_add(LONGEST_PAUSE);
+        let (mut next, transition) = state::step(&before.state, &said, check.confirm, gap);
+        if next.standing.is_some() {
+            next.judged_for = Some(slot.meant.clone());
+        }
         let round = Round {
             cell: slot.id,
             at: due,
@@ -270,7 +287,7 @@ impl Ledger {
             return Some(Arc::clone(good));
         }
         // What cannot be read now leaves the event without the comparison.
-        self.parts.store.detail(id).await.ok().flatten().map(Arc::new)
+        within(self.parts.store.detail(id)).await.flatten().map(Arc::new)
     }
 
     /// The prober being offline is an event of its vantage, told once.
@@ -311,11 +328,15 @@ impl Ledger {
         let now = self.parts.clock.now();
         let snapshot = change::snapshot(key.clone(), now, &refreshed.documents);
         if !self.snapshots.contains_key(&key)
-            && let Ok(Some(stored)) = self.parts.store.snapshot(&key, Timestamp::MAX).await
+            && let Some(Some(stored)) = within(self.parts.store.snapshot(&key, Timestamp::MAX)).await
         {
             self.snapshots.insert(key.clone(), stored);
         }
         let before = self.snapshots.get(&key);
+        let snapshot = match before {
+            Some(before) => change::carried_over(before, snapshot),
+            None => snapshot,
+        };
         if before.is_some_and(|before| before.hash == snapshot.hash) {
             return;
         }
@@ -346,7 +367,7 @@ impl Ledger {
             limit: EVENTS_RECALLED,
             ..EventFilter::default()
         };
-        let Ok(events) = self.parts.store.events(&filter).await else { return };
+        let Some(events) = within(self.parts.store.events(&filter)).await else { return };
         for event in events.into_iter().rev() {
             let recent = self.changes.entry(event.cluster).or_default();
             if recent.back().is_none_or(|last| last.at < event.at) {
@@ -372,10 +393,9 @@ impl Ledger {
 
     /// The alerts that the history knows to last.
     async fn recall_alerts(&mut self) {
-        let Ok(stored) = self.parts.store.alerts().await else { return };
+        let Some(stored) = within(self.parts.store.alerts()).await else { return };
         self.alerts.clear();
-        let waiting = self.writer.batch.alerts.clone();
-        for alert in stored.into_iter().chain(waiting) {
+        for alert in stored.into_iter().chain(self.writer.alerts().cloned()) {
             let open = self.alerts.entry(alert.cell).or_default();
             open.retain(|known| (&known.receiver, known.starts_at) != (&alert.receiver, alert.starts_at));
             if alert.ends_at.is_none() {
@@ -396,13 +416,42 @@ impl Ledger {
             if cell.detail.is_none()
                 && let Some(last) = &cell.last
             {
-                let detail = self.parts.store.detail(last.detail).await.ok().flatten().map(Arc::new);
+                let detail = within(self.parts.store.detail(last.detail)).await.flatten().map(Arc::new);
                 cell = Arc::new(CellNow { detail, ..CellNow::clone(&cell) });
                 self.parts.board.put(CellNow::clone(&cell));
             }
             let open = self.alerts.get(&cell.id).map(Vec::as_slice).unwrap_or_default();
-            self.note_alerts(alerts::reconciled(&course.config, &cell, open, now));
+            let mut reconciled = alerts::reconciled(&course.config, &cell, None, open, now);
+            // Only what is told anew needs the words, which have to be asked for.
+            if reconciled.iter().any(|alert| alert.ends_at.is_none())
+                && let Some(event) = self.event_of(&cell).await
+            {
+                let open = self.alerts.get(&cell.id).map(Vec::as_slice).unwrap_or_default();
+                reconciled = alerts::reconciled(&course.config, &cell, Some(&event), open, now);
+            }
+            self.note_alerts(reconciled);
         }
+    }
+
+    /// The event by which a cell became what it is: one that waits for being written, or one of the history's.
+    async fn event_of(&self, cell: &CellNow) -> Option<Event> {
+        let kinds = [EventKind::Failed, EventKind::Changed];
+        let tells = |event: &Event| {
+            kinds.contains(&event.kind) && event.cell.as_ref() == Some(&cell.key) && event.to == cell.state.standing
+        };
+        if let Some(event) = self.writer.batch.events.iter().rev().find(|event| tells(event)) {
+            return Some(event.clone());
+        }
+        let from = cell.state.incident;
+        let filter = EventFilter {
+            cell: Some(cell.key.clone()),
+            kinds: kinds.to_vec(),
+            from,
+            limit: 100,
+            ..EventFilter::default()
+        };
+        // What cannot be read now leaves the alert with fewer words.
+        self.parts.store.events(&filter).await.ok()?.into_iter().find(tells)
     }
 
     /// Shares came or went: what another process found of the cells that came is taken over.
@@ -410,9 +459,32 @@ impl Ledger {
         self.own = Arc::clone(&self.mine.borrow_and_update());
         self.look_at_others(true).await;
         self.recall_alerts().await;
+        self.reconcile(|_| true).await;
+    }
+
+    /// Maintenance windows that have opened or closed.
+    async fn note_windows(&mut self) {
+        let Some(course) = self.course.clone() else { return };
+        let now = self.parts.clock.now();
+        let mut closed = HashSet::new();
+        for slot in &course.cells {
+            let open = course.config.in_maintenance(&slot.key, now);
+            let Some(known) = self.parts.board.cell(&slot.key).filter(|known| known.maintenance != open) else {
+                continue;
+            };
+            self.parts.board.put(CellNow { maintenance: open, ..CellNow::clone(&known) });
+            if !open {
+                closed.insert(known.id);
+            }
+        }
+        if !closed.is_empty() {
+            self.reconcile(|cell| closed.contains(&cell.id)).await;
+        }
     }
 
     async fn tick(&mut self) {
+        self.note_windows().await;
+        self.writer.note_waiting();
         if u64::try_from(self.own.len()).unwrap_or(u64::MAX) < super::shares::SHARES {
             self.look_at_others(false).await;
         }
@@ -421,7 +493,7 @@ impl Ledger {
     /// The cells of other processes, as the history has them; with `changed` those that have become ours, too.
     async fn look_at_others(&mut self, changed: bool) {
         let Some(course) = self.course.clone() else { return };
-        let Ok(stored) = self.parts.store.cells().await else { return };
+        let Some(stored) = within(self.parts.store.cells()).await else { return };
         let stored: HashMap<CellId, _> = stored.into_iter().map(|cell| (cell.id, cell)).collect();
         let now = self.parts.clock.now();
         for slot in &course.cells {
@@ -450,10 +522,8 @@ impl Ledger {
 }
 
 fn stages(times: &Times) -> StageTimes {
-    let microseconds = |ms: Option<f64>| {
-        let ms = ms.filter(|ms| ms.is_finite() && *ms >= 0.0)?;
-        u32::try_from(Duration::from_secs_f64(ms / 1_000.0).as_micros()).ok()
-    };
+    let microseconds =
+        |ms: Option<f64>| u32::try_from(Duration::try_from_secs_f64(ms? / 1_000.0).ok()?.as_micros()).ok();
     StageTimes {
         dns: microseconds(times.dns),
         tcp: microseconds(times.tcp),
@@ -462,6 +532,15 @@ fn stages(times: &Times) -> StageTimes {
     }
 }
 
+/// The answer of a store call, unless it fails or takes too long: the ledger waits for nobody for long.
+async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+    tokio::time::timeout(LONGEST_CALL, call).await.ok()?.ok()
+}
+
+const LONGEST_CALL: Duration = Duration::from_secs(2);
+/// Rounds in a row may leave out so many, and so much time beside.
+const ROUNDS_MISSED: u32 = 5;
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 const TICK: Duration = OTHERS_READ_EVERY;
 /// Changes of a configuration that are kept at hand, a cluster.
 const CHANGES_KEPT: usize = 200;

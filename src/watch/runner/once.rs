@@ -10,7 +10,6 @@ use tokio::{
 use super::{
     Parts, WatchError,
     course::Course,
-    deliver,
     ledger::{Finished, Ledger, Message, Reconfigured},
     reload,
     shares::SHARES,
@@ -18,15 +17,19 @@ use super::{
 use crate::{
     check,
     report::{Cell, Report},
-    watch::config::WatchConfig,
+    watch::{alerts, config::WatchConfig},
 };
 
 /// Probes every cell once, writes history, sends what is due, and reports what was seen. Confirmation counts over runs:
-/// what is pending is remembered.
+/// what is pending is remembered. With the report goes whether everything could be written.
 ///
 /// # Errors
 /// The history cannot be used, or the configuration's authorities cannot.
-pub async fn once(config: Arc<WatchConfig>, parts: Parts, stop: watch::Receiver<bool>) -> Result<Report, WatchError> {
+pub async fn once(
+    config: Arc<WatchConfig>,
+    parts: Parts,
+    stop: watch::Receiver<bool>,
+) -> Result<(Report, bool), WatchError> {
     let started_at = parts.clock.now();
     let course = reload(Arc::clone(&config), &parts, &stop).await?;
     let (_all, mine) = watch::channel(Arc::new((0..SHARES).collect()));
@@ -59,15 +62,10 @@ pub async fn once(config: Arc<WatchConfig>, parts: Parts, stop: watch::Receiver<
         let finished = Finished { course: Arc::clone(&course), slot, due, lag: Duration::ZERO, took, look };
         ledger.hear(Message::Finished(Box::new(finished))).await;
     }
-    ledger.settle().await;
-    let (_current, configuration) = watch::channel(Arc::clone(&config));
-    let (_ended, ended) = watch::channel(true);
-    deliver(&parts, configuration, ended).await;
-    for prober in &course.probers {
-        for left_behind in prober.close().await {
-            parts.say(left_behind);
-        }
-    }
+    let written = ledger.settle().await;
+    let Parts { store, metrics, process, notices, .. } = parts.clone();
+    alerts::deliver_once(store, Arc::clone(&config), metrics, process, notices).await;
+    course.close(&parts).await;
     cells.sort_by_key(|(slot, _)| *slot);
     let cells = cells.into_iter().map(|(_, cell)| cell).collect();
     let findings = config
@@ -78,7 +76,7 @@ pub async fn once(config: Arc<WatchConfig>, parts: Parts, stop: watch::Receiver<
         .collect();
     let report = check::report(cells, findings, started_at);
     parts.store.close().await;
-    Ok(report)
+    Ok((report, written))
 }
 
 async fn read_configurations(course: &Arc<Course>, ledger: &mut Ledger) {

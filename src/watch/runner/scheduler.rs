@@ -16,13 +16,13 @@ use tokio::{
 
 use super::{
     Parts,
-    clock::{later, until},
+    clock::until,
     course::Course,
     ledger::{Finished, Message},
     shares::{Mine, share_of},
     turned,
 };
-use crate::check;
+use crate::{check, watch::schedule::later};
 
 /// Starts rounds until it is halted, then waits for those that are under way. `ready` tells the check sets whose
 /// configuration has been read for the first time.

@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Parts, clock::later, turned};
-use crate::watch::{config::Storage, store::StoreError};
+use super::{Parts, turned};
+use crate::watch::{config::Storage, schedule::later, store::StoreError};
 
 /// Into how many shares the cells are divided.
 pub const SHARES: u64 = 64;
@@ -125,9 +125,9 @@ impl Shares {
 }
 
 /// How many shares a process is to have, by its place among so many.
-const fn fair(place: usize, processes: usize) -> usize {
-    let (all, place) = (SHARES as usize, place % processes);
-    all / processes + if place < all % processes { 1 } else { 0 }
+fn fair(place: usize, processes: usize) -> usize {
+    let (all, place) = (usize::try_from(SHARES).unwrap_or(usize::MAX), place % processes);
+    all / processes + usize::from(place < all % processes)
 }
 
 fn name(share: u64) -> String {
@@ -145,7 +145,7 @@ mod tests {
     fn every_share_is_somebodys() {
         for processes in 1..=70 {
             let all: usize = (0..processes).map(|place| fair(place, processes)).sum();
-            assert_eq!(all, SHARES as usize, "{processes}");
+            assert_eq!(u64::try_from(all), Ok(SHARES), "{processes}");
         }
     }
 }

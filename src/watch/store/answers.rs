@@ -134,7 +134,9 @@ fn cell(row: &Row) -> Result<StoredCell, Fault> {
     };
     let standing = |verdict: usize| standing(row, verdict);
     let pending = match (standing(8)?, row.optional_count(10)?, optional_time(row, 11)?) {
-        (Some(standing), Some(rounds), Some(since)) => Some(Pending { standing, rounds, since }),
+        (Some(standing), Some(rounds), Some(since)) => {
+            Some(Pending { standing, rounds, since, last: optional_time(row, 16)?.unwrap_or(since) })
+        }
         _ => None,
     };
     let state = CellState {
@@ -144,8 +146,9 @@ fn cell(row: &Row) -> Result<StoredCell, Fault> {
         last_good: row.optional(12)?.map(DetailId).zip(optional_time(row, 13)?),
         paused_since: optional_time(row, 14)?,
         incident: optional_time(row, 15)?,
+        judged_for: row.optional_text(17)?,
     };
-    let last = if row.optional(16)?.is_some() { Some(round(row, 16)?) } else { None };
+    let last = if row.optional(18)?.is_some() { Some(round(row, 18)?) } else { None };
     Ok(StoredCell { id: CellId(row.integer(0)?), key, state, last })
 }
 
@@ -258,7 +261,7 @@ const LARGEST_DETAIL: u64 = 64 << 20;
 
 const CELLS: &str = "select c.id, c.check_set, c.cluster, c.vantage, c.target,
     s.verdict, s.code, s.since, s.pending_verdict, s.pending_code, s.pending_rounds, s.pending_since,
-    s.last_good, s.last_good_at, s.paused_since, s.incident,
+    s.last_good, s.last_good_at, s.paused_since, s.incident, s.pending_last, s.judged_for,
     r.cell, r.at, r.verdict, r.observed, r.offline, r.dns, r.tcp, r.tls, r.http, r.detail
     from cells c left join states s on s.cell = c.id
     left join rounds r on r.cell = c.id and r.at = (select max(l.at) from rounds l where l.cell = c.id)

@@ -10,7 +10,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use jiff::Timestamp;
 
 use super::{
-    Batch,
+    Batch, again,
     codes::Code as _,
     engine::{Session, Work},
     value::{Fault, Value},
@@ -118,8 +118,7 @@ pub(super) struct Commit {
 struct Planned {
     row: Vec<Value>,
     cell: CellId,
-    hour: i64,
-    day: i64,
+    at: i64,
     adds: Sums,
 }
 
@@ -130,7 +129,7 @@ impl Commit {
     /// Prepares a batch. Details that `known` has are left out.
     pub(super) fn new(batch: &Batch, known: &Known) -> Result<Self, Fault> {
         let mut rounds: Vec<Planned> = batch.rounds.iter().map(planned).collect();
-        rounds.sort_by_key(|planned| (planned.cell, planned.hour));
+        rounds.sort_by_key(|planned| (planned.cell, planned.at));
         let mut states: Vec<&(CellId, CellState)> = batch.states.iter().collect();
         states.sort_by_key(|(cell, _)| *cell);
         let mut alerts: Vec<&Alert> = batch.alerts.iter().collect();
@@ -153,10 +152,15 @@ impl Work for Commit {
         session.execute_many(DETAIL, &self.details).await?;
         let rows: Vec<Vec<Value>> = self.rounds.iter().map(|planned| planned.row.clone()).collect();
         let stored = session.execute_many(ROUND, &rows).await?;
+        let taken: Vec<&Vec<Value>> =
+            rows.iter().zip(&stored).filter(|(_, stored)| **stored == 0).map(|(row, _)| row).collect();
+        let mut moved = again::stored_beside(session, &taken).await?.into_iter();
         let (mut hours, mut days) = (BTreeMap::<_, Sums>::new(), BTreeMap::<_, Sums>::new());
-        for (planned, _) in self.rounds.iter().zip(stored).filter(|(_, stored)| *stored > 0) {
-            add(hours.entry((planned.cell, planned.hour)).or_default(), &planned.adds);
-            add(days.entry((planned.cell, planned.day)).or_default(), &planned.adds);
+        for (planned, stored) in self.rounds.iter().zip(stored) {
+            let at = if stored > 0 { Some(planned.at) } else { moved.next().flatten() };
+            let Some(at) = at else { continue };
+            add(hours.entry((planned.cell, begin(at, HOUR_MS))).or_default(), &planned.adds);
+            add(days.entry((planned.cell, begin(at, DAY_MS))).or_default(), &planned.adds);
         }
         for (sql, spans) in [(HOUR, hours), (DAY, days)] {
             let rows: Vec<Vec<Value>> = spans
@@ -273,12 +277,12 @@ fn planned(round: &Round) -> Planned {
             }
         }
     }
-    Planned { row, cell: round.cell, hour: begin(at, HOUR_MS), day: begin(at, DAY_MS), adds }
+    Planned { row, cell: round.cell, at, adds }
 }
 
 fn add(sums: &mut Sums, adds: &Sums) {
     for (index, (sum, more)) in sums.iter_mut().zip(adds).enumerate() {
-        let is_longest = index > OFFLINE && (index - OFFLINE) % 3 == 0;
+        let is_longest = index > OFFLINE && (index - OFFLINE).is_multiple_of(3);
         *sum = if is_longest { (*sum).max(*more) } else { sum.saturating_add(*more) };
     }
 }
@@ -289,7 +293,7 @@ const fn begin(at: i64, span: i64) -> i64 {
 }
 
 fn state_row(cell: CellId, state: &CellState) -> Vec<Value> {
-    let CellState { standing, since, pending, last_good, paused_since, incident } = state;
+    let CellState { standing, since, pending, last_good, paused_since, incident, judged_for } = state;
     let verdict = |standing: Option<&Standing>| standing.map(|standing| standing.verdict.code());
     let code = |standing: Option<&Standing>| standing.and_then(|standing| standing.code.clone());
     let time = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_millisecond));
@@ -307,6 +311,8 @@ fn state_row(cell: CellId, state: &CellState) -> Vec<Value> {
         time(last_good.map(|(_, at)| at)),
         time(*paused_since),
         time(*incident),
+        time(pending.as_ref().map(|pending| pending.last)),
+        judged_for.clone().into(),
     ]
 }
 
@@ -380,17 +386,19 @@ const OFFLINE: usize = 4;
 
 const DETAIL: &str = "insert into details (id, used, body) values ($1, $2, $3)
     on conflict (id) do update set used = case when excluded.used > details.used then excluded.used else details.used end";
-const ROUND: &str = "insert into rounds (cell, at, verdict, observed, offline, dns, tcp, tls, http, detail)
+/// A round, unless its time is taken.
+pub(super) const ROUND: &str = "insert into rounds (cell, at, verdict, observed, offline, dns, tcp, tls, http, detail)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (cell, at) do nothing";
 const HOUR: &str = span_sql!("hours");
 const DAY: &str = span_sql!("days");
 const STATE: &str = "insert into states (cell, verdict, code, since, pending_verdict, pending_code, pending_rounds,
-    pending_since, last_good, last_good_at, paused_since, incident)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    pending_since, last_good, last_good_at, paused_since, incident, pending_last, judged_for)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     on conflict (cell) do update set verdict = excluded.verdict, code = excluded.code, since = excluded.since,
     pending_verdict = excluded.pending_verdict, pending_code = excluded.pending_code,
     pending_rounds = excluded.pending_rounds, pending_since = excluded.pending_since, last_good = excluded.last_good,
-    last_good_at = excluded.last_good_at, paused_since = excluded.paused_since, incident = excluded.incident";
+    last_good_at = excluded.last_good_at, paused_since = excluded.paused_since, incident = excluded.incident,
+    pending_last = excluded.pending_last, judged_for = excluded.judged_for";
 const EVENT: &str = "insert into events (at, since, kind, check_set, cluster, vantage, target, from_verdict, from_code,
     to_verdict, to_code, changes, before_detail, after_detail, summary)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)

@@ -1,9 +1,11 @@
 //! History: the same tables in SQLite (one process) and PostgreSQL (several).
 
+mod again;
 mod answers;
 mod codes;
 mod commit;
 mod engine;
+mod lock;
 mod postgres;
 mod schema;
 mod sqlite;
@@ -23,6 +25,7 @@ use thiserror::Error;
 
 use commit::{Commit, Known};
 use engine::{Engine, Work};
+use lock::{Lock, Refused};
 use postgres::Postgres;
 use schema::{Prepare, Unfit};
 use sqlite::Sqlite;
@@ -51,12 +54,16 @@ pub enum StoreError {
     /// The database is of a newer kubereach, or no database of ours.
     #[error("{0}")]
     Foreign(String),
+    /// Another process writes this file: an SQLite database has one writer.
+    #[error("another `kubereach watch` is writing this history")]
+    Busy,
 }
 
 /// What is stored together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Finished rounds. One that is stored already (same cell, same slot) is left as it is.
+    /// Finished rounds. One that is stored already is left as it is; another one of the same cell and slot, as they come
+    /// after the clock was set back, is stored at the next free millisecond.
     pub rounds: Vec<Round>,
     /// Details that the rounds name. One that is stored already is left as it is.
     pub details: Vec<Detail>,
@@ -124,9 +131,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database, makes or migrates its tables. Several processes may do so at once.
+    /// Opens the database, makes or migrates its tables. Several processes may do so at once with PostgreSQL; a file is
+    /// [`StoreError::Busy`] until every clone of the store that another one opened is closed or dropped, whatever link it
+    /// was opened by.
     pub async fn open(storage: &Storage) -> Result<Self, StoreError> {
-        let store = Self::new(storage, true)?;
+        let begun = Instant::now();
+        let store = loop {
+            match Self::new(storage, true) {
+                // One that is just ending is waited for.
+                Err(StoreError::Busy) if begun.elapsed() < PATIENCE => tokio::time::sleep(PATIENCE / 10).await,
+                result => break result?,
+            }
+        };
         let prepared = store.engine.write(Prepare { migrate: true }).await;
         store.fit(prepared).await
     }
@@ -135,10 +151,10 @@ impl Store {
     /// that would change it fails.
     pub async fn open_to_read(storage: &Storage) -> Result<Self, StoreError> {
         let store = Self::new(storage, false)?;
-        if let Engine::Sqlite(sqlite) = &store.engine {
-            if !sqlite.path().exists() {
-                return Err(StoreError::Foreign(Unfit::Missing.message(&store.place)));
-            }
+        if let Engine::Sqlite(sqlite) = &store.engine
+            && !sqlite.path().exists()
+        {
+            return Err(StoreError::Foreign(Unfit::Missing.message(&store.place)));
         }
         let prepared = store.engine.look(Prepare { migrate: false }).await;
         store.fit(prepared).await
@@ -275,7 +291,12 @@ impl Store {
         let (engine, place) = match storage {
             Storage::Sqlite { path } => {
                 let place = path.display().to_string();
-                let sqlite = Sqlite::new(path, writes).map_err(|fault| error(&place, OPEN, fault))?;
+                let refused = |refused| match refused {
+                    Refused::Busy => StoreError::Busy,
+                    Refused::Fault(fault) => error(&place, OPEN, fault),
+                };
+                let lock = if writes { Some(Lock::take(path).map_err(refused)?) } else { None };
+                let sqlite = Sqlite::new(path, lock).map_err(|fault| error(&place, OPEN, fault))?;
                 (Engine::Sqlite(sqlite), place)
             }
             Storage::Postgres { url, ca } => {
@@ -328,4 +349,5 @@ fn milliseconds(from: Timestamp, until: Timestamp) -> (i64, i64) {
 const OPEN: &str = "history cannot be opened";
 const READ: &str = "history cannot be read";
 const WRITE: &str = "history cannot be written";
+const PATIENCE: Duration = Duration::from_millis(500);
 const LONGEST_LEASE: Duration = Duration::from_hours(24);

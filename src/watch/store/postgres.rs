@@ -149,9 +149,10 @@ impl Postgres {
         let mut connected = self.take().await?;
         let Connected { client, statements } = &mut connected;
         let transaction = client.transaction().await.map_err(|error| fault(&error))?;
-        let session = Session { client: Speaker::Transaction(&transaction), statements };
-        let output = work.run(&engine::Session::Postgres(&session)).await?;
-        drop(session);
+        let output = {
+            let session = Session { client: Speaker::Transaction(&transaction), statements };
+            work.run(&engine::Session::Postgres(&session)).await?
+        };
         transaction.commit().await.map_err(|error| fault(&error))?;
         self.give_back(connected);
         Ok(output)
@@ -174,7 +175,7 @@ impl Postgres {
             match kept {
                 Some(connected) if connected.client.is_closed() => {}
                 Some(connected) => return Ok(connected),
-                None => return self.connect().await,
+                None => return Box::pin(self.connect()).await,
             }
         }
     }
@@ -186,10 +187,10 @@ impl Postgres {
     }
 
     async fn connect(&self) -> Result<Connected, Fault> {
-        if let Some(outage) = &*lock(&self.shared.outage) {
-            if Instant::now() < outage.again_at {
-                return Err(Fault::Unavailable(outage.message.clone()));
-            }
+        if let Some(outage) = &*lock(&self.shared.outage)
+            && Instant::now() < outage.again_at
+        {
+            return Err(Fault::Unavailable(outage.message.clone()));
         }
         let connecting = self.shared.config.connect(self.shared.tls.clone());
         let result = match timeout(CONNECT + CONNECT, connecting).await {
@@ -368,7 +369,7 @@ const NOT_A_URL: &str =
 const CONNECTIONS: usize = 4;
 const CONNECT: Duration = Duration::from_secs(5);
 const STATEMENT: Duration = Duration::from_secs(30);
-const WHOLE: Duration = Duration::from_secs(60);
+const WHOLE: Duration = Duration::from_mins(1);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(30);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     engine::{self, Read, Work},
+    lock::Lock,
     value::{Fault, Row, Value},
 };
 
@@ -58,9 +59,9 @@ type Identity = (u64, u64);
 pub(super) struct Session(Mutex<Connection>);
 
 impl Sqlite {
-    /// Begins with nothing open: the file is opened by the first errand. Without `writes` it is never changed.
-    pub(super) fn new(path: &Path, writes: bool) -> Result<Self, Fault> {
-        let writer = if writes { Some(Writer::start()?) } else { None };
+    /// Begins with nothing open: the file is opened by the first errand. Without the right to write it is never changed.
+    pub(super) fn new(path: &Path, lock: Option<Lock>) -> Result<Self, Fault> {
+        let writer = lock.map(Writer::start).transpose()?;
         let shared = Shared {
             path: path.to_owned(),
             writer: Mutex::new(writer),
@@ -150,7 +151,8 @@ impl Sqlite {
 }
 
 impl Writer {
-    fn start() -> Result<Self, Fault> {
+    /// Starts the thread, which holds the lock until it has written everything.
+    fn start(lock: Lock) -> Result<Self, Fault> {
         let (errands, inbox) = mpsc::channel::<Errand>();
         let thread = std::thread::Builder::new()
             .name("history".to_owned())
@@ -162,7 +164,9 @@ impl Writer {
                 if let Some(session) = slot.session {
                     // The log goes into the file, so that the file alone is the whole history.
                     let _ = session.connection().execute_batch("pragma optimize; pragma wal_checkpoint(truncate)");
+                    drop(session);
                 }
+                drop(lock);
             })
             .map_err(|error| Fault::Unavailable(format!("cannot start a thread: {error}")))?;
         Ok(Self { errands, thread })

@@ -37,7 +37,7 @@ pub(super) fn segment(name: &str) -> String {
             }
         }
     }
-    if name.ends_with(".json") || (name.len() > 1 && name.ends_with('~')) {
+    if name.ends_with(JSON_ENDING) || (name.len() > 1 && name.ends_with('~')) {
         segment.push('~');
     }
     segment
@@ -59,6 +59,8 @@ pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     if query.is_empty() { query } else { format!("?{query}") }
 }
 
+const JSON_ENDING: &str = ".json";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +71,7 @@ mod tests {
         for name in ["prod", "", ".", "..", "~", "~~", "~a~", "a~", "x.json", "a/b", "%2F", "<script>", "ü 東", "a\n"]
         {
             let segment = segment(name);
-            assert!(!matches!(segment.as_str(), "" | "." | "..") && !segment.ends_with(".json"), "{segment}");
+            assert!(!matches!(segment.as_str(), "" | "." | "..") && !segment.ends_with(JSON_ENDING), "{segment}");
             assert!(segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)), "{segment}");
             let address = url::Url::parse(&format!("http://localhost/clusters/x/{segment}")).unwrap();
             let last = address.path_segments().unwrap().next_back().unwrap();

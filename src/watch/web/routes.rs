@@ -168,9 +168,18 @@ async fn event(State(sources): State<Sources>, form: Form, id: Names<String>) ->
     .await
 }
 
-async fn exposition(State(sources): State<Sources>) -> Response {
-    match spawn_blocking(move || sources.metrics.exposition(&sources.board)).await {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+/// In the older text format, which everybody reads, unless the newer one is asked for.
+async fn exposition(State(sources): State<Sources>, headers: HeaderMap) -> Response {
+    let newer = accepts(&headers, "application/openmetrics-text");
+    let drawn = spawn_blocking(move || {
+        if newer {
+            (metrics::CONTENT_TYPE, sources.metrics.exposition(&sources.board))
+        } else {
+            (metrics::CLASSIC_CONTENT_TYPE, sources.metrics.classic_exposition(&sources.board))
+        }
+    });
+    match drawn.await {
+        Ok((kind, text)) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The metrics could not be drawn"),
     }
 }
@@ -265,11 +274,15 @@ async fn past(sources: &Sources, cell: &CellNow, range: Range) -> Result<Spans, 
     match range.grain(cell.interval) {
         Grain::Rounds => {
             let rounds = sources.store.rounds(cell.id, from, until, ROUND_LIMIT).await.map_err(told)?;
-            rounds.iter().for_each(|round| spans.round(round));
+            for round in &rounds {
+                spans.round(round);
+            }
         }
         Grain::Rollups(span) => {
             let rollups = sources.store.rollups(&[cell.id], span, from, until).await.map_err(told)?;
-            rollups.iter().for_each(|rollup| spans.rollup(rollup));
+            for rollup in &rollups {
+                spans.rollup(rollup);
+            }
         }
     }
     Ok(spans)
@@ -388,9 +401,18 @@ impl Form {
 
 /// Whether `Accept` names JSON and no HTML.
 fn wants_json(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT);
-    let named = |name: &str| accepted.iter().any(|value| value.to_str().is_ok_and(|value| value.contains(name)));
-    named("application/json") && !named("text/html")
+    accepts(headers, "application/json") && !accepts(headers, "text/html")
+}
+
+/// Whether `Accept` names a media type, and does not refuse it.
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+        named && quality.is_none_or(|quality| quality > 0.0)
+    })
 }
 
 const JSON_ENDING: &str = ".json";

@@ -94,6 +94,7 @@ fn every_state() -> Moment {
         standing: Standing { verdict: Verdict::Mismatch, code: Some("tls-expired".to_owned()) },
         rounds: 2,
         since: before(40),
+        last: before(40),
     });
     pending.maintenance = true;
     let cells = vec![

@@ -77,7 +77,8 @@ impl Browser {
     pub(crate) fn order(&mut self, method: &str, parameters: Value) -> Value {
         self.last += 1;
         let id = self.last;
-        let mut order = json!({ "id": id, "method": method, "params": parameters });
+        let mut order = json!({ "id": id, "method": method });
+        order["params"] = parameters;
         if !self.session.is_empty() {
             order["sessionId"] = json!(self.session);
         }

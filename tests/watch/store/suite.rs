@@ -25,6 +25,7 @@ type Case = fn(Store) -> Pin<Box<dyn Future<Output = ()>>>;
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("cells_keep_their_numbers", |store| Box::pin(cells_keep_their_numbers(store))),
     ("rounds_come_back_and_count_once", |store| Box::pin(rounds_come_back_and_count_once(store))),
+    ("a_slot_that_comes_again_is_stored_beside", |store| Box::pin(a_slot_that_comes_again_is_stored_beside(store))),
     ("spans_sum_up_what_was_judged", |store| Box::pin(spans_sum_up_what_was_judged(store))),
     ("details_are_shared", |store| Box::pin(details_are_shared(store))),
     ("states_come_back_whole", |store| Box::pin(states_come_back_whole(store))),
@@ -78,9 +79,8 @@ async fn rounds_come_back_and_count_once(store: Store) {
     };
     let rounds = vec![round(id, at(0)), odd.clone(), round(id, Timestamp::from_millisecond(1).unwrap())];
     store.commit(&batch(rounds.clone())).await.unwrap();
-    // What came back in doubt is sent again, and what was stored first stays.
-    let changed = Round { verdict: Verdict::Inconclusive, ..round(id, at(0)) };
-    store.commit(&batch(vec![changed, round(id, at(60))])).await.unwrap();
+    // What came back in doubt is sent again, and what was stored stays.
+    store.commit(&batch(vec![round(id, at(0)), round(id, at(60))])).await.unwrap();
     store.commit(&batch(rounds)).await.unwrap();
     let found = store.rounds(id, Timestamp::MIN, Timestamp::MAX, 10).await.unwrap();
     // The longest time that a column holds.
@@ -92,6 +92,42 @@ async fn rounds_come_back_and_count_once(store: Store) {
     assert_eq!(store.cells().await.unwrap()[0].last, Some(round(id, at(60))));
 }
 
+/// After the clock was set back its slots come again, with other rounds.
+async fn a_slot_that_comes_again_is_stored_beside(store: Store) {
+    let ids = cells(&store, 2).await;
+    let (first, after) = (at(3_600 - 1), |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap());
+    let later = |round: &Round, by: i64| Round { at: after(round.at.as_millisecond() + by), ..round.clone() };
+    let good = round(ids[0], first);
+    let bad = Round { verdict: Verdict::Mismatch, ..good.clone() };
+    let odd = Round { observed: Reachability::Unknown, ..good.clone() };
+    let silent = Round { stages: StageTimes::default(), offline: true, ..good.clone() };
+    let other = Round { detail: DetailId(8), ..good.clone() };
+    store.commit(&batch(vec![good.clone(), round(ids[1], first)])).await.unwrap();
+    // Each of them may come in a batch that is sent twice, and beside another one of the same slot.
+    for rounds in [vec![bad.clone(), round(ids[1], first)], vec![odd.clone(), silent.clone(), silent.clone()]] {
+        for _ in 0..2 {
+            store.commit(&batch(rounds.clone())).await.unwrap();
+        }
+    }
+    store.commit(&batch(vec![other.clone(), good.clone(), bad.clone(), silent.clone()])).await.unwrap();
+    let stored = |from, until| store.rounds(ids[0], from, until, 9_999);
+    let expected = [good.clone(), later(&bad, 1), later(&odd, 2), later(&silent, 3), later(&other, 4)];
+    assert_eq!(stored(at(0), at(9_999)).await.unwrap(), expected);
+    assert_eq!(store.rounds(ids[1], at(0), at(9_999), 9).await.unwrap(), [round(ids[1], first)]);
+    let days = store.rollups(&ids[..1], Span::Day, at(0), at(86_400)).await.unwrap();
+    assert_eq!((days[0].matched, days[0].mismatched, days[0].offline, days[0].stages[2].count), (3, 1, 1, 4));
+
+    // What has no room within a second is left out; the last that has is of the next hour.
+    for number in 0..1_010 {
+        let next = Round { detail: DetailId(100 + number), ..good.clone() };
+        store.commit(&batch(vec![next])).await.unwrap();
+    }
+    let rounds = stored(at(0), at(9_999)).await.unwrap();
+    assert_eq!((rounds.len(), rounds[1_000].at), (1_001, at(3_600)));
+    let hours = store.rollups(&ids[..1], Span::Hour, at(0), at(9_999)).await.unwrap();
+    assert_eq!(hours.iter().map(|hour| hour.matched).collect::<Vec<_>>(), [998, 1], "each where it is stored");
+}
+
 async fn spans_sum_up_what_was_judged(store: Store) {
     let ids = cells(&store, 40).await;
     let of = |verdict, seconds, tcp| Round {
@@ -99,7 +135,7 @@ async fn spans_sum_up_what_was_judged(store: Store) {
         stages: StageTimes { tcp, ..StageTimes::default() },
         ..round(ids[0], at(seconds))
     };
-    let rounds = vec![
+    let rounds = [
         of(Verdict::Match, 0, Some(100)),
         of(Verdict::Match, 3_599, Some(300)),
         of(Verdict::Mismatch, 3_600, None),
@@ -147,10 +183,16 @@ async fn states_come_back_whole(store: Store) {
     let full = CellState {
         standing: Some(Standing { verdict: Verdict::Mismatch, code: Some("dns-nxdomain".to_owned()) }),
         since: Some(at(1)),
-        pending: Some(Pending { standing: Standing { verdict: Verdict::Match, code: None }, rounds: 2, since: at(2) }),
+        pending: Some(Pending {
+            standing: Standing { verdict: Verdict::Match, code: None },
+            rounds: 2,
+            since: at(2),
+            last: at(6),
+        }),
         last_good: Some((DetailId(i64::MAX), at(3))),
         paused_since: Some(at(4)),
         incident: Some(at(5)),
+        judged_for: Some("reachable via any at https://127.0.0.1:1".to_owned()),
     };
     store.commit(&Batch { states: vec![(ids[1], full.clone())], ..batch(vec![round(ids[1], at(9))]) }).await.unwrap();
     let stored = store.cells().await.unwrap();

@@ -20,7 +20,7 @@ use tokio::{
 use super::*;
 use crate::watch::{
     alerts::{
-        deliver::{Desk, Outbox, Pace, run},
+        deliver::{Desk, Outbox, Pace, Task, run},
         post::Post,
     },
     metrics::Metrics,
@@ -159,8 +159,7 @@ async fn only_the_holder_of_the_lease_sends() {
 async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let told =
-        format!("cat > {}; env | grep ^KUBEREACH_ > {}; echo \"$0\" > {}", path("json"), path("env"), path("zero"));
+    let told = format!("cat > {}; env > {}; echo \"$0\" > {}", path("json"), path("env"), path("zero"));
     let hang = format!("sleep 300 & echo $! > {}; yes | head -c 10000000; wait", path("child"));
     let loud = "printf '\\033[31mno \\nsecond' >&2; exit 3";
     let receivers = vec![
@@ -176,8 +175,8 @@ async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
     world
         .until(|stored| {
             let good = ["told", "deaf", "background"];
-            let delivered = |name: &&str| stored.iter().any(|alert| alert.receiver == **name && alert.delivered);
-            good.iter().all(|name| delivered(&name))
+            let delivered = |name: &str| stored.iter().any(|alert| alert.receiver == name && alert.delivered);
+            good.iter().all(|name| delivered(name))
                 && stored.iter().any(|alert| alert.receiver == "hang" && alert.attempts > 0)
         })
         .await;
@@ -189,6 +188,17 @@ async fn a_command_gets_json_and_variables_and_is_killed_with_its_children() {
         ["KUBEREACH_STATUS=firing", "KUBEREACH_CLUSTER=cluster-1", "KUBEREACH_ALERTS=1", "KUBEREACH_RECEIVER=told"]
     {
         assert!(variables.lines().any(|have| have == line), "{line} in {variables}");
+    }
+    // Cargo gives this process many more.
+    assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+    let given = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "PWD", "OLDPWD", "SHLVL", "_"];
+    let known = |name: &str| {
+        ["KUBEREACH_", "LC_", "SSL_CERT_"].iter().any(|prefix| name.starts_with(prefix))
+            || name.to_ascii_lowercase().ends_with("_proxy")
+            || given.contains(&name)
+    };
+    for name in variables.lines().filter_map(|line| Some(line.split_once('=')?.0)) {
+        assert!(known(name) && std::env::var_os(name).is_none_or(|_| !name.starts_with("KUBEREACH_")), "{name}");
     }
     assert_eq!(fs::read_to_string(path("zero")).unwrap(), "$HOME; `reboot`\n");
     let child = fs::read_to_string(path("child")).unwrap();
@@ -245,13 +255,25 @@ fn waits_double_up_to_a_minute() {
 
 /// Alerts in memory, with the promises of the history.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     alerts: Mutex<Vec<Alert>>,
     leased: AtomicBool,
+    /// What fails.
+    pub(super) failing: Mutex<Vec<Task>>,
+}
+
+impl Memory {
+    fn can(&self, task: Task) -> Result<(), StoreError> {
+        if self.failing.lock().unwrap().contains(&task) {
+            return Err(StoreError::Unavailable { operation: "trying", message: format!("no {task:?}") });
+        }
+        Ok(())
+    }
 }
 
 impl Outbox for Arc<Memory> {
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        self.can(Task::Look)?;
         let mut due: Vec<Alert> =
             self.alerts.lock().unwrap().iter().filter(|alert| alert.next_at <= now).cloned().collect();
         due.sort_by(|one, other| (&one.receiver, one.starts_at).cmp(&(&other.receiver, other.starts_at)));
@@ -259,7 +281,12 @@ impl Outbox for Arc<Memory> {
         Ok(due)
     }
 
+    async fn known(&self, receiver: &str) -> Result<Vec<Alert>, StoreError> {
+        Ok(self.alerts.lock().unwrap().iter().filter(|alert| alert.receiver == receiver).cloned().collect())
+    }
+
     async fn sent(&self, sent: &[Alert]) -> Result<(), StoreError> {
+        self.can(Task::Write)?;
         let mut alerts = self.alerts.lock().unwrap();
         for one in sent {
             let same = |alert: &Alert| {
@@ -276,7 +303,8 @@ impl Outbox for Arc<Memory> {
     }
 
     fn lease(&self, _lasts: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        std::future::ready(Ok(self.leased.load(Ordering::Relaxed)))
+        let can = self.can(Task::Lease);
+        std::future::ready(can.map(|()| self.leased.load(Ordering::Relaxed)))
     }
 
     fn release(&self) -> impl Future<Output = ()> + Send {
@@ -285,21 +313,22 @@ impl Outbox for Arc<Memory> {
 }
 
 /// A delivery that runs.
-struct World {
-    outbox: Arc<Memory>,
+pub(super) struct World {
+    pub(super) outbox: Arc<Memory>,
     stop: watch::Sender<bool>,
     notices: mpsc::UnboundedReceiver<String>,
     running: JoinHandle<()>,
 }
 
 impl World {
-    fn start(config: WatchConfig, alerts: Vec<Alert>) -> Self {
+    pub(super) fn start(config: WatchConfig, alerts: Vec<Alert>) -> Self {
         Self::started(config, alerts, false)
     }
 
-    fn started(config: WatchConfig, alerts: Vec<Alert>, stop: bool) -> Self {
-        let outbox = Arc::new(Memory { alerts: Mutex::new(alerts), leased: AtomicBool::new(true) });
-        let (stop, stopped) = watch::channel(stop);
+    pub(super) fn started(config: WatchConfig, alerts: Vec<Alert>, stop_at_once: bool) -> Self {
+        let outbox =
+            Arc::new(Memory { alerts: Mutex::new(alerts), leased: AtomicBool::new(true), ..Memory::default() });
+        let (stop, stopped) = watch::channel(stop_at_once);
         let (notices, said) = mpsc::unbounded_channel();
         let desk = Desk {
             outbox: Arc::clone(&outbox),
@@ -315,12 +344,13 @@ impl World {
                 last_try: Duration::from_secs(2),
             },
             leading: AtomicBool::new(false),
+            once: stop_at_once,
         };
         Self { outbox, stop, notices: said, running: tokio::spawn(run(desk, stopped)) }
     }
 
     /// Stores an alert as the history does: by receiver, cell and begin.
-    fn store(&self, alert: Alert) {
+    pub(super) fn store(&self, alert: Alert) {
         let mut alerts = self.outbox.alerts.lock().unwrap();
         alerts.retain(|other| {
             (&other.receiver, other.cell, other.starts_at) != (&alert.receiver, alert.cell, alert.starts_at)
@@ -328,7 +358,7 @@ impl World {
         alerts.push(alert);
     }
 
-    async fn until(&self, holds: impl Fn(&[Alert]) -> bool) {
+    pub(super) async fn until(&self, holds: impl Fn(&[Alert]) -> bool) {
         let begun = Instant::now();
         while !holds(&self.outbox.alerts.lock().unwrap()) {
             assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", self.outbox.alerts.lock().unwrap());
@@ -337,7 +367,7 @@ impl World {
     }
 
     /// What was said.
-    async fn end(mut self) -> Vec<String> {
+    pub(super) async fn end(mut self) -> Vec<String> {
         self.stop.send_replace(true);
         timeout(Duration::from_secs(20), self.running).await.unwrap().unwrap();
         let mut said = Vec::new();
@@ -349,7 +379,7 @@ impl World {
 }
 
 #[derive(Clone, Copy)]
-enum Answer {
+pub(super) enum Answer {
     Ok,
     Status(u16),
     Hang,
@@ -359,28 +389,28 @@ enum Answer {
     Huge,
 }
 
-struct Request {
+pub(super) struct Request {
     path: String,
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    fn header(&self, name: &str) -> String {
+    pub(super) fn header(&self, name: &str) -> String {
         let line = self.head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}:")));
         line.and_then(|line| line.split_once(": ")).unwrap().1.trim().to_owned()
     }
 }
 
 /// A receiver that answers as told, and well when it was told nothing more.
-struct Hook {
-    port: u16,
+pub(super) struct Hook {
+    pub(super) port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
     server: JoinHandle<()>,
 }
 
 impl Hook {
-    async fn start(answers: &[Answer]) -> Self {
+    pub(super) async fn start(answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -394,16 +424,16 @@ impl Hook {
         Self { port, requests, server }
     }
 
-    fn receiver(&self, name: &str) -> Receiver {
+    pub(super) fn receiver(&self, name: &str) -> Receiver {
         let url = SecretString::from(format!("http://127.0.0.1:{}/secret-path", self.port));
         receiver(name, ReceiverKind::Webhook { url, secret: Some(SecretString::from(SECRET)) })
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
+    pub(super) fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
         self.requests.lock().unwrap()
     }
 
-    async fn until(&self, count: usize) {
+    pub(super) async fn until(&self, count: usize) {
         let begun = Instant::now();
         while self.requests().len() < count {
             assert!(begun.elapsed() < Duration::from_secs(20));
@@ -455,11 +485,12 @@ async fn answer(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, answers: 
             "HTTP/1.1 307 Elsewhere\r\nlocation: /elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
                 .to_owned()
         }
-        Answer::Hang => return sleep(Duration::from_secs(60)).await,
+        Answer::Hang => return sleep(Duration::from_mins(1)).await,
         Answer::Refuse => return,
         Answer::Huge => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+            let much = vec![b'x'; 65_536];
+            while stream.write_all(&much).await.is_ok() {}
             return;
         }
     };

@@ -1,4 +1,5 @@
 mod delivering;
+mod outages;
 mod routing;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -47,7 +47,7 @@ fn an_incident_is_one_alert_a_receiver() {
     assert_eq!(annotation("url"), "https://watch.example.com/cells/prod/eu-1/office/kubernetes");
     assert!(annotation("description").contains("seen as 203.0.113.7"));
     assert!(annotation("runbook_url").ends_with("/docs/causes.md#eks-client-not-in-public-access-cidrs"));
-    assert!(annotation("changes").starts_with("2023-11-14 22:13Z publicAccessCidrs lost 203.0.113.0/24\n"));
+    assert!(annotation("changes").starts_with("2023-11-14 22:13:20 UTC publicAccessCidrs lost 203.0.113.0/24\n"));
     assert!(annotation("changes").ends_with("\nand 2 more"));
 }
 
@@ -59,7 +59,7 @@ fn what_is_no_incident_raises_nothing() {
         for kind in [EventKind::First, EventKind::Failed, EventKind::Changed] {
             assert_eq!(raised(&config, &event(kind, &cell, 0), &cell, &[]), []);
         }
-        assert_eq!(reconciled(&config, &cell, &[], at(90)), []);
+        assert_eq!(reconciled(&config, &cell, None, &[], at(90)), []);
     }
     let cell = cell(Verdict::Mismatch);
     for kind in [EventKind::Paused, EventKind::Resumed, EventKind::Configuration] {
@@ -110,7 +110,7 @@ fn another_cause_is_the_same_alert_with_other_words() {
     for verdict in [Verdict::Inconclusive, Verdict::Propagating] {
         cell.state.standing = Some(standing(verdict));
         assert_eq!(raised(&config, &event(EventKind::Changed, &cell, 600), &cell, std::slice::from_ref(&told)), []);
-        assert_eq!(reconciled(&config, &cell, std::slice::from_ref(&told), at(700)), []);
+        assert_eq!(reconciled(&config, &cell, None, std::slice::from_ref(&told), at(700)), []);
     }
 }
 
@@ -143,12 +143,20 @@ fn a_maintenance_window_holds_alerts_back_but_no_recovery() {
     let mut broken = cell(Verdict::Mismatch);
     broken.maintenance = true;
     assert_eq!(raised(&config, &event(EventKind::Failed, &broken, 0), &broken, &[]), []);
-    assert_eq!(reconciled(&config, &broken, &[], at(100)), []);
+    assert_eq!(reconciled(&config, &broken, None, &[], at(100)), []);
     // It closes, and the cell is still wrong.
     broken.maintenance = false;
-    let late = reconciled(&config, &broken, &[], at(7_200));
+    let late = reconciled(&config, &broken, None, &[], at(7_200));
     assert_eq!((late[0].starts_at, late[0].next_at), (at(0), at(7_200)));
-    assert_eq!(reconciled(&config, &broken, &late, at(7_230)), []);
+    assert_eq!(reconciled(&config, &broken, None, &late, at(7_230)), []);
+    // Where the event is known, the alert tells what it told.
+    let mut known = event(EventKind::Failed, &broken, 0);
+    let text = "publicAccessCidrs lost 203.0.113.0/24".to_owned();
+    known.changes = vec![Change { kind: ChangeKind::Configuration, at: at(-60), text }];
+    let told = &reconciled(&config, &broken, Some(&known), &[], at(7_200))[0].annotations;
+    assert_eq!(told["summary"], known.summary);
+    assert!(told["changes"].ends_with("publicAccessCidrs lost 203.0.113.0/24"), "{told:?}");
+    assert_ne!(late[0].annotations["summary"], known.summary);
     // A recovery inside a window ends what was told before.
     let mut fine = cell(Verdict::Match);
     fine.maintenance = true;
@@ -162,10 +170,10 @@ fn a_maintenance_window_holds_alerts_back_but_no_recovery() {
 fn routes_that_change_are_followed() {
     let old = config(Vec::new(), vec![route(&["ops", "hook"])]);
     let cell = cell(Verdict::Mismatch);
-    let open = reconciled(&old, &cell, &[], at(10));
+    let open = reconciled(&old, &cell, None, &[], at(10));
     let mut labelled = route(&["hook", "pager"]);
     labelled.labels = vec![("team".to_owned(), "sre".to_owned())];
-    let alerts = reconciled(&config(Vec::new(), vec![labelled]), &cell, &open, at(500));
+    let alerts = reconciled(&config(Vec::new(), vec![labelled]), &cell, None, &open, at(500));
     let told: Vec<_> = alerts.iter().map(|alert| (alert.receiver.as_str(), alert.starts_at, alert.ends_at)).collect();
     assert_eq!(
         told,
@@ -179,7 +187,7 @@ fn routes_that_change_are_followed() {
     // A cell that recovered while nobody looked, and one that is no longer checked.
     let mut fine = super::cell(Verdict::Match);
     fine.state.since = Some(at(400));
-    assert!(reconciled(&old, &fine, &open, at(500)).iter().all(|alert| alert.ends_at == Some(at(400))));
+    assert!(reconciled(&old, &fine, None, &open, at(500)).iter().all(|alert| alert.ends_at == Some(at(400))));
     assert_eq!(forgotten(&BTreeSet::from([CellId(1)]), &open, at(500)), []);
     assert_eq!(forgotten(&BTreeSet::new(), &open, at(500)).len(), 2);
 }

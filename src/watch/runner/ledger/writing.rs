@@ -1,16 +1,16 @@
 //! Batches on their way into the history. While it cannot be written, probing goes on and rounds wait, so many.
 
-use std::{collections::HashSet, mem, time::Duration};
+use std::{
+    collections::HashSet,
+    mem,
+    time::{Duration, Instant},
+};
 
-use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
 use crate::watch::{
-    record::{Detail, DetailId},
-    runner::{
-        Parts,
-        clock::{later, until},
-    },
+    record::{Alert, Detail, DetailId},
+    runner::Parts,
     store::{Batch, StoreError},
 };
 
@@ -20,18 +20,36 @@ pub(super) struct Writer {
     /// What is gathered for the next write.
     pub(super) batch: Batch,
     under_way: Option<JoinHandle<(Batch, Result<(), StoreError>)>>,
+    /// The alerts of the batch that is being written.
+    written_now: Vec<Alert>,
     /// Details that are stored, or on their way.
     details: HashSet<DetailId>,
-    /// When the next write is due.
-    next: Timestamp,
+    /// When the next write is due. Whoever sets the clock stops no write.
+    next: Instant,
+    /// When the write that is under way began.
+    began: Instant,
     failures: u32,
     dropped: u64,
 }
 
 impl Writer {
     pub(super) fn new(parts: Parts) -> Self {
-        let next = parts.clock.now();
-        Self { parts, batch: Batch::default(), under_way: None, details: HashSet::new(), next, failures: 0, dropped: 0 }
+        Self {
+            parts,
+            batch: Batch::default(),
+            under_way: None,
+            written_now: Vec::new(),
+            details: HashSet::new(),
+            next: Instant::now(),
+            began: Instant::now(),
+            failures: 0,
+            dropped: 0,
+        }
+    }
+
+    /// The alerts that the history may not have yet, in the order in which they came.
+    pub(super) fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.written_now.iter().chain(&self.batch.alerts)
     }
 
     /// Takes a detail along, once.
@@ -56,11 +74,10 @@ impl Writer {
                 // Somebody else wakes us.
                 return std::future::pending().await;
             }
-            if until(self.parts.clock.now(), self.next).is_none() {
+            if Instant::now() >= self.next {
                 return;
             }
-            let clock = std::sync::Arc::clone(&self.parts.clock);
-            clock.sleep_until(self.next).await;
+            tokio::time::sleep_until(self.next.into()).await;
         }
     }
 
@@ -74,8 +91,10 @@ impl Writer {
         if self.under_way.is_some() || is_empty(&self.batch) {
             return;
         }
-        self.next = later(self.parts.clock.now(), WRITE_EVERY);
+        self.began = Instant::now();
+        self.next = self.began + WRITE_EVERY;
         let batch = mem::take(&mut self.batch);
+        self.written_now.clone_from(&batch.alerts);
         let parts = self.parts.clone();
         self.under_way = Some(tokio::spawn(async move {
             let begun = std::time::Instant::now();
@@ -85,29 +104,45 @@ impl Writer {
         }));
     }
 
-    /// Writes everything, and tries no longer than a few times.
-    pub(super) async fn finish(&mut self) {
+    /// What waits is told while it waits, a write that takes long among it.
+    pub(super) fn note_waiting(&mut self) {
+        let unwritten = self.batch.rounds.len() as u64;
+        let slow = self.under_way.is_some() && self.began.elapsed() > SLOW_WRITE;
+        let now = self.parts.clock.now();
+        self.parts.board.change_health(|health| {
+            health.unwritten = unwritten;
+            if slow && health.store.is_none() {
+                health.store = Some((now, "a write has been under way for many seconds".to_owned()));
+            }
+        });
+    }
+
+    /// Writes everything, and tries no longer than a few times and seconds; whether it is written.
+    pub(super) async fn finish(&mut self) -> bool {
+        let end = tokio::time::Instant::now() + LAST_WRITES;
         for _ in 0..LAST_TRIES {
-            if let Some(writing) = self.under_way.take() {
-                let ended = writing.await;
-                self.ended(ended.map_err(|_| ()));
-            }
-            if is_empty(&self.batch) {
-                return;
-            }
             self.flush();
-        }
-        if let Some(writing) = self.under_way.take() {
-            let ended = writing.await;
+            let Some(writing) = &mut self.under_way else { break };
+            let Ok(ended) = tokio::time::timeout_at(end, writing).await else { break };
+            self.under_way = None;
             self.ended(ended.map_err(|_| ()));
         }
-        if !is_empty(&self.batch) {
-            self.parts.say(format!("{} rounds could not be written to the history", self.batch.rounds.len()));
+        if self.under_way.is_none() && is_empty(&self.batch) {
+            return true;
         }
+        let Batch { rounds, events, alerts, .. } = &self.batch;
+        self.parts.say(format!(
+            "not everything could be written to the history: {} rounds, {} events and {} alerts are lost",
+            rounds.len(),
+            events.len(),
+            alerts.len()
+        ));
+        false
     }
 
     fn ended(&mut self, ended: Result<(Batch, Result<(), StoreError>), ()>) {
         let now = self.parts.clock.now();
+        self.written_now.clear();
         match ended {
             Ok((_, Ok(()))) => {
                 if self.failures > 0 {
@@ -122,11 +157,11 @@ impl Writer {
             }
             Ok((batch, Err(error))) => {
                 if self.failures == 0 {
-                    self.parts.say(format!("history cannot be written, probing goes on: {error}"));
+                    self.parts.say(format!("history cannot be written, probing goes on and alerts wait: {error}"));
                 }
                 self.failures = self.failures.saturating_add(1);
                 let pause = WRITE_EVERY.saturating_mul(2_u32.saturating_pow(self.failures.min(16)));
-                self.next = later(now, pause.min(LONGEST_PAUSE));
+                self.next = Instant::now() + pause.min(LONGEST_PAUSE);
                 self.put_back(batch);
                 let (unwritten, dropped) = (self.batch.rounds.len() as u64, self.dropped);
                 self.parts.board.change_health(|health| {
@@ -151,6 +186,11 @@ impl Writer {
         first.events.extend(then.events);
         first.snapshots.extend(then.snapshots);
         first.alerts.extend(then.alerts);
+        // Details are large; rounds without theirs still count.
+        let surplus = first.details.len().saturating_sub(DETAILS_WAITING);
+        for detail in first.details.drain(..surplus) {
+            self.details.remove(&detail.id);
+        }
         let surplus = first.rounds.len().saturating_sub(ROUNDS_WAITING);
         if surplus > 0 {
             first.rounds.drain(..surplus);
@@ -181,5 +221,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const ROUNDS_A_BATCH: usize = 1_000;
 /// About 100 bytes each.
 const ROUNDS_WAITING: usize = 500_000;
+/// Some ten kilobytes each.
+const DETAILS_WAITING: usize = 4_000;
+const SLOW_WRITE: Duration = Duration::from_secs(5);
+const LAST_WRITES: Duration = Duration::from_secs(10);
 const DETAILS_REMEMBERED: usize = 200_000;
 const LAST_TRIES: usize = 3;

@@ -87,10 +87,12 @@ create table states (
   pending_code text,
   pending_rounds integer,
   pending_since bigint,
+  pending_last bigint,
   last_good bigint,
   last_good_at bigint,
   paused_since bigint,
-  incident bigint
+  incident bigint,
+  judged_for text
 );
 
 -- `vantage` is empty and `target` -1 for a change of a cluster's configuration.

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
 use kubereach_probes::{
     AddressClass, Attempt, DnsObservation, DnsOutcome, DnsSource, HttpOutcome, Observation, Reachability, TcpOutcome,
     TlsOutcome,
 };
 
 use super::CellView;
+pub(super) use crate::report::words::moment as moment_words;
 
 /// The lookup that decides; `None` where the name was not resolved here (an address, or a proxy that resolves it).
 pub(super) fn system<'a>(view: &CellView<'a>) -> Option<&'a DnsObservation> {
@@ -136,11 +136,6 @@ pub(super) fn addresses<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<
 /// A time in words: whole milliseconds, or seconds from one second on.
 pub(super) fn milliseconds_words(ms: f64) -> String {
     if ms >= 1000.0 { format!("{:.1} s", ms / 1000.0) } else { format!("{ms:.0} ms") }
-}
-
-/// A moment in words, in UTC, to the second.
-pub(super) fn moment_words(moment: Timestamp) -> String {
-    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// A word that the shell takes as it is, quoted where it must be.

@@ -9,6 +9,7 @@ use std::{
 
 use clap::{
     Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use jiff::Timestamp;
@@ -16,8 +17,12 @@ use kubereach_agent::AgentArguments;
 use kubereach_probes::NamedResolver;
 
 use crate::{
-    facts::planned::PlannedSetting, input::may_hold_secret, model::trace::Point, report::Format,
+    facts::planned::PlannedSetting,
+    input::may_hold_secret,
+    model::trace::Point,
+    report::{CellTarget, Format},
     scenario::ClusterEndpoint,
+    watch::record::EventKind,
 };
 
 /// The whole command line.
@@ -62,7 +67,7 @@ pub enum Command {
     /// Scheduled checks for months: history, metrics, a web page and alerts
     #[command(after_long_help = WATCH_EXAMPLES)]
     Watch(WatchArguments),
-    /// What a watch has seen: rounds, availability, events and incidents, as a table, JSON or CSV
+    /// What a watch has seen: availability, rounds and events, as a table, JSON or CSV
     #[command(after_long_help = HISTORY_EXAMPLES)]
     History(HistoryArguments),
     /// Be a vantage point: take orders to probe, within an allow list of your own
@@ -156,12 +161,21 @@ pub struct HistoryArguments {
     /// What to list
     #[arg(value_enum, default_value = "cells")]
     pub what: HistoryOf,
+    /// Only this check; `*` stands for any run of characters. Repeatable
+    #[arg(long, value_name = "NAME")]
+    pub check: Vec<String>,
     /// Only this cluster; `*` stands for any run of characters. Repeatable
     #[arg(long, value_name = "NAME")]
     pub cluster: Vec<String>,
     /// Only this vantage; `*` stands for any run of characters. Repeatable
     #[arg(long, value_name = "NAME")]
     pub vantage: Vec<String>,
+    /// Only what is to be reached there: kubernetes or eks-api. Repeatable
+    #[arg(long, value_name = "TARGET", value_parser = target_parser())]
+    pub target: Vec<CellTarget>,
+    /// Only events of this kind; for `events`. Repeatable
+    #[arg(long, value_name = "KIND", value_parser = kind_parser())]
+    pub kind: Vec<EventKind>,
     /// From this time on: RFC 3339, or so long ago (`90m`, `7d`)
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub since: String,
@@ -182,16 +196,36 @@ pub struct HistoryArguments {
 /// What `history` lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum HistoryOf {
-    /// Each cell: what it is now, since when, how available it was
+    /// Each cell: what it is now, since when, its last round, how available it was. What is known may be `stale` (its
+    /// round did not come when it was due), `paused` (the prober is offline) or of a cell that is not watched any more
     Cells,
-    /// Single rounds
+    /// Single rounds of all cells, the newest first: verdict and the times of the stages
     Rounds,
-    /// Hours
+    /// Each cell's hours (UTC): how many rounds ended how, availability, mean and longest time of each stage
     Hours,
-    /// Days
+    /// Each cell's days (UTC), likewise
     Days,
-    /// What changed, with what changed with it
+    /// What changed, and what changed with it, the newest first
     Events,
+}
+
+fn target_parser() -> impl TypedValueParser<Value = CellTarget> {
+    labelled(CellTarget::ALL, CellTarget::label)
+}
+
+fn kind_parser() -> impl TypedValueParser<Value = EventKind> {
+    labelled(EventKind::ALL, EventKind::label)
+}
+
+/// Takes one of the labels of these values.
+fn labelled<T: Copy + Send + Sync + 'static>(
+    values: &'static [T],
+    label: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(values.iter().map(|value| label(*value))).try_map(move |text| {
+        // The parser before this one takes no other words.
+        values.iter().copied().find(|value| label(*value) == text).ok_or("unknown")
+    })
 }
 
 /// How `history` prints.
@@ -931,7 +965,7 @@ run here and now, which a run does that overlaps another, and 2.";
 const HISTORY_EXAMPLES: &str = "\
 Examples:
   kubereach history watch.yaml
-  kubereach history watch.yaml events --cluster prod --since 7d
+  kubereach history watch.yaml events --cluster prod --kind failed --since 7d
   kubereach history watch.yaml hours --vantage office --since 2026-11-01T00:00:00Z -o csv";
 
 const AGENT_EXAMPLES: &str = "Examples:

@@ -1,5 +1,6 @@
 //! Words that every renderer shares: harmless text, durations, the answer of a cell in one line.
 
+use jiff::Timestamp;
 use kubereach_probes::{Attempt, DnsObservation, HttpOutcome, TcpOutcome, TlsOutcome, TunnelOutcome};
 
 use super::{Cell, Confidence, Finding, Intended, Reachability, Severity, Verdict};
@@ -51,6 +52,36 @@ pub fn duration(ms: f64) -> String {
     } else {
         format!("{:.1} min", ms / 60_000.0)
     }
+}
+
+/// A time for people, UTC to the second: `2026-11-22 15:47:35 UTC`.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    format!("{} UTC", stamp(at))
+}
+
+/// The same where a heading says that it is UTC: `2026-11-22 15:47:35`.
+#[must_use]
+pub fn stamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// How long ago a time was: `12 s`, `38 min`, `5 h`, `3 days`.
+#[must_use]
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `1 entry`, `3 entries`.
+#[must_use]
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The answer of a cell in one line, e.g. `reachable: a Kubernetes API server answered 401 (v1.33.1)`: the cell's own

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::record::{CellId, CellKey, CellState, Round};
 use crate::report::{Cell, Finding, Intended, Provider};
@@ -31,12 +31,39 @@ pub struct CellNow {
     /// The judged cell of that round.
     pub detail: Option<Arc<Cell>>,
     /// The slot that follows its last round (or the start): when it is due next. A slot that has passed is one that no
-    /// round came of. Null when another process runs it; the end of time when it is never due again.
+    /// round came of. Null when another process runs it and no round of it is known; the end of time when it is never due
+    /// again.
     pub due: Option<Timestamp>,
     /// This process runs it.
     pub own: bool,
     /// A maintenance window is open: it is probed and recorded, and nobody is alerted.
     pub maintenance: bool,
+}
+
+impl CellNow {
+    /// Whether it should have had a round by now, and had none: what was known of it is not known any more. While its
+    /// next slot lies ahead it never is, however long ago the last round was.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        // What another process stored is read now and then.
+        let read = if self.own { Duration::ZERO } else { OTHERS_READ_EVERY };
+        match (self.due, &self.last) {
+            (Some(due), _) => is_missed(due, self.interval, read, now),
+            (None, Some(last)) => is_past(last.at, self.interval.saturating_mul(MISSED_ROUNDS), read, now),
+            (None, None) => false,
+        }
+    }
+}
+
+/// Whether a slot passed so long ago that its round will not come any more: three intervals, but a minute at least and a
+/// quarter of an hour at most, and `besides`.
+#[must_use]
+pub fn is_missed(due: Timestamp, interval: Duration, besides: Duration, now: Timestamp) -> bool {
+    is_past(due, interval.saturating_mul(MISSED_ROUNDS).clamp(SHORTEST_WAIT, LONGEST_WAIT), besides, now)
+}
+
+fn is_past(at: Timestamp, allowed: Duration, besides: Duration, now: Timestamp) -> bool {
+    SignedDuration::try_from(allowed.saturating_add(besides)).is_ok_and(|allowed| now.duration_since(at) > allowed)
 }
 
 /// How the watch itself is.
@@ -112,5 +139,81 @@ impl Board {
     pub fn put_configuration(&self, check: &str, cluster: &str, findings: Vec<Finding>) {
         let key = (check.to_owned(), cluster.to_owned());
         self.configuration.write().unwrap_or_else(PoisonError::into_inner).insert(key, findings);
+    }
+}
+
+/// How often what other processes stored is read.
+pub const OTHERS_READ_EVERY: Duration = Duration::from_secs(10);
+/// After so many intervals a round is given up.
+const MISSED_ROUNDS: u32 = 3;
+const SHORTEST_WAIT: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        report::{CellTarget, Reachability, Verdict},
+        watch::record::{DetailId, StageTimes},
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn cell(interval: u64, last: Option<i64>, due: Option<i64>, own: bool) -> CellNow {
+        let key = CellKey {
+            check: "main".to_owned(),
+            cluster: "prod".to_owned(),
+            vantage: "office".to_owned(),
+            target: CellTarget::Kubernetes,
+        };
+        let last = last.map(|last| Round {
+            cell: CellId(1),
+            at: at(last),
+            verdict: Verdict::Match,
+            observed: Reachability::Reachable,
+            offline: false,
+            stages: StageTimes::default(),
+            detail: DetailId(1),
+        });
+        CellNow {
+            id: CellId(1),
+            key,
+            provider: Provider::Generic,
+            intended: Intended::Reachable,
+            interval: Duration::from_secs(interval),
+            state: CellState::default(),
+            last,
+            detail: None,
+            due: due.map(at),
+            own,
+            maintenance: false,
+        }
+    }
+
+    /// Since the slot that was missed, not since the last round: a check of office hours is not overdue at night.
+    #[test]
+    fn overdue_is_what_missed_its_slot() {
+        for (interval, last, due, own, from) in [
+            (30, Some(0), Some(30), true, Some(30 + 90)),
+            (1, Some(0), Some(1), true, Some(1 + 60)),
+            (3_600, Some(0), Some(3_600), true, Some(3_600 + 900)),
+            (300, Some(0), Some(14 * 3_600), true, Some(14 * 3_600 + 900)),
+            (30, None, Some(5), true, Some(5 + 90)),
+            // Another process's: what it stored is known ten seconds later.
+            (1, Some(0), Some(1), false, Some(1 + 60 + 10)),
+            (300, Some(0), Some(14 * 3_600), false, Some(14 * 3_600 + 910)),
+            (1, Some(0), None, false, Some(13)),
+            (30, Some(0), None, true, Some(90)),
+            (30, None, None, false, None),
+        ] {
+            let cell = cell(interval, last, due, own);
+            let first = (0..20 * 3_600).find(|second| cell.is_overdue(at(second + 1)));
+            assert_eq!(first, from, "{interval} s, last {last:?}, due {due:?}, own {own}");
+        }
+        let mut never = cell(30, Some(0), None, true);
+        never.due = Some(Timestamp::MAX);
+        assert!(!never.is_overdue(at(1_000_000_000)));
     }
 }

@@ -79,6 +79,18 @@ pub struct CheckSet {
     pub configuration_every: Duration,
 }
 
+impl CheckSet {
+    /// The names of its cells, in the order of the plan.
+    pub fn keys(&self) -> impl Iterator<Item = CellKey> {
+        self.plan.cells.iter().map(|cell| CellKey {
+            check: self.name.clone(),
+            cluster: self.plan.clusters[cell.cluster].name.clone(),
+            vantage: self.plan.vantages[cell.vantage].name.clone(),
+            target: cell.target,
+        })
+    }
+}
+
 /// Where history goes.
 #[derive(Clone, Debug)]
 pub enum Storage {
@@ -188,10 +200,20 @@ impl MaintenanceTime {
     /// Whether the window is open at this time: its begin is part of it, its end is not.
     #[must_use]
     pub fn is_open(&self, at: Timestamp) -> bool {
+        self.open_until(at).is_some()
+    }
+
+    /// When the window that is open at this time ends; `None` while none is. Where it begins again before it has ended,
+    /// the end of the last begin counts.
+    #[must_use]
+    pub fn open_until(&self, at: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Once { from, until } => *from <= at && at < *until,
+            Self::Once { from, until } => (*from <= at && at < *until).then_some(*until),
             Self::Recurring { begins, lasts } => {
-                at.checked_sub(*lasts).is_ok_and(|earliest| begins.next(0, earliest) <= at)
+                let first = begins.next(0, at.checked_sub(*lasts).ok()?);
+                let begun = std::iter::successors(Some(first), |begin| Some(begins.next(0, *begin)));
+                let last = begun.take_while(|begin| *begin <= at).take(OVERLAPPING_WINDOWS).last()?;
+                Some(last.saturating_add(*lasts).unwrap_or(Timestamp::MAX))
             }
         }
     }
@@ -202,6 +224,22 @@ impl WatchConfig {
     #[must_use]
     pub fn in_maintenance(&self, key: &CellKey, at: Timestamp) -> bool {
         self.maintenance.iter().any(|window| window.matcher.matches(key) && window.when.is_open(at))
+    }
+
+    /// The maintenance windows that are open, each with its end, the one that ends last first.
+    #[must_use]
+    pub fn open_windows(&self, at: Timestamp) -> Vec<(&MaintenanceWindow, Timestamp)> {
+        let open = self.maintenance.iter().filter_map(|window| Some((window, window.when.open_until(at)?)));
+        let mut open: Vec<_> = open.collect();
+        open.sort_by_key(|(_, until)| std::cmp::Reverse(*until));
+        open
+    }
+
+    /// The maintenance window that is open for a cell, with its name and end: of several the one that ends last.
+    #[must_use]
+    pub fn maintenance_of(&self, key: &CellKey, at: Timestamp) -> Option<(&str, Timestamp)> {
+        let open = self.open_windows(at).into_iter().find(|(window, _)| window.matcher.matches(key));
+        open.map(|(window, until)| (window.name.as_str(), until))
     }
 }
 
@@ -267,3 +305,6 @@ pub struct Web {
     /// Under which URL people reach it, for links in alerts; no trailing slash.
     pub public_url: Option<String>,
 }
+
+/// Begins of one window that are looked at: one that begins again more often while it lasts is as good as always open.
+const OVERLAPPING_WINDOWS: usize = 64;

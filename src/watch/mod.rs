@@ -18,3 +18,4 @@ pub mod schedule;
 pub mod state;
 pub mod store;
 pub mod web;
+mod words;

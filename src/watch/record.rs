@@ -1,13 +1,12 @@
 //! What is remembered: the plain types that scheduler, history, page, metrics and alerts share.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Cell, CellTarget, Reachability, Verdict};
 
 /// A cell, by its names: stable over restarts, databases and permalinks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CellKey {
     /// Name of the check (by default the scenario file's stem).
@@ -21,7 +20,7 @@ pub struct CellKey {
 }
 
 /// A cluster of a check.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterKey {
     /// Name of the check.
@@ -45,18 +44,33 @@ impl CellKey {
 }
 
 /// The database's number of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CellId(pub i64);
 
-/// The content address of a [`Detail`]: 63 bits of a hash over everything in it but times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
+/// The content address of a [`Detail`]: 63 bits of a hash over everything in it but times. A string of digits in JSON,
+/// whose readers often take numbers above 2^53 for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct DetailId(pub i64);
+
+impl From<DetailId> for String {
+    fn from(id: DetailId) -> Self {
+        id.0.to_string()
+    }
+}
+
+impl TryFrom<String> for DetailId {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
 
 /// How long the stages of a round took, microseconds; absent where a stage did not happen. Of several addresses the
 /// slowest counts that answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageTimes {
     /// The deciding resolver's answer.
@@ -70,7 +84,7 @@ pub struct StageTimes {
 }
 
 /// A stage of a probe, as metrics and charts name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Name resolution.
@@ -104,7 +118,7 @@ impl StageTimes {
 }
 
 /// One finished round of a cell: one row of history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Round {
     /// Which cell.
@@ -133,7 +147,7 @@ pub struct Detail {
 }
 
 /// What a cell is taken to be: a verdict, and what explains it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Standing {
     /// The verdict.
@@ -144,7 +158,7 @@ pub struct Standing {
 }
 
 /// What is remembered of a cell between rounds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CellState {
     /// What it is taken to be, once enough rounds agreed; null before.
@@ -164,7 +178,7 @@ pub struct CellState {
 }
 
 /// A state that is not confirmed yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pending {
     /// What the rounds say.
@@ -179,7 +193,7 @@ pub struct Pending {
 }
 
 /// What happened to a cell, or to a cluster's configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// A cell was judged for the first time, and is fine, or a change is on its way to it.
@@ -210,7 +224,7 @@ kubereach_probes::labels! { EventKind {
 } }
 
 /// One entry of the event log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// The database's number; 0 before it is stored.
@@ -241,7 +255,7 @@ pub struct Event {
 }
 
 /// One thing that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// Of what kind.
@@ -253,7 +267,7 @@ pub struct Change {
 }
 
 /// What can differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
     /// The provider's configuration.
@@ -284,13 +298,13 @@ pub struct Snapshot {
 }
 
 /// What one span of time of one cell comes to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollup {
     /// Which cell.
-    pub cell: i64,
-    /// Begin of the hour or day, UTC, milliseconds since 1970.
-    pub begin: i64,
+    pub cell: CellId,
+    /// Begin of the hour or day, UTC.
+    pub begin: Timestamp,
     /// Rounds that matched.
     pub matched: u32,
     /// Rounds that did not.
@@ -306,7 +320,7 @@ pub struct Rollup {
 }
 
 /// Times of one stage over a span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageSum {
     /// Rounds that had it.
@@ -344,4 +358,31 @@ pub struct Alert {
     pub attempts: u32,
     /// It reached the receiver at least once.
     pub delivered: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// JavaScript, `jq` and others read numbers as floating point: 2^53 + 1 would come out as 2^53.
+    #[test]
+    fn no_number_in_json_is_larger_than_every_reader_can_hold() {
+        let id = DetailId((1 << 53) + 1);
+        let round = Round {
+            cell: CellId(1),
+            at: Timestamp::UNIX_EPOCH,
+            verdict: Verdict::Match,
+            observed: Reachability::Reachable,
+            offline: false,
+            stages: StageTimes::default(),
+            detail: id,
+        };
+        let json = serde_json::to_value(&round).unwrap();
+        assert_eq!(json["detail"], "9007199254740993");
+        assert_eq!(serde_json::from_value::<Round>(json).unwrap(), round);
+        assert!(serde_json::from_value::<DetailId>("x".into()).is_err());
+        let state = CellState { last_good: Some((id, Timestamp::UNIX_EPOCH)), ..CellState::default() };
+        let json = serde_json::to_value(&state).unwrap();
+        assert_eq!(json["lastGood"][0], "9007199254740993");
+    }
 }

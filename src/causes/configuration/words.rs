@@ -9,6 +9,7 @@ use super::{
     ConfigurationView,
 };
 use crate::facts::{aks::ManagedCluster, azure::ArmId};
+pub(in crate::causes) use crate::report::words::counted;
 
 /// The provider's region and name of the cluster as shell words; `<region>` and `<cluster>` where they are not known.
 pub(in crate::causes) fn region_and_name(view: &ConfigurationView<'_>) -> (String, String) {
@@ -99,11 +100,6 @@ pub(in crate::causes) fn azure_options(id: &ArmId, option: &str, name: &str) -> 
     let group = id.resource_group().map_or_else(|| "'<rg>'".to_owned(), shell);
     let subscription = id.subscription().map(|id| format!(" --subscription {}", shell(id))).unwrap_or_default();
     format!("-g {group} {option} {}{subscription}", shell(name))
-}
-
-/// `1 entry`, `3 entries`.
-pub(in crate::causes) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", count, if count == 1 { one } else { many })
 }
 
 /// `256 addresses`; what no longer says anything as a number becomes a power of two.

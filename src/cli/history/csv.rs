@@ -3,29 +3,21 @@
 use std::io::Write;
 
 use super::{
-    Question, Stop,
-    rows::{self, Counts, Names, Row, Times},
+    Stop,
+    rows::{self, Counts, Names, Row, Source, Times},
 };
 use crate::{
     cli::{arguments::HistoryOf, printer},
-    watch::{
-        record::Standing,
-        store::{Store, StoredCell},
-    },
+    watch::record::Standing,
 };
 
 /// Writes header and rows. That there are more is said on stderr.
-pub(super) async fn write(
-    output: &mut (impl Write + Send),
-    store: &Store,
-    cells: &[StoredCell],
-    question: &Question,
-) -> Result<(), Stop> {
+pub(super) async fn write(output: &mut (impl Write + Send), source: &Source<'_>) -> Result<(), Stop> {
+    let question = source.question;
     let mut writer = csv::Writer::from_writer(output);
     writer.write_record(header(question.of)).map_err(std::io::Error::from)?;
     let truncated =
-        rows::each(store, cells, question, &mut |row| writer.write_record(record(&row)).map_err(std::io::Error::from))
-            .await?;
+        rows::each(source, &mut |row| writer.write_record(record(&row)).map_err(std::io::Error::from)).await?;
     writer.flush()?;
     if truncated {
         printer::complain(&super::text::more(question.limit));
@@ -48,7 +40,7 @@ fn header(of: HistoryOf) -> Vec<&'static str> {
         "httpLongestMs",
     ];
     match of {
-        HistoryOf::Cells => [NAMES, &["verdict", "code", "since", "lastRound"], COUNTS, TIMES].concat(),
+        HistoryOf::Cells => [NAMES, &["now", "verdict", "code", "since", "lastRound"], COUNTS, TIMES].concat(),
         HistoryOf::Rounds => {
             [&["at"], NAMES, &["verdict", "observed", "offline", "dnsMs", "tcpMs", "tlsMs", "httpMs"]].concat()
         }
@@ -65,6 +57,7 @@ fn record(row: &Row) -> Vec<String> {
     match row {
         Row::Cell(cell) => {
             names(&mut fields, &cell.names);
+            fields.push(cell.now.label().to_owned());
             fields.push(cell.verdict.map(|verdict| verdict.label().to_owned()).unwrap_or_default());
             fields.push(cell.code.clone().unwrap_or_default());
             fields.extend([optional(cell.since), optional(cell.last_round)]);

@@ -2,20 +2,15 @@
 
 use std::io::Write;
 
-use super::{Question, Stop, rows};
-use crate::{
-    cli::arguments::HistoryOf,
-    report::json::to_document,
-    watch::store::{Store, StoredCell},
+use super::{
+    Stop,
+    rows::{self, Source},
 };
+use crate::{cli::arguments::HistoryOf, report::json::to_document};
 
 /// `{"schema": …, "of": …, "since": …, "until": …, "rows": […], "truncated": …}`.
-pub(super) async fn write(
-    output: &mut (impl Write + Send),
-    store: &Store,
-    cells: &[StoredCell],
-    question: &Question,
-) -> Result<(), Stop> {
+pub(super) async fn write(output: &mut (impl Write + Send), source: &Source<'_>) -> Result<(), Stop> {
+    let question = source.question;
     let of = match question.of {
         HistoryOf::Cells => "cells",
         HistoryOf::Rounds => "rounds",
@@ -29,7 +24,7 @@ pub(super) async fn write(
         question.from, question.until
     )?;
     let mut first = true;
-    let truncated = rows::each(store, cells, question, &mut |row| {
+    let truncated = rows::each(source, &mut |row| {
         output.write_all(if first { b"\n" } else { b",\n" })?;
         first = false;
         output.write_all(to_document(&row).trim_end().as_bytes())

@@ -5,12 +5,11 @@ use std::io;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Question, Stop};
+use super::{Question, Stop, newest::Newest, watched::Watched};
 use crate::{
     cli::arguments::HistoryOf,
     report::{CellTarget, Reachability, Verdict},
     watch::{
-        config::Matcher,
         record::{CellKey, Change, Event, EventKind, Rollup, Round, Stage, StageSum, Standing},
         store::{EventFilter, Span, Store, StoredCell},
     },
@@ -45,6 +44,7 @@ pub(super) struct Names {
 pub(super) struct CellRow {
     #[serde(flatten)]
     pub(super) names: Names,
+    pub(super) now: Now,
     pub(super) verdict: Option<Verdict>,
     pub(super) code: Option<String>,
     pub(super) since: Option<Timestamp>,
@@ -54,6 +54,27 @@ pub(super) struct CellRow {
     #[serde(flatten)]
     pub(super) times: Times,
 }
+
+/// What is to be thought of what was last known of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Now {
+    /// Its rounds come as they are due.
+    Current,
+    /// The prober was offline at last, which pauses judgement.
+    Paused,
+    /// Its round did not come when it was due: nobody watches, or the watch is in trouble.
+    Stale,
+    /// The configuration does not name it any more.
+    NotWatched,
+}
+
+kubereach_probes::labels! { Now {
+    Current => "current",
+    Paused => "paused",
+    Stale => "stale",
+    NotWatched => "not-watched",
+} }
 
 /// One round.
 #[derive(Clone, Debug, Serialize)]
@@ -100,7 +121,8 @@ pub(super) struct EventRow {
     pub(super) changes: Vec<Change>,
 }
 
-/// How rounds ended, and which part of those that were judged matched.
+/// How rounds ended, and which part of those that were judged matched: all but those while the prober was offline. One
+/// inside a propagation window did not match.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Counts {
     /// From 0 to 1; null where nothing was judged.
@@ -127,20 +149,29 @@ pub(super) struct Times {
     pub(super) http_longest_ms: Option<f64>,
 }
 
-/// Gives every row to `sink`, cell by cell, of each the newest first; whether there are more than the limit.
+/// Where rows come from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) store: &'a Store,
+    /// The cells that are asked for, in the order in which they are listed.
+    pub(super) cells: &'a [StoredCell],
+    pub(super) watched: &'a Watched,
+    pub(super) question: &'a Question,
+}
+
+/// Gives every row to `sink`, rounds and events the newest first, hours and days cell by cell and of each the newest
+/// first; whether there are more than the limit.
 pub(super) async fn each(
-    store: &Store,
-    cells: &[StoredCell],
-    question: &Question,
+    source: &Source<'_>,
     sink: &mut (dyn FnMut(Row) -> io::Result<()> + Send),
 ) -> Result<bool, Stop> {
-    let mut list = List { left: question.limit, sink };
-    let whole = match question.of {
-        HistoryOf::Cells => list.cells(store, cells, question).await?,
-        HistoryOf::Rounds => list.rounds(store, cells, question).await?,
-        HistoryOf::Hours => list.spans(store, cells, question, Span::Hour).await?,
-        HistoryOf::Days => list.spans(store, cells, question, Span::Day).await?,
-        HistoryOf::Events => list.events(store, question).await?,
+    let mut list = List { left: source.question.limit, sink };
+    let whole = match source.question.of {
+        HistoryOf::Cells => list.cells(source).await?,
+        HistoryOf::Rounds => list.rounds(source).await?,
+        HistoryOf::Hours => list.spans(source, Span::Hour).await?,
+        HistoryOf::Days => list.spans(source, Span::Day).await?,
+        HistoryOf::Events => list.events(source).await?,
     };
     Ok(!whole)
 }
@@ -159,7 +190,8 @@ impl List<'_> {
         Ok(true)
     }
 
-    async fn cells(&mut self, store: &Store, cells: &[StoredCell], question: &Question) -> Result<bool, Stop> {
+    async fn cells(&mut self, source: &Source<'_>) -> Result<bool, Stop> {
+        let Source { store, cells, watched, question } = *source;
         for cell in cells {
             if self.left == 0 {
                 return Ok(false);
@@ -167,6 +199,7 @@ impl List<'_> {
             let sums = sums(store, cell, question).await?;
             self.push(Row::Cell(CellRow {
                 names: names(&cell.key),
+                now: watched.now(store, cell, question.now).await?,
                 verdict: cell.state.standing.as_ref().map(|standing| standing.verdict),
                 code: cell.state.standing.as_ref().and_then(|standing| standing.code.clone()),
                 since: cell.state.since,
@@ -178,35 +211,24 @@ impl List<'_> {
         Ok(true)
     }
 
-    async fn rounds(&mut self, store: &Store, cells: &[StoredCell], question: &Question) -> Result<bool, Stop> {
-        for cell in cells {
-            let mut until = question.until;
-            loop {
-                let page = store.rounds(cell.id, question.from, until, PAGE.min(self.left + 1)).await?;
-                let Some(oldest) = page.first() else { break };
-                until = oldest.at;
-                for round in page.iter().rev() {
-                    if !self.push(Row::Round(round_row(&cell.key, round)))? {
-                        return Ok(false);
-                    }
-                }
+    async fn rounds(&mut self, source: &Source<'_>) -> Result<bool, Stop> {
+        let Source { store, cells, question, .. } = *source;
+        let mut newest = Newest::new(store, cells, (question.from, question.until), self.left.saturating_add(1));
+        while let Some((cell, round)) = newest.next().await? {
+            if !self.push(Row::Round(round_row(&cell.key, &round)))? {
+                return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn spans(
-        &mut self,
-        store: &Store,
-        cells: &[StoredCell],
-        question: &Question,
-        span: Span,
-    ) -> Result<bool, Stop> {
+    async fn spans(&mut self, source: &Source<'_>, span: Span) -> Result<bool, Stop> {
+        let Source { store, cells, question, .. } = *source;
         let from = begin(question.from, span);
         for cell in cells {
             for rollup in store.rollups(&[cell.id], span, from, question.until).await?.iter().rev() {
                 let row = SpanRow {
-                    begin: Timestamp::from_millisecond(rollup.begin).unwrap_or(from),
+                    begin: rollup.begin,
                     names: names(&cell.key),
                     counts: counts(rollup),
                     times: times(rollup),
@@ -219,10 +241,12 @@ impl List<'_> {
         Ok(true)
     }
 
-    async fn events(&mut self, store: &Store, question: &Question) -> Result<bool, Stop> {
+    async fn events(&mut self, source: &Source<'_>) -> Result<bool, Stop> {
+        let Source { store, question, .. } = *source;
         let mut before = None;
         loop {
             let filter = EventFilter {
+                kinds: question.kinds.clone(),
                 from: Some(question.from),
                 until: Some(question.until),
                 before,
@@ -233,26 +257,10 @@ impl List<'_> {
             let Some(last) = page.last() else { return Ok(true) };
             before = Some(last.id);
             for event in page {
-                if is_asked_for(&question.matcher, &event) && !self.push(Row::Event(event_row(event)))? {
+                if question.tells(&event) && !self.push(Row::Event(event_row(event)))? {
                     return Ok(false);
                 }
             }
-        }
-    }
-}
-
-/// A change of a cluster's configuration is asked for with any of its vantages.
-fn is_asked_for(matcher: &Matcher, event: &Event) -> bool {
-    match &event.cell {
-        Some(cell) => matcher.matches(cell),
-        None => {
-            let key = CellKey {
-                check: event.cluster.check.clone(),
-                cluster: event.cluster.cluster.clone(),
-                vantage: String::new(),
-                target: CellTarget::Kubernetes,
-            };
-            Matcher { vantages: Vec::new(), ..matcher.clone() }.matches(&key)
         }
     }
 }

@@ -33,12 +33,15 @@ use super::{
     post::{Failure, Post},
     webhook,
 };
-use crate::watch::{
-    config::{Receiver, ReceiverKind, WatchConfig},
-    metrics::Metrics,
-    record::Alert,
-    schedule::later,
-    store::{Store, StoreError},
+use crate::{
+    report::words::counted,
+    watch::{
+        config::{Receiver, ReceiverKind, WatchConfig},
+        metrics::Metrics,
+        record::Alert,
+        schedule::later,
+        store::{Store, StoreError},
+    },
 };
 
 /// Sends what is due until `stop` turns true, then once more what can be sent at once. `config` may change under way.
@@ -307,7 +310,11 @@ impl<O: Outbox> Worker<O> {
                     if attempts > 0 {
                         self.say(&format!(
                             "is told again, after {} and {:.0} s",
-                            counted(attempts, "failed attempt"),
+                            counted(
+                                usize::try_from(attempts).unwrap_or(usize::MAX),
+                                "failed attempt",
+                                "failed attempts"
+                            ),
                             begun.elapsed().as_secs_f64()
                         ));
                     }
@@ -324,7 +331,7 @@ impl<O: Outbox> Worker<O> {
             // One that is refused again and again is told of once.
             let known = matches!(failure, Failure::Refused(_)) && batch.iter().all(|alert| alert.attempts > 0);
             if told.as_ref() != Some(&failure) && !known {
-                let what = counted(u32::try_from(frozen.len()).unwrap_or(u32::MAX), "alert");
+                let what = counted(frozen.len(), "alert", "alerts");
                 let then = if self.desk.once { "the next run tries again" } else { "it is tried again until it works" };
                 self.say(&format!("was not told of {what}: {}; {then}", failure.message()));
                 told = Some(failure.clone());
@@ -473,11 +480,6 @@ fn most_at_once(receiver: &Receiver) -> usize {
         ReceiverKind::Alertmanager { .. } => 500,
         ReceiverKind::Webhook { .. } | ReceiverKind::Command { .. } => 100,
     }
-}
-
-/// `1 alert`, `2 alerts`.
-fn counted(count: u32, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Alerts looked at in one turn.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest;
 use serde::Serialize;
 
-use crate::watch::record::Alert;
+use crate::watch::{record::Alert, words::hex};
 
 /// A delivery: some alerts of one receiver, the oldest first. It is the same, byte for byte, at each attempt.
 #[derive(Clone, Debug, Serialize)]
@@ -112,12 +112,6 @@ fn idempotency_key(receiver: &str, alerts: &[Alert]) -> String {
         add(&if alert.delivered { alert.next_at.to_string() } else { String::new() });
     }
     hex(&context.finish().as_ref()[..16])
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// What all have alike.

@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    report::{Cell, Finding, Intended, Reachability, Severity, Verdict, words::visible},
+    report::{
+        Cell, Finding, Intended, Reachability, Severity, Verdict,
+        words::{moment, visible},
+    },
     watch::{
         board::CellNow,
         config::{Route, WatchConfig},
@@ -305,7 +308,7 @@ fn annotations(cell: &CellNow, told: &Told<'_>, public_url: Option<&str>) -> BTr
         .changes
         .iter()
         .take(MOST_CHANGES)
-        .map(|change| format!("{} {}", minute(change.at), bounded(&change.text, SUMMARY_LIMIT)))
+        .map(|change| format!("{} {}", moment(change.at), bounded(&change.text, SUMMARY_LIMIT)))
         .collect();
     if told.changes.len() > MOST_CHANGES {
         changes.push(format!("and {} more", told.changes.len() - MOST_CHANGES));
@@ -364,11 +367,6 @@ fn severity_of(cell: &CellNow, standing: &Standing) -> Severity {
 /// As the history keeps it: (receiver, cell, begin) is to name the same alert there and here.
 fn to_the_millisecond(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
-}
-
-/// `2026-11-22 14:02Z`.
-fn minute(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
 /// At most so many characters, on one line, harmless.

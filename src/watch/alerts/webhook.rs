@@ -8,9 +8,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    payload::{Payload, hex},
+    payload::Payload,
     post::{Failure, Post},
 };
+use crate::watch::words::hex;
 
 /// Posts the payload.
 pub(super) async fn send(

@@ -228,26 +228,18 @@ fn meant(plan: &Plan, index: usize) -> String {
 
 fn slots(number: usize, check: &CheckSet) -> Vec<Slot> {
     let plan = &check.plan;
-    let cells = plan.cells.iter().enumerate().map(|(index, cell)| {
-        let key = CellKey {
-            check: check.name.clone(),
-            cluster: plan.clusters[cell.cluster].name.clone(),
-            vantage: plan.vantages[cell.vantage].name.clone(),
-            target: cell.target,
-        };
-        Slot {
-            id: CellId(0),
-            seed: schedule::seed(&key),
-            key,
-            check: number,
-            index,
-            cluster: cell.cluster,
-            intended: cell.intended,
-            provider: plan.clusters[cell.cluster].provider,
-            meant: meant(plan, index),
-            busy: Arc::new(AtomicBool::new(false)),
-            stored: None,
-        }
+    let cells = plan.cells.iter().zip(check.keys()).enumerate().map(|(index, (cell, key))| Slot {
+        id: CellId(0),
+        seed: schedule::seed(&key),
+        key,
+        check: number,
+        index,
+        cluster: cell.cluster,
+        intended: cell.intended,
+        provider: plan.clusters[cell.cluster].provider,
+        meant: meant(plan, index),
+        busy: Arc::new(AtomicBool::new(false)),
+        stored: None,
     });
     cells.collect()
 }

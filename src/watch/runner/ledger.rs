@@ -23,7 +23,7 @@ use crate::{
     report::{Cell, Finding, Verdict},
     watch::{
         alerts,
-        board::CellNow,
+        board::{CellNow, OTHERS_READ_EVERY},
         change,
         config::Storage,
         record::{
@@ -158,6 +158,7 @@ impl Ledger {
                 _ => state,
             };
             let own = self.own.contains(&share_of(slot.seed));
+            let followed = if own { Some(now) } else { last.as_ref().map(|last| last.at) };
             self.parts.board.put(CellNow {
                 id: slot.id,
                 key: slot.key.clone(),
@@ -167,7 +168,7 @@ impl Ledger {
                 state,
                 last,
                 detail,
-                due: own.then(|| course.next(slot, now)),
+                due: followed.map(|at| course.next(slot, at)),
                 own,
                 maintenance: course.config.in_maintenance(&slot.key, now),
             });
@@ -507,7 +508,11 @@ impl Ledger {
                 state: cell.state.clone(),
                 last: cell.last.clone(),
                 detail: known.detail.clone().filter(|_| same),
-                due: own.then(|| course.next(slot, now)),
+                due: if own {
+                    Some(course.next(slot, now))
+                } else {
+                    cell.last.as_ref().map(|last| course.next(slot, last.at))
+                },
                 own,
                 maintenance: course.config.in_maintenance(&slot.key, now),
                 ..CellNow::clone(&known)
@@ -536,7 +541,7 @@ const LONGEST_CALL: Duration = Duration::from_secs(2);
 /// Rounds in a row may leave out so many, and so much time beside.
 const ROUNDS_MISSED: u32 = 5;
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-const TICK: Duration = Duration::from_secs(10);
+const TICK: Duration = OTHERS_READ_EVERY;
 /// Changes of a configuration that are kept at hand, a cluster.
 const CHANGES_KEPT: usize = 200;
 const CHANGES_COUNT_FOR: Duration = Duration::from_hours(24);

@@ -60,7 +60,7 @@ pub(super) async fn rollups(
     wanted.dedup();
     if wanted.is_empty() || wanted.len() > MOST_ASKED_SINGLY {
         let mut all = engine.query(of_all, vec![from.into(), until.into()], rollup).await?;
-        all.retain(|rollup| wanted.is_empty() || wanted.binary_search(&CellId(rollup.cell)).is_ok());
+        all.retain(|rollup| wanted.is_empty() || wanted.binary_search(&rollup.cell).is_ok());
         return Ok(all);
     }
     let mut rollups = Vec::new();
@@ -174,8 +174,8 @@ fn rollup(row: &Row) -> Result<Rollup, Fault> {
         Ok(StageSum { count: row.count(first)?, sum: row.count(first + 1)?, longest: row.count(first + 2)? })
     };
     Ok(Rollup {
-        cell: row.integer(0)?,
-        begin: row.integer(1)?,
+        cell: CellId(row.integer(0)?),
+        begin: time(row, 1)?,
         matched: row.count(2)?,
         mismatched: row.count(3)?,
         inconclusive: row.count(4)?,

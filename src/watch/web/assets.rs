@@ -1,8 +1,10 @@
 //! Style, script and picture: part of the program, at addresses made of their content.
 
-use std::{fmt::Write, sync::LazyLock};
+use std::sync::LazyLock;
 
 use aws_lc_rs::digest;
+
+use crate::watch::words::hex;
 
 /// One asset.
 pub(super) struct Asset {
@@ -34,15 +36,6 @@ pub(super) static ICON: LazyLock<Asset> =
 /// The asset at a path.
 pub(super) fn at(path: &str) -> Option<&'static Asset> {
     [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.path == path)
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn asset(ending: &str, media_type: &'static str, content: &'static str) -> Asset {

@@ -10,13 +10,17 @@ use super::{
     chart::{self, word},
     events,
     history::{Range, Spans, worst},
-    layout::{self, Moment, Page, SCHEMA, ago, health, time},
+    layout::{self, Moment, Page, SCHEMA, health, time},
     links,
     matrix::remarks,
     shown::{Brief, Shown},
 };
 use crate::{
-    report::{Cell, Finding, html::parts, words},
+    report::{
+        Cell, Finding,
+        html::parts,
+        words::{self, ago},
+    },
     watch::{
         board::CellNow,
         record::{Event, Rollup, Stage, StageSum},
@@ -27,8 +31,12 @@ use crate::{
 pub(super) struct CellPage {
     /// Now.
     pub(super) moment: Moment,
-    /// The cell.
+    /// The cell, with the detail of its last round where that can be read.
     pub(super) cell: Arc<CellNow>,
+    /// Why the detail of its last round cannot be read.
+    pub(super) unread: Option<String>,
+    /// The maintenance window that is open for it, and its end.
+    pub(super) window: Option<(String, Timestamp)>,
     /// How many rounds must agree.
     pub(super) confirm: Option<u32>,
     /// How much of the past.
@@ -49,11 +57,19 @@ struct Json<'a> {
     confirm: Option<u32>,
     last_round: Option<&'a crate::watch::record::Round>,
     detail: Option<&'a Cell>,
+    detail_error: Option<&'a str>,
+    maintenance_window: Option<WindowJson<'a>>,
     range: Range,
     history: Option<Vec<SpanJson>>,
     history_error: Option<&'a str>,
     events: Option<&'a [Event]>,
     events_error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WindowJson<'a> {
+    name: &'a str,
+    until: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -92,6 +108,8 @@ impl CellPage {
             confirm: self.confirm,
             last_round: self.cell.last.as_ref(),
             detail: self.cell.detail.as_deref(),
+            detail_error: self.unread.as_deref(),
+            maintenance_window: self.window.as_ref().map(|(name, until)| WindowJson { name, until: *until }),
             range: self.range,
             history: past.ok().map(|spans| spans.iter().map(|(from, sum)| span(spans, from, sum)).collect()),
             history_error: past.err().map(String::as_str),
@@ -112,6 +130,7 @@ impl CellPage {
         let main = html! {
             (health(&self.moment))
             (self.standing(shown))
+            @if let Some(why) = &self.unread { (layout::unread(why)) }
             @if let Some(detail) = &self.cell.detail { (findings("Findings of the last round", "h2", &detail.findings)) }
             (self.history())
             @if let Some(detail) = &self.cell.detail { (seen(detail, "h2")) }
@@ -149,6 +168,10 @@ impl CellPage {
                 }
                 @if let Some(paused) = state.paused_since {
                     dt { "Judgement paused" } dd { "since " (time(paused)) " UTC: the prober itself is offline" }
+                }
+                @if let Some((name, until)) = &self.window {
+                    dt { "Maintenance" }
+                    dd { (words::visible(&layout::window(name, *until, now))) ": probed and recorded, and nobody is alerted" }
                 }
                 @if let Some(incident) = state.incident {
                     dt { "Incident" } dd { "since " (time(incident)) " UTC (" (ago(incident, now)) ")" }

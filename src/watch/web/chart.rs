@@ -5,7 +5,6 @@ use maud::{Markup, html};
 
 use super::{
     history::{Range, Spans, availability, rounds_counted, worst},
-    layout::stamp,
     shown::Shown,
 };
 use crate::{
@@ -26,7 +25,7 @@ pub(super) fn strip(spans: &Spans, range: Range) -> Markup {
             svg role="img" aria-label=(told) viewBox=(format!("0 0 {} 30", count * 10)) preserveAspectRatio="none" {
                 @for (index, (begin, sum)) in spans.iter().enumerate() {
                     @if let Some((shown, share)) = worst(sum) {
-                        (bar(index, shown, share, &format!("{}: {}", stamp(begin), rounds_counted(sum))))
+                        (bar(index, shown, share, &format!("{}: {}", words::stamp(begin), rounds_counted(sum))))
                     }
                 }
             }
@@ -41,7 +40,7 @@ pub(super) fn strip(spans: &Spans, range: Range) -> Markup {
                             tbody {
                                 @for (begin, sum) in bad.iter().rev().take(TABLE_ROWS) {
                                     tr {
-                                        td { (stamp(*begin)) }
+                                        td { (words::stamp(*begin)) }
                                         td { @if let Some((shown, _)) = worst(sum) { (word(shown)) } }
                                         td { (rounds_counted(sum)) }
                                     }
@@ -106,7 +105,7 @@ pub(super) fn stage(stage: Stage, spans: &Spans, range: Range) -> Markup {
                 @for (index, (begin, sum)) in sums.iter().enumerate().filter(|(_, (_, sum))| sum.count > 0) {
                     circle.dot cx=(format!("{:.1}", x(index))) cy=(format!("{:.1}", y(mean(sum)))) r="1.3" {}
                     rect.hit x=(format!("{:.2}", LEFT + index as f64 * step)) y=(TOP) width=(format!("{step:.2}")) height=(HIGH) {
-                        title { (stamp(*begin)) " UTC: mean " (micros(mean(sum))) ", longest " (micros(f64::from(sum.longest))) }
+                        title { (words::stamp(*begin)) " UTC: mean " (micros(mean(sum))) ", longest " (micros(f64::from(sum.longest))) }
                     }
                 }
             }
@@ -133,7 +132,7 @@ pub(super) fn stages_table(spans: &Spans) -> Markup {
                     tbody {
                         @for (begin, sum) in rows.iter().rev().take(TABLE_ROWS) {
                             tr {
-                                td { (stamp(*begin)) }
+                                td { (words::stamp(*begin)) }
                                 @for stage in &sum.stages {
                                     td {
                                         @if stage.count == 0 { "–" } @else {

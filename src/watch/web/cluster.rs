@@ -27,8 +27,12 @@ pub(super) struct ClusterPage {
     pub(super) moment: Moment,
     /// Which cluster.
     pub(super) key: ClusterKey,
-    /// Its cells.
+    /// Its cells, with the details of their last rounds where those can be read.
     pub(super) cells: Vec<Arc<CellNow>>,
+    /// Why some detail cannot be read.
+    pub(super) unread: Option<String>,
+    /// Cells whose detail was not read, because there are too many of them.
+    pub(super) left_out: usize,
     /// What its configuration shows by itself.
     pub(super) findings: Vec<Finding>,
     /// Changes of its configuration, or why they cannot be read.
@@ -45,6 +49,9 @@ struct Json<'a> {
     key: &'a ClusterKey,
     cells: Vec<Brief<'a>>,
     resolvers: Vec<Answer<'a>>,
+    resolvers_error: Option<&'a str>,
+    /// Cells whose answers are left out.
+    resolvers_left_out: usize,
     findings: &'a [Finding],
     changes: Option<&'a [Event]>,
     changes_error: Option<&'a str>,
@@ -73,6 +80,8 @@ impl ClusterPage {
             key: &self.key,
             cells: self.cells.iter().map(|cell| Brief::of(cell, self.moment.now)).collect(),
             resolvers: answers.collect(),
+            resolvers_error: self.unread.as_deref(),
+            resolvers_left_out: self.left_out,
             findings: &self.findings,
             changes: self.changes.as_deref().ok(),
             changes_error: self.changes.as_ref().err().map(String::as_str),
@@ -91,6 +100,10 @@ impl ClusterPage {
             (matrix::list(self.cells.iter().map(AsRef::as_ref).take(matrix::PAGE_CELLS), now, "By vantage"))
             h2 { "Resolvers side by side" }
             (self.resolvers())
+            @if let Some(why) = &self.unread { (layout::unread(why)) }
+            @if self.left_out > 0 {
+                p.dim { "Not shown: " (words::counted(self.left_out, "cell", "cells")) " of other processes; their own pages have it" }
+            }
             (findings("What its configuration shows by itself", "h2", &self.findings))
             h2 { "Changes of its configuration" }
             @match &self.changes {

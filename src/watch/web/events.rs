@@ -238,7 +238,7 @@ impl EventPage {
             @if event.changes.is_empty() { p { "Nothing that was observed or configured differs" } } @else {
                 ul {
                     @for change in &event.changes {
-                        li { (words::visible(&change.text)) " " small.dim { "(" (layout::stamp(change.at)) " UTC)" } }
+                        li { (words::visible(&change.text)) " " small.dim { "(" (words::moment(change.at)) ")" } }
                     }
                 }
             }

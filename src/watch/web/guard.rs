@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{Sources, assets};
-use crate::watch::config::Web;
+use crate::watch::{config::Web, words::hex};
 
 /// What the guard knows.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ impl Guard {
     }
 }
 
+/// A visitor who may see every page: marks a request for the one page that is for everybody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known;
+
 /// Refuses what is not allowed, lets the rest through, a few at a time, and dresses every answer.
 pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     // The configuration of now: a reload may have changed it.
@@ -48,6 +52,9 @@ pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next
     let secure = request.uri().path() != HEALTH;
     let refused = refusal(request.method(), request.uri(), request.headers(), request.body())
         .or_else(|| config.web.as_ref().filter(|_| secure).and_then(|web| not_admitted(web, &request)));
+    if !secure && config.web.as_ref().is_some_and(|web| is_known(web, &request)) {
+        request.extensions_mut().insert(Known);
+    }
     let mut response = match refused {
         Some(refused) => refused,
         None => {
@@ -110,6 +117,11 @@ fn refusal(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Body) -> Opti
     }
     let empty = body.is_end_stream() && !headers.contains_key(header::TRANSFER_ENCODING);
     (!empty).then(|| plain(StatusCode::PAYLOAD_TOO_LARGE, "A request has no body here"))
+}
+
+/// Whether a visitor showed the token, or is at this machine where none is asked for.
+fn is_known(web: &Web, request: &Request) -> bool {
+    (web.token.is_some() || web.listen.ip().is_loopback()) && not_admitted(web, request).is_none()
 }
 
 /// What is answered to a visitor who may not see pages.
@@ -221,7 +233,7 @@ fn ask_for_token(web: &Web, uri: &Uri) -> Response {
 /// What the cookie holds: made from the token, and useless for making it.
 fn pass(token: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
-    assets::hex(hmac::sign(&key, b"kubereach watch, cookie").as_ref())
+    hex(hmac::sign(&key, b"kubereach watch, cookie").as_ref())
 }
 
 /// Whether two secrets are the same; how long that takes says nothing of them but their own lengths.

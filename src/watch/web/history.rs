@@ -171,7 +171,7 @@ impl Spans {
 
     /// Adds what an hour or a day came to.
     pub(super) fn rollup(&mut self, rollup: &Rollup) {
-        self.add(rollup.begin.div_euclid(1_000), rollup);
+        self.add(rollup.begin.as_second(), rollup);
     }
 
     /// All of them together.

@@ -6,10 +6,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
-use super::{assets, links, shown};
+use super::{assets, links};
 use crate::{
     report::words,
-    watch::board::{CellNow, Health},
+    watch::{
+        board::{CellNow, Health},
+        config::WatchConfig,
+    },
 };
 
 /// Name and version of the JSON form of every page.
@@ -24,6 +27,42 @@ pub(super) struct Moment {
     pub(super) health: Health,
     /// Every cell.
     pub(super) cells: Vec<Arc<CellNow>>,
+    /// The maintenance windows that are open.
+    pub(super) windows: Vec<OpenWindow>,
+}
+
+/// A maintenance window that is open.
+#[derive(Clone, Debug)]
+pub(super) struct OpenWindow {
+    /// Why; may be empty.
+    pub(super) name: String,
+    /// When it ends.
+    pub(super) until: Timestamp,
+    /// Of how many cells.
+    pub(super) cells: usize,
+}
+
+impl OpenWindow {
+    /// Those that are open for any of these cells; each cell counts for the one that ends last.
+    pub(super) fn all(config: &WatchConfig, cells: &[Arc<CellNow>], now: Timestamp) -> Vec<Self> {
+        let open = config.open_windows(now);
+        let mut counts = vec![0_usize; open.len()];
+        if !open.is_empty() {
+            for cell in cells {
+                if let Some(place) = open.iter().position(|(window, _)| window.matcher.matches(&cell.key)) {
+                    counts[place] += 1;
+                }
+            }
+        }
+        let named = open.into_iter().zip(counts).filter(|(_, cells)| *cells > 0);
+        named.map(|((window, until), cells)| Self { name: window.name.clone(), until, cells }).collect()
+    }
+}
+
+/// `patch night until 04:00 UTC`: a maintenance window.
+pub(super) fn window(name: &str, until: Timestamp, now: Timestamp) -> String {
+    let until = format!("until {} UTC", clock(until, now));
+    if name.is_empty() { until } else { format!("{name} {until}") }
 }
 
 /// A page around its main part.
@@ -107,7 +146,7 @@ pub(super) fn health(moment: &Moment) -> Markup {
 
 /// What is wrong with the watch itself, a sentence each.
 pub(super) fn troubles(moment: &Moment) -> Vec<String> {
-    let Moment { now, health, cells } = moment;
+    let Moment { now, health, cells, windows } = moment;
     let mut troubles = Vec::new();
     if let Some((since, why)) = &health.store {
         troubles.push(format!(
@@ -125,15 +164,21 @@ pub(super) fn troubles(moment: &Moment) -> Vec<String> {
     let count = |is: &dyn Fn(&CellNow) -> bool| cells.iter().filter(|cell| is(cell)).count();
     let paused = count(&|cell| cell.state.paused_since.is_some());
     if paused > 0 {
-        troubles.push(format!("The prober is offline: {} not judged until it is back", cells_are(paused)));
+        troubles.push(format!(
+            "The prober is offline: {} not judged until it is back",
+            words::counted(paused, "cell is", "cells are")
+        ));
     }
-    let overdue = count(&|cell| shown::is_overdue(cell, health.started_at, *now));
+    let overdue = count(&|cell| cell.is_overdue(*now));
     if overdue > 0 {
-        troubles.push(format!("{} overdue: no round for three intervals", cells_are(overdue)));
+        troubles.push(format!(
+            "{} overdue: no round came when it was due",
+            words::counted(overdue, "cell is", "cells are")
+        ));
     }
-    let maintained = count(&|cell| cell.maintenance);
-    if maintained > 0 {
-        troubles.push(format!("Maintenance: {} probed and recorded, and nobody is alerted", cells_are(maintained)));
+    for OpenWindow { name, until, cells } in windows {
+        let cells = words::counted(*cells, "cell", "cells");
+        troubles.push(format!("Maintenance: {} ({cells}): nobody is alerted", window(name, *until, *now)));
     }
     troubles
 }
@@ -183,17 +228,12 @@ pub(super) fn drawn(draw: impl FnOnce(&mut String)) -> Markup {
 
 /// A time to the second, UTC.
 pub(super) fn time(at: Timestamp) -> Markup {
-    html! { time datetime=(at) { (stamp(at)) } }
+    html! { time datetime=(at) { (words::stamp(at)) } }
 }
 
 /// A time as short as it can be told today.
 pub(super) fn short_time(at: Timestamp, now: Timestamp) -> Markup {
-    html! { time datetime=(at) title=(format!("{} UTC", stamp(at))) { (clock(at, now)) } }
-}
-
-/// `2026-11-22 14:02:33`, UTC.
-pub(super) fn stamp(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    html! { time datetime=(at) title=(words::moment(at)) { (clock(at, now)) } }
 }
 
 /// `14:02` where it is today's (UTC), else `11-21 14:02`, or `2025-11-21`.
@@ -209,24 +249,9 @@ pub(super) fn clock(at: Timestamp, now: Timestamp) -> String {
     at.strftime(form).to_string()
 }
 
-/// `12 s`, `38 min`, `5 h`, `3 days`: how long ago.
-pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(at).as_secs().max(0);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
 /// A link to a cluster's page.
 pub(super) fn cluster_link(key: &crate::watch::record::ClusterKey) -> Markup {
     html! { a href=(links::cluster_path(key)) { (words::visible(&key.cluster)) } }
-}
-
-fn cells_are(count: usize) -> String {
-    if count == 1 { "1 cell is".to_owned() } else { format!("{count} cells are") }
 }
 
 /// How often a page asks again, seconds.

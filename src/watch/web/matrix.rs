@@ -12,12 +12,15 @@ use serde::Serialize;
 use super::{
     chart::word,
     events,
-    layout::{self, HealthJson, Moment, Page, SCHEMA, ago, health, short_time, troubles},
+    layout::{self, HealthJson, Moment, Page, SCHEMA, health, short_time, troubles},
     links,
     shown::{Brief, CellFilter, Shown, counted, counts},
 };
 use crate::{
-    report::{CellTarget, words},
+    report::{
+        CellTarget,
+        words::{self, ago},
+    },
     watch::{
         board::CellNow,
         record::{ClusterKey, Event},

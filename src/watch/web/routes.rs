@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, Uri, header},
     middleware,
@@ -22,7 +22,7 @@ use super::{
     events::{EventPage, EventQuery, EventsPage, target_named},
     guard::{self, Guard, plain},
     history::{Grain, ROUND_LIMIT, Range, Spans},
-    layout::{HealthJson, Moment, Page, SCHEMA},
+    layout::{HealthJson, Moment, OpenWindow, Page, SCHEMA},
     links::name_of,
     matrix::MatrixPage,
     shown::CellFilter,
@@ -88,15 +88,20 @@ async fn cell(
     let Some(cell) = sources.board.cell(&key) else {
         return form.missing("No such cell: it was renamed, or the configuration no longer names it");
     };
-    let (past, events) = tokio::join!(past(&sources, &cell, range), async {
-        let filter = EventFilter { cell: Some(key), limit: EVENTS_BESIDE, ..EventFilter::default() };
-        sources.store.events(&filter).await.map_err(told)
-    });
     let config = Arc::clone(&sources.config.borrow());
-    let confirm = config.checks.iter().find(|set| set.name == cell.key.check).map(|set| set.confirm);
+    let window = config.maintenance_of(&key, Timestamp::now()).map(|(name, until)| (name.to_owned(), until));
+    let confirm = config.checks.iter().find(|set| set.name == key.check).map(|set| set.confirm);
+    let (past, events, (cell, unread)) = tokio::join!(
+        past(&sources, &cell, range),
+        async {
+            let filter = EventFilter { cell: Some(key), limit: EVENTS_BESIDE, ..EventFilter::default() };
+            sources.store.events(&filter).await.map_err(told)
+        },
+        detailed(&sources, Arc::clone(&cell)),
+    );
     let json = form.json;
     form.drawn(move || {
-        let page = CellPage { moment: moment(&sources), cell, confirm, range, past, events };
+        let page = CellPage { moment: moment(&sources), cell, unread, window, confirm, range, past, events };
         if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
@@ -117,10 +122,11 @@ async fn cluster(State(sources): State<Sources>, form: Form, names: Names<(Strin
         ..EventFilter::default()
     };
     let changes = sources.store.events(&filter).await.map_err(told);
+    let (cells, unread, left_out) = all_detailed(&sources, cells).await;
     let json = form.json;
     form.drawn(move || {
         let findings = sources.board.configuration(&key.check, &key.cluster);
-        let page = ClusterPage { moment: moment(&sources), key, cells, findings, changes };
+        let page = ClusterPage { moment: moment(&sources), key, cells, unread, left_out, findings, changes };
         if json { page.json().map_err(Refusal::from) } else { Ok(page.html()) }
     })
     .await
@@ -182,15 +188,20 @@ async fn exposition(State(sources): State<Sources>, headers: HeaderMap) -> Respo
 #[serde(rename_all = "camelCase")]
 struct StateJson {
     schema: &'static str,
+    status: &'static str,
     ok: bool,
     /// What keeps it from being ready.
     reasons: Vec<&'static str>,
     health: HealthJson,
 }
 
-/// Whether the process runs: for whoever starts it again when it does not.
-async fn health(State(sources): State<Sources>) -> Response {
-    state(&sources, Vec::new())
+/// Whether the process runs: for whoever starts it again when it does not. How it is, is told to those alone who may see
+/// the other pages.
+async fn health(State(sources): State<Sources>, known: Option<Extension<guard::Known>>) -> Response {
+    match known {
+        Some(_) => state(&sources, Vec::new()),
+        None => axum::Json(serde_json::json!({ "status": OK })).into_response(),
+    }
 }
 
 /// Whether it does its work.
@@ -209,7 +220,8 @@ async fn ready(State(sources): State<Sources>) -> Response {
 fn state(sources: &Sources, reasons: Vec<&'static str>) -> Response {
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let health = HealthJson::from(&sources.board.health());
-    let body = StateJson { schema: SCHEMA, ok: reasons.is_empty(), reasons, health };
+    let word = if reasons.is_empty() { OK } else { "not ready" };
+    let body = StateJson { schema: SCHEMA, status: word, ok: reasons.is_empty(), reasons, health };
     (status, axum::Json(body)).into_response()
 }
 
@@ -222,6 +234,37 @@ async fn asset(uri: Uri) -> Response {
 
 async fn nowhere(form: Form) -> Response {
     form.missing("There is no such page")
+}
+
+/// A cell with the detail of its last round: where another process ran that, or this one before it began anew, only the
+/// history has it. Or why that cannot be read.
+async fn detailed(sources: &Sources, cell: Arc<CellNow>) -> (Arc<CellNow>, Option<String>) {
+    let Some(id) = without_detail(&cell) else { return (cell, None) };
+    match sources.store.detail(id).await {
+        Ok(detail) => (Arc::new(CellNow { detail: detail.map(Arc::new), ..CellNow::clone(&cell) }), None),
+        Err(error) => (cell, Some(told(error))),
+    }
+}
+
+/// Cells with their details; why one could not be read, after which none is asked for; and how many were not read
+/// because there are too many.
+async fn all_detailed(sources: &Sources, mut cells: Vec<Arc<CellNow>>) -> (Vec<Arc<CellNow>>, Option<String>, usize) {
+    let mut wanted: Vec<_> = cells.iter_mut().filter(|cell| without_detail(cell).is_some()).collect();
+    let left_out = wanted.len().saturating_sub(MAX_DETAILS);
+    wanted.truncate(MAX_DETAILS);
+    for cell in wanted {
+        let (read, unread) = detailed(sources, Arc::clone(cell)).await;
+        if unread.is_some() {
+            return (cells, unread, left_out);
+        }
+        *cell = read;
+    }
+    (cells, None, left_out)
+}
+
+/// The detail that a cell had and that is not at hand.
+fn without_detail(cell: &CellNow) -> Option<DetailId> {
+    cell.last.as_ref().filter(|_| cell.detail.is_none()).map(|last| last.detail)
 }
 
 /// The past of a cell, or why it cannot be read.
@@ -246,7 +289,9 @@ async fn past(sources: &Sources, cell: &CellNow, range: Range) -> Result<Spans, 
 }
 
 fn moment(sources: &Sources) -> Moment {
-    Moment { now: Timestamp::now(), health: sources.board.health(), cells: sources.board.cells() }
+    let (now, cells) = (Timestamp::now(), sources.board.cells());
+    let windows = OpenWindow::all(&Arc::clone(&sources.config.borrow()), &cells, now);
+    Moment { now, health: sources.board.health(), cells, windows }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "stands where an error is mapped")]
@@ -371,8 +416,11 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 }
 
 const JSON_ENDING: &str = ".json";
+const OK: &str = "ok";
 const UNREADABLE: &str = "The names in the address are not UTF-8";
 /// Events that stand on the page of a cell or of a cluster.
 const EVENTS_BESIDE: usize = 20;
+/// Details that are read from the history for one page.
+const MAX_DETAILS: usize = 200;
 /// Events that stand below the matrix.
 const LATEST_EVENTS: usize = 10;

@@ -1,8 +1,8 @@
 //! What a cell is shown as, and which cells are asked for: pure.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::links;
@@ -21,7 +21,7 @@ use crate::{
 pub(super) enum Shown {
     /// The truths disagree.
     Mismatch,
-    /// No round has come for three intervals: what was known is no longer.
+    /// Its round did not come when it was due: what was known is no longer.
     Stale,
     /// It could not be decided.
     Inconclusive,
@@ -48,7 +48,7 @@ kubereach_probes::labels! { Shown {
 impl Shown {
     /// What a cell is shown as at a time.
     pub(super) fn of(cell: &CellNow, now: Timestamp) -> Self {
-        if cell.last.as_ref().is_some_and(|round| is_old(round.at, cell.interval, now)) {
+        if cell.last.is_some() && cell.is_overdue(now) {
             return Self::Stale;
         }
         if cell.state.paused_since.is_some() {
@@ -88,18 +88,6 @@ impl Shown {
             Self::NotJudged => "○",
         }
     }
-}
-
-/// Whether a round so old says nothing of now any more.
-pub(super) fn is_old(at: Timestamp, interval: Duration, now: Timestamp) -> bool {
-    SignedDuration::try_from(interval.saturating_mul(OVERDUE_INTERVALS))
-        .is_ok_and(|allowed| now.duration_since(at) > allowed)
-}
-
-/// Whether a cell should have had a round by now, and had none.
-pub(super) fn is_overdue(cell: &CellNow, started: Option<Timestamp>, now: Timestamp) -> bool {
-    let last = cell.last.as_ref().map(|round| round.at).or(started);
-    last.is_some_and(|last| is_old(last, cell.interval, now))
 }
 
 /// A cell in brief, as JSON.
@@ -227,6 +215,3 @@ pub(super) fn counted(counts: &BTreeMap<Shown, usize>) -> String {
 fn fits(pattern: &str, name: &str) -> bool {
     pattern.is_empty() || matches_name(pattern, name)
 }
-
-/// After so many intervals without a round a cell is stale.
-const OVERDUE_INTERVALS: u32 = 3;

@@ -11,7 +11,7 @@ use super::{
     cluster::ClusterPage,
     events::{EventPage, EventQuery, EventsPage},
     history::Range,
-    layout::Moment,
+    layout::{Moment, OpenWindow},
     links,
     matrix::MatrixPage,
     shown::{CellFilter, Shown},
@@ -84,7 +84,7 @@ fn every_state() -> Moment {
     let report = every_variant::report();
     let detail = |index: usize| report.cells.get(index).cloned();
     let mut stale = judged(key("prod", "stale"), Verdict::Match, None);
-    stale.last = Some(round(before(91), Verdict::Match));
+    (stale.last, stale.due) = (Some(round(before(121), Verdict::Match)), Some(before(91)));
     let mut paused = judged(key("prod", "paused"), Verdict::Match, None);
     paused.state.paused_since = Some(before(300));
     let mut new = judged(key("prod", "new"), Verdict::Match, None);
@@ -115,7 +115,8 @@ fn every_state() -> Moment {
         configured_at: Some(before(7_200)),
         process: "one".to_owned(),
     };
-    Moment { now: now(), health, cells: cells.into_iter().map(Arc::new).collect() }
+    let windows = vec![OpenWindow { name: "patch night".to_owned(), until: before(-7_050), cells: 1 }];
+    Moment { now: now(), health, cells: cells.into_iter().map(Arc::new).collect(), windows }
 }
 
 /// The same where every name and text is hostile.
@@ -132,7 +133,8 @@ fn hostile() -> Moment {
         process: HOSTILE.to_owned(),
         ..Health::default()
     };
-    Moment { now: now(), health, cells: cells.collect() }
+    let windows = vec![OpenWindow { name: HOSTILE.to_owned(), until: before(-60), cells: 2 }];
+    Moment { now: now(), health, cells: cells.collect(), windows }
 }
 
 fn event(cell: CellKey, text: &str) -> Event {
@@ -162,6 +164,8 @@ fn cell_page(moment: &Moment, cell: &Arc<CellNow>) -> CellPage {
     CellPage {
         moment: moment.clone(),
         cell: Arc::clone(cell),
+        unread: None,
+        window: moment.windows.first().map(|window| (window.name.clone(), window.until)),
         confirm: Some(3),
         range,
         past: Ok(past),
@@ -266,6 +270,8 @@ fn hostile_text_stays_text_on_every_page() {
             moment: moment.clone(),
             key: cell.key.cluster_key(),
             cells: moment.cells.clone(),
+            unread: Some(HOSTILE.to_owned()),
+            left_out: 3,
             findings: report.findings.clone(),
             changes: Ok(vec![event(cell.key.clone(), HOSTILE)]),
         }
@@ -348,7 +354,7 @@ fn a_thousand_cells_are_drawn_at_once_and_ten_thousand_in_pages() {
         })
         .collect();
     let draw = |cells: &[Arc<CellNow>]| {
-        let moment = Moment { now: now(), health: Health::default(), cells: cells.to_vec() };
+        let moment = Moment { now: now(), health: Health::default(), cells: cells.to_vec(), windows: Vec::new() };
         let begun = std::time::Instant::now();
         (matrix(moment, CellFilter::default()).html(), begun.elapsed())
     };

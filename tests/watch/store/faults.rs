@@ -245,6 +245,13 @@ fn locked_removed_and_read_by_others() {
         let closed = reader.cells().await.unwrap_err().to_string();
         assert!(closed.contains("is closed"), "{closed}");
 
+        let aside = folder.path().join("aside.db");
+        fs::rename(&path, &aside).unwrap();
+        let gone = store.commit(&batch(vec![round(ids[0], at(3))])).await.unwrap_err();
+        assert!(gone.to_string().contains("removed or replaced"), "{gone}");
+        fs::rename(&aside, &path).unwrap();
+        store.commit(&batch(vec![round(ids[0], at(3))])).await.unwrap();
+
         fs::remove_file(&path).unwrap();
         let gone = store.commit(&batch(vec![round(ids[0], at(3))])).await.unwrap_err();
         assert!(gone.to_string().contains("removed or replaced"), "{gone}");

@@ -8,16 +8,16 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use kubereach::{
-    report::Verdict,
+    report::{CellTarget, Verdict},
     watch::{
         config::Storage,
-        record::{CellState, Change, ChangeKind, EventKind, Round, Standing},
+        record::{CellKey, CellState, Change, ChangeKind, EventKind, Round, Standing},
         store::{Batch, Store},
     },
 };
 use secrecy::ExposeSecret as _;
 
-use super::world::{batch, cells, event, round, run};
+use super::world::{batch, cells, event, key, round, run};
 use crate::postgres;
 
 /// A file.
@@ -45,11 +45,13 @@ fn every_list(folder: &Path, storage: &Storage, storage_text: &str) {
     fs::write(folder.join("fleet.yaml"), scenario).unwrap();
     let config = format!("apiVersion: kubereach/v1\nwatch:\n  checks:\n    - scenario: fleet.yaml\n  {storage_text}\n");
     fs::write(folder.join("watch.yaml"), config).unwrap();
-    let list = |arguments: &[&str]| -> Output {
+    let listed = |columns: &str, arguments: &[&str]| -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubereach"));
-        command.args(["history", "watch.yaml"]).args(arguments).current_dir(folder).env("COLUMNS", "80");
+        command.args(["history", "watch.yaml"]).args(arguments).current_dir(folder).env("COLUMNS", columns);
         command.env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR").output().unwrap()
     };
+    let list = |arguments: &[&str]| listed("80", arguments);
+    let list_at = |columns: &str, arguments: &[&str]| String::from_utf8(listed(columns, arguments).stdout).unwrap();
     let none = list(&[]);
     assert_eq!(none.status.code(), Some(2));
     let said = String::from_utf8(none.stderr).unwrap();
@@ -93,6 +95,39 @@ fn every_list(folder: &Path, storage: &Storage, storage_text: &str) {
     );
     assert_eq!((&cell["availability"], &cell["offline"], &cell["tcpMeanMs"]), (&0.9.into(), &1.into(), &20.5.into()));
     assert_eq!(json["rows"][1]["availability"], serde_json::Value::Null);
+    // Nobody has watched for five minutes; the other cell is not in the configuration.
+    assert_eq!((&cell["now"], &json["rows"][1]["now"]), (&"stale".into(), &"not-watched".into()));
+    let table = text(&["--since", "3d"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[1].contains("stale, was mismatch (tcp-timeout)") && lines[1].contains("5 min ago"), "{table}");
+    assert!(lines[2].contains("not watched any more") && lines[2].contains("never"), "{table}");
+
+    // Another check, with a newer round.
+    let other = CellKey { check: "night".to_owned(), target: CellTarget::EksApi, ..key("c0", "office") };
+    let id = run(store.register(&[other])).unwrap()[0];
+    run(store.commit(&batch(vec![round(id, ago(1))]))).unwrap();
+    let rows = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let all = [arguments, &["-o", "json", "--since", "3d"]].concat();
+        let json: serde_json::Value = serde_json::from_str(&text(&all)).unwrap();
+        json["rows"].as_array().unwrap().clone()
+    };
+    let newest = rows(&["rounds", "--limit", "2"]);
+    assert_eq!((&newest[0]["check"], &newest[1]["check"]), (&"night".into(), &"fleet".into()), "{newest:?}");
+    assert_eq!(rows(&["rounds", "--check", "night"]).len(), 1);
+    assert_eq!(rows(&["rounds", "--target", "eks-api"]).len(), 1);
+    assert_eq!((rows(&["events", "--kind", "failed"]).len(), rows(&["events", "--kind", "recovered"]).len()), (1, 0));
+    let tables = [text(&["--since", "3d"]), text(&["rounds"]), text(&["events"])];
+    for table in &tables {
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    }
+    assert!(tables[0].contains("CHECK") && tables[0].contains("night"), "{}", tables[0]);
+    assert!(tables[1].lines().next().unwrap().contains("CHECK") && tables[1].contains("night"), "{}", tables[1]);
+    assert!(tables[2].contains("c0/office in fleet"), "{}", tables[2]);
+    let cut = text(&["rounds", "--limit", "3"]);
+    assert!(cut.ends_with("there are more than 3; a larger --limit or narrower filters show the others\n"), "{cut}");
+    let wide = list_at("120", &["hours", "--cluster", "c0", "--target", "kubernetes"]);
+    assert!(wide.contains("20.5/20.5") && wide.contains("mean/longest"), "{wide}");
+    assert!(wide.lines().all(|line| line.chars().count() <= 120), "{wide}");
     let only = text(&["rounds", "-o", "csv", "--since", &ago(50).to_string(), "--until", "19m"]);
     assert_eq!(only.lines().count(), 1 + 4, "{only}");
     assert!(text(&["events", "--cluster", "c1"]).contains("no event from"));
@@ -101,7 +136,10 @@ fn every_list(folder: &Path, storage: &Storage, storage_text: &str) {
         (&["--since", "yesterday"][..], "--since: `yesterday` is no time; expected one like"),
         (&["--since", "1h", "--until", "2h"], "is not before --until"),
         (&["--limit", "0"], "expected 1 or more"),
-        (&["--cluster", "prod"], "no cell of that cluster and vantage was ever watched"),
+        (&["--cluster", "prod"], "no such cell was ever watched"),
+        (&["--check", "nightly"], "checks: `fleet`, `night`"),
+        (&["events", "--kind", "bang"], "failed"),
+        (&["rounds", "--kind", "failed"], "--kind is for `events`"),
     ] {
         let output = list(arguments);
         let words = String::from_utf8(output.stderr).unwrap();

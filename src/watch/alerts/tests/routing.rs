@@ -47,7 +47,7 @@ fn an_incident_is_one_alert_a_receiver() {
     assert_eq!(annotation("url"), "https://watch.example.com/cells/prod/eu-1/office/kubernetes");
     assert!(annotation("description").contains("seen as 203.0.113.7"));
     assert!(annotation("runbook_url").ends_with("/docs/causes.md#eks-client-not-in-public-access-cidrs"));
-    assert!(annotation("changes").starts_with("2023-11-14 22:13Z publicAccessCidrs lost 203.0.113.0/24\n"));
+    assert!(annotation("changes").starts_with("2023-11-14 22:13:20 UTC publicAccessCidrs lost 203.0.113.0/24\n"));
     assert!(annotation("changes").ends_with("\nand 2 more"));
 }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    report::{Cell, Verdict},
+    report::{Cell, Verdict, words::moment},
     watch::{
         board::CellNow,
         change,
@@ -75,7 +75,7 @@ impl Telling<'_> {
     fn summary(&self, changes: &[Change]) -> String {
         let Self { transition, cell, after, .. } = self;
         let subject = after.key.subject();
-        let since = minute(transition.since);
+        let since = moment(transition.since);
         let what = match (transition.to.verdict, transition.kind) {
             (Verdict::Match, EventKind::Recovered) => format!("{subject} is as intended again since {since}"),
             (Verdict::Match, _) => format!("{subject} is as intended ({} from there)", cell.observed.label()),
@@ -95,7 +95,7 @@ impl Telling<'_> {
         let change = changes
             .first()
             .filter(|_| transition.to.verdict != Verdict::Match)
-            .map(|change| format!(" ({} at {})", change.text, minute(change.at)))
+            .map(|change| format!(" ({} at {})", change.text, moment(change.at)))
             .unwrap_or_default();
         format!("{what}{cause}{change}")
     }
@@ -151,11 +151,6 @@ pub(super) fn of_configuration(cluster: ClusterKey, changes: Vec<Change>, now: T
 /// One line of the log.
 pub(super) fn line(event: &Event) -> String {
     format!("{}: {}", event.kind.label(), event.summary)
-}
-
-/// `14:03 UTC`, or with its day where that is another one.
-fn minute(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 const CHANGES_TOLD: usize = 50;

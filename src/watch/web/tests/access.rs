@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,12 +11,16 @@ use tokio::{
 };
 
 use super::{every_state, hostile, links};
-use crate::watch::{
-    board::Board,
-    config::{Retention, Storage, WatchConfig, Web},
-    metrics::Metrics,
-    store::Store,
-    web::{Sources, listen, serve},
+use crate::{
+    report::every_variant,
+    watch::{
+        board::Board,
+        config::{MaintenanceTime, MaintenanceWindow, Matcher, Retention, Storage, WatchConfig, Web},
+        metrics::Metrics,
+        record::{Detail, DetailId},
+        store::{Batch, Store},
+        web::{Sources, listen, serve},
+    },
 };
 
 /// A page that listens, on a board with a cell of every state.
@@ -202,6 +207,69 @@ async fn readiness_says_what_is_missing() {
     assert_eq!(served.status(&["GET /healthz HTTP/1.1"]).await, 200);
 }
 
+/// Whether it runs is told to every name; how it is, to those alone that lead here.
+#[tokio::test]
+async fn how_it_is_is_not_told_to_other_names() {
+    let served = Served::with(None, None).await;
+    let whole = served.ask(&["GET /healthz HTTP/1.1"]).await.body;
+    assert!(whole.contains("\"process\"") && whole.contains("\"status\":\"ok\""), "{whole}");
+    assert_eq!(served.ask(&["GET /healthz HTTP/1.1", "Host: evil.example"]).await.body, "{\"status\":\"ok\"}");
+    // Behind a proxy on another address nobody is known by being there.
+    let mut config = served.config.borrow().as_ref().clone();
+    let web = config.web.as_mut().unwrap();
+    (web.listen, web.behind_proxy) = ("192.0.2.1:8480".parse().unwrap(), true);
+    served.config.send_replace(Arc::new(config));
+    assert_eq!(served.ask(&["GET /healthz HTTP/1.1"]).await.body, "{\"status\":\"ok\"}");
+}
+
+/// A cell that another process probes, or this one before it began anew.
+#[tokio::test]
+async fn what_another_process_found_is_read_from_the_history() {
+    let served = Served::with(None, None).await;
+    let page = "GET /cells/main/prod/stale/kubernetes HTTP/1.1";
+    assert!(!served.ask(&[page]).await.body.contains("Findings of the last round"));
+    let mut cell = every_variant::report().cells[0].clone();
+    cell.vantage = "stale".to_owned();
+    let detail = Detail { id: DetailId(1), cell: Arc::new(cell.clone()) };
+    let batch = Batch { details: vec![detail], ..Batch::default() };
+    served.sources.store.commit(&batch).await.unwrap();
+    let read = served.ask(&[page]).await.body;
+    let title = crate::report::words::visible(&cell.findings[0].title);
+    assert!(read.contains("Findings of the last round") && read.contains("What was seen"), "{title}: {read}");
+    let json = |body: &str| serde_json::from_str::<serde_json::Value>(body).unwrap();
+    let found = json(&served.ask(&["GET /cells/main/prod/stale/kubernetes.json HTTP/1.1"]).await.body);
+    assert_eq!(found["detail"]["findings"][0]["code"], cell.findings[0].code);
+    assert_eq!((&found["lastRound"]["detail"], &found["detailError"]), (&"1".into(), &serde_json::Value::Null));
+    let cluster = json(&served.ask(&["GET /clusters/main/prod.json HTTP/1.1"]).await.body);
+    let vantages: Vec<_> = cluster["resolvers"].as_array().unwrap().iter().map(|one| &one["vantage"]).collect();
+    assert!(vantages.contains(&&"stale".into()), "{cluster}");
+
+    served.sources.store.close().await;
+    let unread = json(&served.ask(&["GET /cells/main/prod/stale/kubernetes.json HTTP/1.1"]).await.body);
+    assert!(unread["detailError"].is_string() && unread["detail"].is_null(), "{unread}");
+    let cluster = json(&served.ask(&["GET /clusters/main/prod.json HTTP/1.1"]).await.body);
+    assert!(cluster["resolversError"].is_string() && cluster["cells"].is_array(), "{cluster}");
+}
+
+#[tokio::test]
+async fn an_open_window_is_named_with_its_end() {
+    let served = Served::with(None, None).await;
+    let mut config = served.config.borrow().as_ref().clone();
+    let now = Timestamp::now();
+    config.maintenance = vec![MaintenanceWindow {
+        name: "patch night".to_owned(),
+        matcher: Matcher { vantages: vec!["ci".to_owned()], ..Matcher::default() },
+        when: MaintenanceTime::Once { from: now, until: now + Duration::from_hours(1) },
+    }];
+    served.config.send_replace(Arc::new(config));
+    let matrix = served.ask(&["GET / HTTP/1.1"]).await.body;
+    assert!(matrix.contains("Maintenance: patch night until ") && matrix.contains(" UTC (2 cells)"), "{matrix}");
+    let page = |vantage: &str| format!("GET /cells/main/prod/{vantage}/kubernetes HTTP/1.1");
+    let inside = served.ask(&[&page("ci")]).await.body;
+    assert!(inside.contains("<dt>Maintenance</dt><dd>patch night until "), "{inside}");
+    assert!(!served.ask(&[&page("office")]).await.body.contains("<dt>Maintenance</dt>"));
+}
+
 #[tokio::test]
 async fn nothing_but_reading_is_possible() {
     let served = Served::with(None, None).await;
@@ -268,7 +336,13 @@ async fn a_token_opens_every_page_and_nothing_else_does() {
             assert_eq!(status != 401, open, "{page} {header}: {status}");
         }
     }
-    assert_eq!(served.status(&["GET /healthz HTTP/1.1", "Host: any.example"]).await, 200);
+    served.sources.board.change_health(|health| health.reload = Some("watch.yaml: line 3".to_owned()));
+    for header in ["Host: any.example", "Authorization: Bearer wrong", "Cookie: kubereach_watch=x"] {
+        let brief = served.ask(&["GET /healthz HTTP/1.1", header]).await;
+        assert_eq!((brief.status, brief.body.as_str()), (200, "{\"status\":\"ok\"}"), "{header}");
+    }
+    let whole = served.ask(&["GET /healthz HTTP/1.1", "Authorization: Bearer correct horse"]).await;
+    assert!(whole.body.contains("\"status\":\"ok\"") && whole.body.contains("watch.yaml: line 3"), "{}", whole.body);
 
     let wrong = served.ask(&["GET /?token=wrong HTTP/1.1"]).await;
     assert!(wrong.status == 401 && wrong.header("set-cookie").is_none(), "{}", wrong.head);

@@ -70,9 +70,8 @@ fn threads(config: &WatchConfig) -> usize {
         .iter()
         .map(|check| check.plan.cells.len() as f64 / check.schedule.interval().as_secs_f64().max(1.0))
         .sum();
-    let wanted = (1..).find(|threads| rate <= f64::from(*threads) * PROBES_A_THREAD).unwrap_or(u32::MAX);
     let most = std::thread::available_parallelism().map_or(1, usize::from);
-    usize::try_from(wanted).unwrap_or(most).clamp(1, most)
+    (1..most).find(|threads| rate <= *threads as f64 * PROBES_A_THREAD).unwrap_or(most)
 }
 
 /// Why it does not run.
@@ -164,7 +163,7 @@ async fn watch_on(config: WatchConfig, verbose: bool) -> Result<(), Refusal> {
     for doubt in config.doubts() {
         say(&parts, format!("warning: {doubt}"));
     }
-    let result = runner::watch(parts.clone(), current, reloads, stopped).await;
+    let result = Box::pin(runner::watch(parts.clone(), current, reloads, stopped)).await;
     reloading.abort();
     if let Some(serving) = serving {
         let _ = serving.await;
@@ -189,7 +188,7 @@ async fn once(config: WatchConfig, verbose: bool) -> Result<(Report, bool), Refu
         run::interrupted().await;
         std::process::exit(130);
     });
-    let report = runner::once(config, parts, stopped).await;
+    let report = Box::pin(runner::once(config, parts, stopped)).await;
     stopper.abort();
     let _ = tokio::time::timeout(Duration::from_millis(200), telling).await;
     Ok(report?)

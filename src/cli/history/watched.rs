@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::rows::Now;
 use crate::watch::{
     board,
-    config::WatchConfig,
+    config::{CheckSet, WatchConfig},
     record::{CellKey, Round},
     schedule::{self, Schedule},
     store::{Store, StoreError, StoredCell},
@@ -31,7 +31,7 @@ impl Watched {
     pub(super) fn new(config: Option<&WatchConfig>) -> Self {
         Self(config.map(|config| {
             Known {
-                cells: config.checks.iter().flat_map(|check| check.keys()).collect(),
+                cells: config.checks.iter().flat_map(CheckSet::keys).collect(),
                 schedules: (config.checks.iter())
                     .map(|check| (check.name.clone(), (check.schedule.clone(), check.schedule.interval())))
                     .collect(),

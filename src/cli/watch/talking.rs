@@ -24,7 +24,7 @@ impl Prober for Talking {
             let begun = Instant::now();
             let look = self.session.round(index, timeout).await;
             let event = Event::CellDone {
-                cluster: look.cell.target.of(&look.cell.cluster).to_string(),
+                cluster: look.cell.target.of(&look.cell.cluster),
                 vantage: look.cell.vantage.clone(),
                 verdict: look.cell.verdict,
                 ms: begun.elapsed().as_secs_f64() * 1_000.0,

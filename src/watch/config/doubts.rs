@@ -44,7 +44,8 @@ impl WatchConfig {
 
 /// What is odd about which cells something is about.
 fn doubts_of(subject: &str, matcher: &Matcher, keys: &[CellKey]) -> Option<String> {
-    let parts: [(&str, &[String], fn(&CellKey) -> &str); 3] = [
+    type Part<'a> = (&'a str, &'a [String], fn(&CellKey) -> &str);
+    let parts: [Part<'_>; 3] = [
         ("check", &matcher.checks, |key| &key.check),
         ("cluster", &matcher.clusters, |key| &key.cluster),
         ("vantage", &matcher.vantages, |key| &key.vantage),

@@ -287,7 +287,7 @@ impl Ledger {
             return Some(Arc::clone(good));
         }
         // What cannot be read now leaves the event without the comparison.
-        within(self.parts.store.detail(id)).await.flatten().map(Arc::new)
+        within(Box::pin(self.parts.store.detail(id))).await.flatten().map(Arc::new)
     }
 
     /// The prober being offline is an event of its vantage, told once.
@@ -328,7 +328,7 @@ impl Ledger {
         let now = self.parts.clock.now();
         let snapshot = change::snapshot(key.clone(), now, &refreshed.documents);
         if !self.snapshots.contains_key(&key)
-            && let Some(Some(stored)) = within(self.parts.store.snapshot(&key, Timestamp::MAX)).await
+            && let Some(Some(stored)) = within(Box::pin(self.parts.store.snapshot(&key, Timestamp::MAX))).await
         {
             self.snapshots.insert(key.clone(), stored);
         }
@@ -367,7 +367,7 @@ impl Ledger {
             limit: EVENTS_RECALLED,
             ..EventFilter::default()
         };
-        let Some(events) = within(self.parts.store.events(&filter)).await else { return };
+        let Some(events) = within(Box::pin(self.parts.store.events(&filter))).await else { return };
         for event in events.into_iter().rev() {
             let recent = self.changes.entry(event.cluster).or_default();
             if recent.back().is_none_or(|last| last.at < event.at) {
@@ -393,7 +393,7 @@ impl Ledger {
 
     /// The alerts that the history knows to last.
     async fn recall_alerts(&mut self) {
-        let Some(stored) = within(self.parts.store.alerts()).await else { return };
+        let Some(stored) = within(Box::pin(self.parts.store.alerts())).await else { return };
         self.alerts.clear();
         for alert in stored.into_iter().chain(self.writer.alerts().cloned()) {
             let open = self.alerts.entry(alert.cell).or_default();
@@ -416,7 +416,7 @@ impl Ledger {
             if cell.detail.is_none()
                 && let Some(last) = &cell.last
             {
-                let detail = within(self.parts.store.detail(last.detail)).await.flatten().map(Arc::new);
+                let detail = within(Box::pin(self.parts.store.detail(last.detail))).await.flatten().map(Arc::new);
                 cell = Arc::new(CellNow { detail, ..CellNow::clone(&cell) });
                 self.parts.board.put(CellNow::clone(&cell));
             }
@@ -493,7 +493,7 @@ impl Ledger {
     /// The cells of other processes, as the history has them; with `changed` those that have become ours, too.
     async fn look_at_others(&mut self, changed: bool) {
         let Some(course) = self.course.clone() else { return };
-        let Some(stored) = within(self.parts.store.cells()).await else { return };
+        let Some(stored) = within(Box::pin(self.parts.store.cells())).await else { return };
         let stored: HashMap<CellId, _> = stored.into_iter().map(|cell| (cell.id, cell)).collect();
         let now = self.parts.clock.now();
         for slot in &course.cells {

@@ -126,6 +126,9 @@ impl Writer {
             let Ok(ended) = tokio::time::timeout_at(end, writing).await else { break };
             self.under_way = None;
             self.ended(ended.map_err(|_| ()));
+            if self.failures > 0 {
+                tokio::time::sleep(WRITE_EVERY).await;
+            }
         }
         if self.under_way.is_none() && is_empty(&self.batch) {
             return true;
@@ -226,4 +229,4 @@ const DETAILS_WAITING: usize = 4_000;
 const SLOW_WRITE: Duration = Duration::from_secs(5);
 const LAST_WRITES: Duration = Duration::from_secs(10);
 const DETAILS_REMEMBERED: usize = 200_000;
-const LAST_TRIES: usize = 3;
+const LAST_TRIES: usize = 8;

@@ -97,7 +97,7 @@ impl Writer {
         self.written_now.clone_from(&batch.alerts);
         let parts = self.parts.clone();
         self.under_way = Some(tokio::spawn(async move {
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             let written = parts.store.commit(&batch).await;
             parts.metrics.written(batch.rounds.len(), begun.elapsed(), written.is_ok());
             (batch, written)

@@ -139,7 +139,7 @@ fn every_list(folder: &Path, storage: &Storage, storage_text: &str) {
         (&["--since", "1h", "--until", "2h"], "is not before --until"),
         (&["--limit", "0"], "expected 1 or more"),
         (&["--cluster", "prod"], "no such cell was ever watched"),
-        (&["--check", "nightly"], "checks: `fleet`, `night`"),
+        (&["--check", "nightly"], "checks: `fleet` and `night`"),
         (&["events", "--kind", "bang"], "failed"),
         (&["rounds", "--kind", "failed"], "--kind is for `events`"),
     ] {

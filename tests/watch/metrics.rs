@@ -313,7 +313,9 @@ const OVERDUE: fn(&mut CellNow) = |cell| {
     if let Some(round) = &mut cell.last {
         round.at -= Duration::from_hours(1);
     }
-    cell.due = Some(Timestamp::now() - Duration::from_hours(1));
+    if let Some(due) = &mut cell.due {
+        *due -= Duration::from_hours(1);
+    }
 };
 /// As awkward as a name may be.
 const VANTAGE: &str = "office \"\\ ü";

@@ -4,6 +4,7 @@ mod faults;
 mod listed;
 mod suite;
 mod world;
+mod writers;
 mod year;
 
 use std::process::ExitCode;

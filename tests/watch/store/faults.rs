@@ -10,14 +10,17 @@ use std::{
 
 use kubereach::watch::{
     config::Storage,
-    record::{CellId, Round, StageTimes},
+    record::{CellId, Round},
     store::{Span, Store, StoreError},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
 use rusqlite::Connection;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::world::{at, batch, cells, key, round, run};
+use super::{
+    world::{at, batch, cells, key, round, run},
+    writers,
+};
 use crate::postgres::{self, Server};
 
 /// Cases of one file.
@@ -27,10 +30,10 @@ pub(crate) const SQLITE: &[(&str, fn())] = &[
     ("several_make_the_tables_at_once", || several_make_the_tables_at_once(&file().1)),
     ("what_is_not_ours_is_left_alone", what_is_not_ours_is_left_alone),
     ("locked_removed_and_read_by_others", locked_removed_and_read_by_others),
-    ("it_has_one_writer_by_whatever_name", it_has_one_writer),
+    ("it_has_one_writer_by_whatever_name", writers::it_has_one_writer),
     ("a_slot_that_took_other_times_is_another_round", || {
         let (_folder, storage) = file();
-        slot_with_other_times(&storage, 2);
+        writers::slot_with_other_times(&storage, 2);
     }),
 ];
 
@@ -38,7 +41,9 @@ pub(crate) const SQLITE: &[(&str, fn())] = &[
 pub(crate) const POSTGRES: &[(&str, fn())] = &[
     ("the_server_restarts_and_crashes_while_it_is_written", the_server_restarts_and_crashes),
     ("several_make_the_tables_at_once", || several_make_the_tables_at_once(&postgres::shared().database())),
-    ("a_round_that_two_processes_ran_is_stored_once", || slot_with_other_times(&postgres::shared().database(), 1)),
+    ("a_round_that_two_processes_ran_is_stored_once", || {
+        writers::slot_with_other_times(&postgres::shared().database(), 1)
+    }),
     ("a_lease_has_one_holder_and_passes_on", a_lease_has_one_holder_and_passes_on),
     ("refused_and_foreign_databases", refused_and_foreign_databases),
     ("encryption_as_asked_for", encryption_as_asked_for),
@@ -260,55 +265,6 @@ fn locked_removed_and_read_by_others() {
     });
 }
 
-fn it_has_one_writer() {
-    let (folder, storage) = file();
-    let path = |name: &str| folder.path().join(name);
-    std::os::unix::fs::symlink("history.db", path("link.db")).unwrap();
-    let is_busy = |name: &str| match run(Store::open(&sqlite(&path(name)))) {
-        Err(StoreError::Busy) => true,
-        Ok(_) => false,
-        Err(error) => panic!("{error}"),
-    };
-    run(async {
-        let store = Store::open(&storage).await.unwrap();
-        let ids = cells(&store, 1).await;
-        tokio::task::block_in_place(|| {
-            assert!(std::thread::scope(|scope| {
-                ["history.db", "link.db"]
-                    .map(|name| scope.spawn(move || is_busy(name)))
-                    .into_iter()
-                    .all(|one| one.join().unwrap())
-            }))
-        });
-        store.commit(&batch(vec![round(ids[0], at(1))])).await.unwrap();
-        Store::open_to_read(&sqlite(&path("link.db"))).await.unwrap().close().await;
-        // Somebody tidies up while it runs.
-        for name in ["history.db", "history.db.lock", "history.db-wal", "history.db-shm"] {
-            fs::remove_file(path(name)).unwrap();
-        }
-        tokio::task::block_in_place(|| {
-            assert!(std::thread::scope(|scope| scope.spawn(|| is_busy("history.db")).join().unwrap()))
-        });
-        store.close().await;
-    });
-    assert!(!is_busy("link.db"));
-}
-
-/// A file has one process, which comes to a slot again only when its clock was set back.
-fn slot_with_other_times(storage: &Storage, stored: u32) {
-    run(async {
-        let store = Store::open(storage).await.unwrap();
-        let id = cells(&store, 1).await[0];
-        let slow = Round { stages: StageTimes::default(), ..round(id, at(1)) };
-        for round in [round(id, at(1)), slow.clone(), slow] {
-            store.commit(&batch(vec![round])).await.unwrap();
-        }
-        assert_eq!(store.rounds(id, at(0), at(9), 9).await.unwrap().len(), stored as usize);
-        assert_eq!(store.rollups(&[id], Span::Day, at(0), at(9)).await.unwrap()[0].matched, stored);
-        store.close().await;
-    });
-}
-
 fn the_server_restarts_and_crashes() {
     let server = Server::start(&[]);
     let storage = server.database();
@@ -514,13 +470,15 @@ fn encryption_as_asked_for() {
     assert!(refused.contains("password authentication failed") && !refused.contains("hunter3"), "{refused}");
 }
 
-fn file() -> (tempfile::TempDir, Storage) {
+/// Where a file of a case's own will be.
+pub(super) fn file() -> (tempfile::TempDir, Storage) {
     let folder = tempfile::tempdir().unwrap();
     let storage = sqlite(&folder.path().join("history.db"));
     (folder, storage)
 }
 
-fn sqlite(path: &Path) -> Storage {
+/// A file's place.
+pub(super) fn sqlite(path: &Path) -> Storage {
     Storage::Sqlite { path: PathBuf::from(path) }
 }
 

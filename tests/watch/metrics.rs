@@ -313,9 +313,8 @@ const OVERDUE: fn(&mut CellNow) = |cell| {
     if let Some(round) = &mut cell.last {
         round.at -= Duration::from_hours(1);
     }
-    if let Some(due) = &mut cell.due {
-        *due -= Duration::from_hours(1);
-    }
+    // The cells of this world have no slots of their own.
+    cell.due = Some(Timestamp::now() - Duration::from_hours(1));
 };
 /// As awkward as a name may be.
 const VANTAGE: &str = "office \"\\ ü";

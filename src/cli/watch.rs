@@ -18,7 +18,7 @@ use super::{
 use crate::{
     check::{Session, Settings},
     input::{InputError, InputErrors},
-    report::{Report, text::Mode},
+    report::{Report, text::Mode, words::counted},
     watch::{
         board::Board,
         config::{self, CheckSet, Storage, WatchConfig},
@@ -342,11 +342,7 @@ fn log(line: &str) {
 fn started(config: &WatchConfig) -> String {
     let cells: usize = config.checks.iter().map(|check| check.plan.cells.len()).sum();
     let checks = config.checks.len();
-    format!("watching {cells} cell{} of {checks} check{}", plural(cells), plural(checks))
-}
-
-const fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
+    format!("watching {} of {}", counted(cells, "cell", "cells"), counted(checks, "check", "checks"))
 }
 
 const RELOADS_WAITING: usize = 1;

@@ -166,7 +166,7 @@ mod tests {
         let markdown = crate::report::markdown::render(&report);
         assert!(markdown.len() <= crate::report::markdown::SIZE_LIMIT, "{}", markdown.len());
         let html = crate::report::html::render(&every_variant::many(3, 3));
-        assert!(html.contains("cluster-2</th>") && html.contains("href=\"#cell-8\""));
+        assert!(html.contains(">cluster-2</th>") && html.contains("href=\"#cell-8\""));
     }
 
     #[test]

@@ -313,6 +313,7 @@ const OVERDUE: fn(&mut CellNow) = |cell| {
     if let Some(round) = &mut cell.last {
         round.at -= Duration::from_hours(1);
     }
+    // The cells of this world have no slots of their own.
     cell.due = Some(Timestamp::now() - Duration::from_hours(1));
 };
 /// As awkward as a name may be.

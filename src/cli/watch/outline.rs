@@ -2,9 +2,9 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{plural, started};
+use super::started;
 use crate::{
-    report::Severity,
+    report::{Severity, words::counted},
     watch::{
         config::{MaintenanceTime, MaintenanceWindow, Matcher, ReceiverKind, Retention, Route, Storage, WatchConfig},
         schedule::Schedule,
@@ -19,11 +19,9 @@ pub(super) fn outline(config: &WatchConfig) -> String {
         let _ = writeln!(text, "  {line}");
     };
     for check in &config.checks {
-        let cells = check.plan.cells.len();
-        let (name, confirm) = (&check.name, check.confirm);
-        let rounds = plural(usize::try_from(confirm).unwrap_or(usize::MAX));
-        let when = schedule(&check.schedule);
-        line(&format!("{name}: {cells} cell{}, {when}, confirmed by {confirm} round{rounds}", plural(cells)));
+        let cells = counted(check.plan.cells.len(), "cell", "cells");
+        let rounds = counted(usize::try_from(check.confirm).unwrap_or(usize::MAX), "round", "rounds");
+        line(&format!("{}: {cells}, {}, confirmed by {rounds}", check.name, schedule(&check.schedule)));
     }
     let storage = match &config.storage {
         Storage::Sqlite { path } => format!("SQLite, {}", path.display()),

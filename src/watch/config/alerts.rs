@@ -241,11 +241,11 @@ impl Reader<'_> {
             return None;
         }
         let program = Path::new(command.first()?);
-        let wrong = if !program.is_file() {
-            Some("does not exist".to_owned())
-        } else {
+        let wrong = if program.is_file() {
             let executable = nix::unistd::access(program, nix::unistd::AccessFlags::X_OK);
             executable.err().map(|error| format!("cannot be executed: {}", error.desc().to_lowercase()))
+        } else {
+            Some("does not exist".to_owned())
         };
         if let Some(wrong) = wrong {
             let message = format!("the program {} of `command` {wrong}", quoted(&program.display().to_string()));

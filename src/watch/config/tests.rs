@@ -127,7 +127,7 @@ fn every_key_is_read() {
 fn an_open_window_has_a_name_and_an_end() {
     let windows = "  maintenance:\n    - { name: patch night, clusters: [prod], cron: '0 2 * * SUN', lasts: 2h, timezone: UTC }\n    \
                    - { from: 2026-11-22T03:00:00Z, until: 2026-11-22T03:30:00Z }\n    \
-                   - { name: often, clusters: ['oth*'], cron: '*/10 * * * *', lasts: 25m, timezone: UTC }";
+                   - { name: often, clusters: [stage], vantages: [office], cron: '*/10 * * * *', lasts: 25m, timezone: UTC }";
     let config = good(&least(windows, ""));
     for (cluster, at, open) in [
         ("prod", "2026-11-22T01:59:59Z", None),
@@ -138,7 +138,7 @@ fn an_open_window_has_a_name_and_an_end() {
         ("third", "2026-11-22T03:29:59Z", Some(("", "2026-11-22T03:30:00Z"))),
         ("third", "2026-11-22T03:30:00Z", None),
         // It begins again before it has ended: the last begin counts.
-        ("other", "2026-11-22T12:21:00Z", Some(("often", "2026-11-22T12:45:00Z"))),
+        ("stage", "2026-11-22T12:21:00Z", Some(("often", "2026-11-22T12:45:00Z"))),
     ] {
         let expected = open.map(|(name, until)| (name, time(until)));
         assert_eq!(config.maintenance_of(&key("prod", cluster, "office"), time(at)), expected, "{cluster} {at}");

@@ -153,7 +153,7 @@ impl EventsPage {
                     }
                 }
                 @for (name, title, value) in [
-                    ("check", "Check set", &query.check),
+                    ("check", "Check", &query.check),
                     ("cluster", "Cluster", &query.cluster),
                     ("vantage", "Vantage", &query.vantage),
                     ("from", "From (UTC)", &query.from),

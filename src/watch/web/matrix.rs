@@ -136,7 +136,7 @@ impl MatrixPage {
                     }
                 }
                 @for (name, title, value) in [
-                    ("check", "Check set", &filter.check),
+                    ("check", "Check", &filter.check),
                     ("cluster", "Cluster", &filter.cluster),
                     ("vantage", "Vantage", &filter.vantage),
                 ] {

@@ -141,7 +141,7 @@ impl<'a> Brief<'a> {
 pub(super) struct CellFilter {
     /// A [`Shown`].
     pub(super) verdict: String,
-    /// Name of the check set; in each name `*` stands for any run of characters.
+    /// Name of the check; in each name `*` stands for any run of characters.
     pub(super) check: String,
     /// Name of the cluster.
     pub(super) cluster: String,

@@ -120,7 +120,9 @@ fn every_list(folder: &Path, storage: &Storage, storage_text: &str) {
     for table in &tables {
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     }
-    assert!(tables[0].contains("c0 (eks-api)/office in night"), "{}", tables[0]);
+    assert!(tables[0].contains("c0 (eks-api)/office in night: not watched any more"), "{}", tables[0]);
+    let wide = list_at("120", &["--since", "3d"]);
+    assert!(wide.starts_with("CHECK") && wide.lines().last().unwrap().starts_with("night"), "{wide}");
     assert!(tables[1].lines().next().unwrap().contains("CHECK") && tables[1].contains("night"), "{}", tables[1]);
     assert!(tables[2].contains("c0/office in fleet"), "{}", tables[2]);
     let cut = text(&["rounds", "--limit", "3"]);

@@ -42,7 +42,7 @@ pub(crate) const POSTGRES: &[(&str, fn())] = &[
     ("the_server_restarts_and_crashes_while_it_is_written", the_server_restarts_and_crashes),
     ("several_make_the_tables_at_once", || several_make_the_tables_at_once(&postgres::shared().database())),
     ("a_round_that_two_processes_ran_is_stored_once", || {
-        writers::slot_with_other_times(&postgres::shared().database(), 1)
+        writers::slot_with_other_times(&postgres::shared().database(), 1);
     }),
     ("a_lease_has_one_holder_and_passes_on", a_lease_has_one_holder_and_passes_on),
     ("refused_and_foreign_databases", refused_and_foreign_databases),

@@ -32,7 +32,7 @@ pub(super) fn it_has_one_writer() {
                     .map(|name| scope.spawn(move || is_busy(name)))
                     .into_iter()
                     .all(|one| one.join().unwrap())
-            }))
+            }));
         });
         store.commit(&batch(vec![round(ids[0], at(1))])).await.unwrap();
         Store::open_to_read(&sqlite(&path("link.db"))).await.unwrap().close().await;
@@ -41,7 +41,7 @@ pub(super) fn it_has_one_writer() {
             fs::remove_file(path(name)).unwrap();
         }
         tokio::task::block_in_place(|| {
-            assert!(std::thread::scope(|scope| scope.spawn(|| is_busy("history.db")).join().unwrap()))
+            assert!(std::thread::scope(|scope| scope.spawn(|| is_busy("history.db")).join().unwrap()));
         });
         store.close().await;
     });

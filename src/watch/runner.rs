@@ -1,6 +1,6 @@
 //! Runs what is due: scheduler → prober → ledger, with the provider's configuration read beside, until it is stopped.
 //!
-//! A [`Course`] is one configuration in operation. A reload replaces it by another; the ledger and everything that is
+//! A `Course` is one configuration in operation. A reload replaces it by another; the ledger and everything that is
 //! remembered stay.
 
 mod clock;

@@ -1,6 +1,6 @@
 //! Who is told, and until when: alerts are stored with the event that raised them, and sent until they arrive.
 //!
-//! [`route`] says which alerts an event raises, changes or ends: pure. [`deliver`] sends what is due; one file a kind
+//! `route` says which alerts an event raises, changes or ends: pure. [`deliver`] sends what is due; one file a kind
 //! of receiver says how.
 
 mod alertmanager;

@@ -59,16 +59,16 @@ fn names(before: &Cell, after: &Cell, told: &mut Vec<(ChangeKind, String)>) {
     let decides = words::deciding_resolver(&after.dns).map(|dns| dns.resolver.as_str());
     let mut resolvers: Vec<&DnsObservation> = after.dns.iter().collect();
     resolvers.sort_by_key(|dns| Some(dns.resolver.as_str()) != decides);
-    for now in resolvers {
-        let Some(then) = before.dns.iter().find(|dns| dns.resolver == now.resolver) else { continue };
-        let by = if decides == Some(now.resolver.as_str()) {
+    for current in resolvers {
+        let Some(then) = before.dns.iter().find(|dns| dns.resolver == current.resolver) else { continue };
+        let by = if decides == Some(current.resolver.as_str()) {
             String::new()
         } else {
-            format!(" by the resolver {}", now.resolver)
+            format!(" by the resolver {}", current.resolver)
         };
-        let name = &now.name;
-        match (then.outcome, now.outcome) {
-            (DnsOutcome::Answer, DnsOutcome::Answer) => answers(then, now, &by, told),
+        let name = &current.name;
+        match (then.outcome, current.outcome) {
+            (DnsOutcome::Answer, DnsOutcome::Answer) => answers(then, current, &by, told),
             (DnsOutcome::Answer, outcome) => {
                 let had = listed(&set(&then.addresses));
                 told.push((
@@ -77,7 +77,7 @@ fn names(before: &Cell, after: &Cell, told: &mut Vec<(ChangeKind, String)>) {
                 ));
             }
             (outcome, DnsOutcome::Answer) => {
-                let has = resolved(now);
+                let has = resolved(current);
                 told.push((ChangeKind::Dns, format!("{name} resolves{by} to {has} instead of {}", outcome.label())));
             }
             (old, new) if old != new => {
@@ -179,13 +179,13 @@ fn stages(before: &Cell, after: &Cell, told: &mut Vec<(ChangeKind, String)>) {
     }
     let mut attempts: Vec<&Attempt> = after.attempts.iter().collect();
     attempts.sort_by_key(|attempt| (!attempt.decides, attempt.address));
-    for now in attempts {
-        let then = before.attempts.iter().find(|attempt| (attempt.address, attempt.port) == (now.address, now.port));
+    for current in attempts {
+        let then =
+            before.attempts.iter().find(|attempt| (attempt.address, attempt.port) == (current.address, current.port));
         let text = match then {
-            Some(then) => differing_stage(then, now),
-            None if now.decides && now.skipped.is_none() => {
-                words::stopped_at(now).map(|stopped| format!("{}, which is new: {stopped}", words::attempt_name(now)))
-            }
+            Some(then) => differing_stage(then, current),
+            None if current.decides && current.skipped.is_none() => words::stopped_at(current)
+                .map(|stopped| format!("{}, which is new: {stopped}", words::attempt_name(current))),
             None => None,
         };
         told.extend(text.map(|text| (ChangeKind::Outcome, text)));
